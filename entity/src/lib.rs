@@ -1,0 +1,10 @@
+//! The tables as sea-orm entities: one file per table, no logic. Times are milliseconds since the Unix epoch.
+
+pub mod generation;
+pub mod joined;
+pub mod message;
+pub mod meta;
+pub mod node;
+pub mod session;
+pub mod topic;
+pub mod user;

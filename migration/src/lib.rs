@@ -1,0 +1,19 @@
+//! The schema: one history for SQLite and PostgreSQL. Names are texts on purpose: a migration must not change when an
+//! entity does.
+
+use sea_orm_migration::prelude::*;
+
+pub use sea_orm_migration::MigratorTrait;
+
+mod m20261123_000001_core;
+
+/// Applies what is missing, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_core::Migration)]
+    }
+}

@@ -1,0 +1,280 @@
+//! The hub: finds a topic's listeners and a session's streams on this instance.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::pages::Pages;
+use super::presence::View;
+use super::signal::{End, Wake};
+use super::topic::HotTopic;
+use crate::model::event_id::IdTag;
+use crate::model::{Clock, Entry, SessionId, TopicId};
+use crate::store::{Store, StoreError, TopicKey};
+
+/// What streams and presence go by; see the settings of the same names.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database's epoch: ids of another database count as none.
+    pub epoch: u32,
+    /// This instance.
+    pub node: Uuid,
+    /// `PARLOUR_PRESENCE_INTERVAL`.
+    pub presence_interval: Duration,
+    /// `PARLOUR_PRESENCE_GRACE`.
+    pub presence_grace: Duration,
+    /// `PARLOUR_PRESENCE_LIST`.
+    pub presence_list: usize,
+    /// `PARLOUR_LEASE`.
+    pub lease: Duration,
+    /// `PARLOUR_STREAM_KEEPALIVE`.
+    pub keepalive: Duration,
+    /// `PARLOUR_STREAM_MAX_AGE`.
+    pub max_age: Duration,
+    /// `PARLOUR_STREAM_REPLAY`.
+    pub replay: u64,
+}
+
+/// Everything live on this instance. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) pages: Pages,
+    pub(super) topics: Mutex<HashMap<TopicKey, Arc<HotTopic>>>,
+    sessions: Mutex<Sessions>,
+    closed: Mutex<Vec<Closed>>,
+    pub(super) closing: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    /// A session has one stream, and for a moment two, while one replaces the other.
+    wakes: HashMap<SessionId, Vec<Arc<Wake>>>,
+    /// The instance stops: what opens from here on ends at once.
+    draining: bool,
+}
+
+/// A stream that has ended here, to be written down.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) session: SessionId,
+    pub(super) stream: u64,
+    pub(super) topics: Vec<TopicKey>,
+}
+
+impl Hub {
+    /// A hub without topics; [`Hub::run`] does its regular work.
+    pub fn new(store: Store, clock: Clock, settings: Settings) -> Self {
+        let inner = Inner {
+            store,
+            clock,
+            settings,
+            pages: Pages::default(),
+            topics: Mutex::default(),
+            sessions: Mutex::default(),
+            closed: Mutex::default(),
+            closing: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Entries have been committed to a topic, in this order.
+    pub fn appended(&self, topic: TopicKey, entries: impl IntoIterator<Item = Entry>) {
+        if let Some(topic) = self.hot(topic) {
+            topic.append(entries);
+        }
+    }
+
+    /// Delivers an ephemeral message, as JSON, to those who listen at this moment.
+    pub fn whisper(&self, topic: TopicKey, json: Bytes) {
+        if let Some(topic) = self.hot(topic) {
+            topic.whisper(json);
+        }
+    }
+
+    /// A session has joined or left something.
+    pub fn joins_changed(&self, session: SessionId) {
+        self.each_wake(session, Wake::joins_changed);
+    }
+
+    /// Somebody may have come to or gone from these topics.
+    pub fn presence_changed(&self, topics: &[TopicKey]) {
+        let hot = lock(&self.inner.topics);
+        topics
+            .iter()
+            .filter_map(|key| hot.get(key))
+            .for_each(|topic| topic.presence.touch());
+    }
+
+    /// A session was signed out.
+    pub fn session_ended(&self, session: SessionId) {
+        self.each_wake(session, |wake| wake.end(End::SignedOut));
+    }
+
+    /// Ends every stream, and every one that opens from here on: the instance stops.
+    pub fn drain(&self) {
+        let mut sessions = lock(&self.inner.sessions);
+        sessions.draining = true;
+        sessions
+            .wakes
+            .values()
+            .flatten()
+            .for_each(|wake| wake.end(End::Shutdown));
+    }
+
+    /// How many streams are open here.
+    pub fn streams(&self) -> usize {
+        lock(&self.inner.sessions).wakes.values().map(Vec::len).sum()
+    }
+
+    /// The presence grace period.
+    pub fn grace(&self) -> Duration {
+        self.inner.settings.presence_grace
+    }
+
+    pub(super) fn tag(&self, session: SessionId) -> IdTag {
+        IdTag::new(self.inner.settings.epoch, session)
+    }
+
+    /// A bell for a stream of this session, hung up before the session is read: what changes meanwhile rings it.
+    pub(super) fn register(&self, session: SessionId) -> Arc<Wake> {
+        let wake = Arc::new(Wake::default());
+        let mut sessions = lock(&self.inner.sessions);
+        if sessions.draining {
+            wake.end(End::Shutdown);
+        }
+        sessions.wakes.entry(session).or_default().push(wake.clone());
+        wake
+    }
+
+    /// The stream has this generation now: older ones of its session are replaced, and it is, where there is a newer.
+    pub(super) fn opened(&self, session: SessionId, wake: &Wake, generation: u64) {
+        wake.set_generation(generation);
+        let sessions = lock(&self.inner.sessions);
+        let latest = sessions
+            .wakes
+            .get(&session)
+            .into_iter()
+            .flatten()
+            .map(|w| w.generation())
+            .max();
+        for wake in sessions.wakes.get(&session).into_iter().flatten() {
+            if wake.generation() != 0 && Some(wake.generation()) < latest {
+                wake.end(End::Replaced);
+            }
+        }
+    }
+
+    /// Takes a stream's bell down.
+    pub(super) fn unregister(&self, session: SessionId, wake: &Arc<Wake>) {
+        let mut sessions = lock(&self.inner.sessions);
+        if let Some(wakes) = sessions.wakes.get_mut(&session) {
+            wakes.retain(|other| !Arc::ptr_eq(other, wake));
+            if wakes.is_empty() {
+                sessions.wakes.remove(&session);
+            }
+        }
+    }
+
+    /// Notes that a stream has ended, for the next round of writing it down.
+    pub(super) fn closed(&self, closed: Closed) {
+        lock(&self.inner.closed).push(closed);
+        self.inner.closing.notify_one();
+    }
+
+    pub(super) fn take_closed(&self) -> Vec<Closed> {
+        std::mem::take(&mut lock(&self.inner.closed))
+    }
+
+    pub(super) fn put_back_closed(&self, closed: Vec<Closed>) {
+        lock(&self.inner.closed).extend(closed);
+    }
+
+    /// The streams here, by session and generation.
+    pub(super) fn open_streams(&self) -> Vec<(SessionId, Arc<Wake>)> {
+        let sessions = lock(&self.inner.sessions);
+        sessions
+            .wakes
+            .iter()
+            .flat_map(|(id, wakes)| wakes.iter().map(|wake| (*id, wake.clone())))
+            .collect()
+    }
+
+    /// The topic's live state, made where there is none.
+    pub(super) fn heat(&self, key: TopicKey, id: &TopicId) -> Arc<HotTopic> {
+        let mut topics = lock(&self.inner.topics);
+        topics
+            .entry(key)
+            .or_insert_with(|| Arc::new(HotTopic::new(key, id.clone())))
+            .clone()
+    }
+
+    /// Reads the ends of topics that have just become hot: their listeners are registered, so that nothing falls in
+    /// between.
+    pub(super) async fn sync(&self, topics: &[Arc<HotTopic>]) -> Result<(), StoreError> {
+        let cold: Vec<_> = topics
+            .iter()
+            .filter(|topic| !topic.synced())
+            .map(|topic| topic.key)
+            .collect();
+        self.read_ends(&cold).await
+    }
+
+    /// Learns how far these topics have come, whatever no hint said.
+    pub(super) async fn read_ends(&self, topics: &[TopicKey]) -> Result<(), StoreError> {
+        for chunk in topics.chunks(500) {
+            for (key, last) in self.inner.store.last_seqs(chunk).await? {
+                if let Some(topic) = self.hot(key) {
+                    topic.reached(last);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is present on a topic, no older than this call.
+    pub(super) async fn look(&self, topic: &HotTopic) -> Result<Arc<View>, StoreError> {
+        let Settings {
+            presence_list,
+            presence_grace,
+            node,
+            ..
+        } = self.inner.settings;
+        let read = async || {
+            self.inner
+                .store
+                .present(topic.key, presence_list, presence_grace, node)
+                .await
+        };
+        topic.presence.look(read).await
+    }
+
+    fn hot(&self, key: TopicKey) -> Option<Arc<HotTopic>> {
+        lock(&self.inner.topics).get(&key).cloned()
+    }
+
+    fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
+        lock(&self.inner.sessions)
+            .wakes
+            .get(&session)
+            .into_iter()
+            .flatten()
+            .for_each(|wake| tell(wake));
+    }
+}
+
+/// No lock in here is held while something is awaited, and none is left in a broken state by a panic.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

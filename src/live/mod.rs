@@ -1,0 +1,22 @@
+//! What streams on this instance need: the in-memory tail of each topic that somebody here listens to, the view of who is
+//! present there, every stream's positions, and the wake-ups between them.
+//!
+//! Nothing in here holds a queue per reader. A stream is a set of positions; whatever lies after them is read from the
+//! tail, and what the tail no longer holds from the database. All of it can be lost at any moment: the log, the stored
+//! generations and the ids that clients carry are enough to go on elsewhere.
+
+mod frames;
+mod hub;
+mod pages;
+mod positions;
+mod presence;
+mod signal;
+mod stream;
+mod tail;
+mod tasks;
+mod topic;
+
+pub use frames::Form;
+pub use hub::{Hub, Settings};
+pub use signal::End;
+pub use stream::{Answer, Stream, StreamError};

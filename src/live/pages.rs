@@ -1,0 +1,105 @@
+//! Catching up: aligned pages of the log, read once for all who want the same one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::model::{Entry, Message, Seq, TopicId};
+use crate::store::{Store, StoreError, TopicKey};
+
+/// Entries in a page.
+const SIZE: i64 = 64;
+/// Pages that are kept for those who come next.
+const KEPT: usize = 128;
+/// And for how long.
+const LIFE: Duration = Duration::from_secs(5);
+/// Pages that are read at once: readers that catch up leave connections to everybody else.
+const READS: usize = 3;
+
+/// A stretch of the log.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// What is there, in order; what is missing was pruned.
+    pub(super) entries: Vec<Entry>,
+    /// The last number that the page speaks of.
+    pub(super) end: Seq,
+}
+
+/// Which page, and up to which entry it has been written: the last page of a log grows.
+type Key = (TopicKey, i64, Seq);
+
+#[derive(Debug)]
+struct Slot {
+    page: Arc<OnceCell<Arc<Page>>>,
+    since: Instant,
+}
+
+/// The pages that somebody wants at the moment.
+#[derive(Debug)]
+pub(super) struct Pages {
+    slots: Mutex<HashMap<Key, Slot>>,
+    reads: Semaphore,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            reads: Semaphore::new(READS),
+        }
+    }
+}
+
+impl Pages {
+    /// The page with the entry that follows `position`, in a log that has reached `last`.
+    pub(super) async fn after(
+        &self,
+        store: &Store,
+        key: TopicKey,
+        topic: &TopicId,
+        position: Seq,
+        last: Seq,
+    ) -> Result<Arc<Page>, StoreError> {
+        let number = position.0 / SIZE;
+        let end = Seq(((number + 1) * SIZE).min(last.0));
+        let cell = self.cell((key, number, end));
+        let read = async || {
+            let _permit = self
+                .reads
+                .acquire()
+                .await
+                .map_err(|_| StoreError::Unavailable("closed".into()))?;
+            let messages = store.entries(key, topic, Seq(number * SIZE + 1), end).await?;
+            Ok(Arc::new(Page {
+                entries: messages.iter().map(Message::render).collect(),
+                end,
+            }))
+        };
+        cell.get_or_try_init(read).await.cloned()
+    }
+
+    fn cell(&self, key: Key) -> Arc<OnceCell<Arc<Page>>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= KEPT {
+            let oldest = slots.iter().min_by_key(|(_, slot)| slot.since).map(|(key, _)| *key);
+            oldest.map(|key| slots.remove(&key));
+        }
+        slots
+            .entry(key)
+            .or_insert_with(|| Slot {
+                page: Arc::default(),
+                since: Instant::now(),
+            })
+            .page
+            .clone()
+    }
+
+    /// Forgets pages that nobody has asked for lately.
+    pub(super) fn prune(&self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.since.elapsed() < LIFE);
+        slots.shrink_to_fit();
+    }
+}

@@ -1,0 +1,145 @@
+//! Waking a stream: what has happened to it is noted in a few bits and slots, however often it happens, so that a stream
+//! that sleeps or lags costs the senders nothing more than the first note.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::model::event_id::Slot;
+
+/// Why a stream ends; the contract's words for `bye`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The instance stops.
+    Shutdown,
+    /// The stream is as old as it may become.
+    MaxAge,
+    /// The session has opened another one.
+    Replaced,
+    /// The session's time has run out.
+    Expired,
+    /// The session was ended.
+    SignedOut,
+}
+
+impl End {
+    /// The `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::MaxAge => "max_age",
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+            Self::SignedOut => "signed_out",
+        }
+    }
+
+    /// Whether the client shall come back.
+    pub fn reconnect(self) -> bool {
+        matches!(self, Self::Shutdown | Self::MaxAge)
+    }
+}
+
+/// What has happened since the stream looked last.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// Topics with something new.
+    pub(super) ready: Vec<Slot>,
+    /// Joins were made or have ended.
+    pub(super) joins: bool,
+    /// The stream is over.
+    pub(super) end: Option<End>,
+}
+
+/// A stream's bell.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    // Not an async mutex: nothing is awaited while it is held.
+    signals: Mutex<Signals>,
+    notify: Notify,
+    /// The generation that the stream opened with; 0 while it is being opened.
+    generation: AtomicU64,
+}
+
+impl Wake {
+    /// Takes what has happened.
+    pub(super) fn take(&self) -> Signals {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Waits until something happens, or has happened since the last wait.
+    pub(super) async fn rung(&self) {
+        self.notify.notified().await;
+    }
+
+    /// The session's joins have changed.
+    pub(super) fn joins_changed(&self) {
+        self.lock().joins = true;
+        self.notify.notify_one();
+    }
+
+    /// The stream is over; the first reason stands.
+    pub(super) fn end(&self, end: End) {
+        self.lock().end.get_or_insert(end);
+        self.notify.notify_one();
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    fn ready(&self, slot: Slot) {
+        self.lock().ready.push(slot);
+        self.notify.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Signals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One stream's ear on one topic.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) wake: Arc<Wake>,
+    slot: Slot,
+    /// Whether the slot is noted already: it is noted once, however much comes.
+    noted: AtomicBool,
+    /// Whether a presence interval has brought a change.
+    presence: AtomicBool,
+}
+
+impl Listener {
+    pub(super) fn new(wake: Arc<Wake>, slot: Slot) -> Self {
+        Self {
+            wake,
+            slot,
+            noted: AtomicBool::new(false),
+            presence: AtomicBool::new(false),
+        }
+    }
+
+    /// Something is new in the topic.
+    pub(super) fn notice(&self) {
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            self.wake.ready(self.slot);
+        }
+    }
+
+    /// A presence interval has brought a change.
+    pub(super) fn notice_presence(&self) {
+        self.presence.store(true, Ordering::Release);
+        self.notice();
+    }
+
+    /// The stream is about to look: what comes from here on is to be noted again. Answers whether presence has changed.
+    pub(super) fn look(&self) -> bool {
+        self.noted.store(false, Ordering::Release);
+        self.presence.swap(false, Ordering::AcqRel)
+    }
+}

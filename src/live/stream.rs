@@ -1,0 +1,412 @@
+//! A session's stream: a set of positions that sends whatever lies behind them.
+//!
+//! Live delivery, catching up after a lost connection, a slow reader and a restarted server are this one loop: hear what
+//! has changed, take turns over the topics that have something, write what is ready in one piece, wait. The position
+//! moves when an entry is put into the piece, so the id of an event names exactly what stands before it.
+
+mod gather;
+mod generation;
+mod joins;
+mod poll;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+pub use poll::Answer;
+
+use self::generation::Storing;
+use super::frames::{Form, Frames};
+use super::hub::{Closed, Hub};
+use super::positions::Positions;
+use super::presence::View;
+use super::signal::{End, Listener, Wake};
+use super::topic::{HotTopic, Place};
+use crate::model::event_id::{Digest, Slot};
+use crate::model::message::to_json;
+use crate::model::{Millis, Seq, SessionId, TopicId, UserId};
+use crate::store::{OpenStream, Opened, Resume, StoreError};
+
+/// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
+const CHUNK: usize = 64 * 1024;
+/// How long a stream waits before it asks a database again that has not answered.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// An open stream. Dropping it closes it: its session goes offline after the grace period, unless another has opened.
+#[derive(Debug)]
+pub struct Stream {
+    hub: Hub,
+    session: SessionId,
+    user: UserId,
+    /// Its name; 0 while it is being opened.
+    generation: u64,
+    wake: Arc<Wake>,
+    topics: BTreeMap<Slot, Topic>,
+    /// Topics that have something, in turn.
+    queue: VecDeque<Slot>,
+    /// The first slot that it knows nothing of.
+    next_slot: Slot,
+    positions: Positions,
+    id: Vec<u8>,
+    storing: Option<Storing>,
+    stored_at: Instant,
+    frames: Frames,
+    opened_at: Instant,
+    max_age: Duration,
+    expires_at: Millis,
+    written_at: Instant,
+    /// The joins are to be read again.
+    reload: bool,
+    /// The database has not answered: not before then.
+    again_at: Option<Instant>,
+    resumed: bool,
+    finished: bool,
+}
+
+/// A topic on a stream.
+#[derive(Debug)]
+struct Topic {
+    hot: Arc<HotTopic>,
+    listener: Arc<Listener>,
+    number: u64,
+    place: Place,
+    /// More was missed than is replayed: up to here it has to be read as history.
+    gap_to: Option<Seq>,
+    /// The view that the client knows; none before its first `presence_state`.
+    shown: Option<Arc<View>>,
+    /// What a long poll's client says that it knows.
+    known: Option<Digest>,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The session has ended or expired.
+    #[error("the session has ended")]
+    Ended,
+    /// The database is away, or worse.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    session_id: SessionId,
+    user_id: &'a UserId,
+    topics: Vec<ReadyTopic<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReadyTopic<'a> {
+    topic: &'a TopicId,
+    position: Seq,
+}
+
+#[derive(Serialize)]
+struct Left<'a> {
+    topic: &'a TopicId,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Bye {
+    reason: &'static str,
+    reconnect: bool,
+}
+
+impl Stream {
+    /// Opens the session's stream. It runs in a task of its own: where the caller has gone meanwhile, the stream is
+    /// closed as soon as it is open.
+    pub async fn open(
+        hub: &Hub,
+        session: SessionId,
+        user: UserId,
+        resume: Resume,
+        form: Form,
+    ) -> Result<Self, StreamError> {
+        let hub = hub.clone();
+        let digests = match (&resume, form) {
+            (Resume::Id(id), Form::Json) => id.digests.clone(),
+            _ => Vec::new(),
+        };
+        let opening = tokio::spawn(async move {
+            let mut stream = Self::unopened(hub.clone(), session, user, form);
+            let node = hub.inner.settings.node;
+            let open = OpenStream {
+                session,
+                node,
+                resume,
+                grace: hub.grace(),
+            };
+            let opened = hub
+                .inner
+                .store
+                .open_stream(open)
+                .await?
+                .map_err(|_| StreamError::Ended)?;
+            stream.begin(opened, &digests).await?;
+            Ok(stream)
+        });
+        opening
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("opening was given up".into()).into()))
+    }
+
+    fn unopened(hub: Hub, session: SessionId, user: UserId, form: Form) -> Self {
+        let now = Instant::now();
+        // Streams that were opened together shall not end together.
+        let max_age = hub.inner.settings.max_age.mul_f64(0.9 + 0.1 * hub.inner.clock.jitter());
+        Self {
+            wake: hub.register(session),
+            positions: Positions::new(hub.tag(session), 0),
+            hub,
+            session,
+            user,
+            generation: 0,
+            topics: BTreeMap::new(),
+            queue: VecDeque::new(),
+            next_slot: Slot(0),
+            id: Vec::new(),
+            storing: None,
+            stored_at: now,
+            frames: Frames::new(form),
+            opened_at: now,
+            max_age,
+            expires_at: Millis(i64::MAX),
+            written_at: now,
+            reload: false,
+            again_at: None,
+            resumed: false,
+            finished: false,
+        }
+    }
+
+    async fn begin(&mut self, opened: Opened, digests: &[(Slot, Digest)]) -> Result<(), StoreError> {
+        self.generation = opened.generation;
+        self.positions = Positions::new(self.hub.tag(self.session), opened.generation);
+        self.hub.opened(self.session, &self.wake, opened.generation);
+        self.next_slot = opened.next_slot;
+        self.expires_at = opened.expires_at;
+        self.resumed = opened.resumed;
+        self.hub.presence_changed(&opened.appeared);
+        self.say_ready(&opened);
+        for (slot, topic, reason) in &opened.left {
+            self.say_left(*slot, topic, reason.as_str());
+        }
+        let replay = i64::try_from(self.hub.inner.settings.replay).unwrap_or(i64::MAX);
+        for join in &opened.joins {
+            let gap_to = Seq(join.last_seq.0.saturating_sub(replay));
+            let known = digests
+                .binary_search_by_key(&join.slot, |(slot, _)| *slot)
+                .ok()
+                .map(|i| digests[i].1);
+            let topic = self.listen(join.slot, join.key, &join.topic, join.position);
+            topic.gap_to = (gap_to > join.position).then_some(gap_to);
+            topic.known = known.filter(|_| opened.resumed);
+        }
+        let hot: Vec<_> = self.topics.values().map(|topic| topic.hot.clone()).collect();
+        self.hub.sync(&hot).await
+    }
+
+    /// Starts listening to a topic from a position on; its presence and its entries wait for their turn.
+    fn listen(&mut self, slot: Slot, key: i64, id: &TopicId, position: Seq) -> &mut Topic {
+        let hot = self.hub.heat(key, id);
+        let listener = Arc::new(Listener::new(self.wake.clone(), slot));
+        let (number, ephemeral) = hot.listen(listener.clone());
+        let place = Place { position, ephemeral };
+        listener.notice();
+        let topic = Topic {
+            hot,
+            listener,
+            number,
+            place,
+            gap_to: None,
+            shown: None,
+            known: None,
+        };
+        self.topics.entry(slot).insert_entry(topic).into_mut()
+    }
+
+    /// The next piece of the stream, as soon as there is one; `None` after its end.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if !self.frames.is_empty() {
+                self.written_at = Instant::now();
+                return Some(self.frames.take());
+            }
+            if self.finished {
+                return None;
+            }
+            match self.hear().await {
+                Some(end) => self.say_bye(end),
+                None => self.fill(CHUNK).await,
+            }
+            if self.frames.is_empty() && !self.finished {
+                self.wait(None).await;
+            }
+        }
+    }
+
+    /// Takes note of what has happened; answers why the stream is over, if it is.
+    async fn hear(&mut self) -> Option<End> {
+        let signals = self.wake.take();
+        self.queue.extend(signals.ready);
+        self.reload |= signals.joins;
+        if signals.end.is_some() {
+            return signals.end;
+        }
+        if self.reload && self.may_ask() {
+            self.reload_joins().await;
+        }
+        if !self.tend_generation().await {
+            return Some(End::Replaced);
+        }
+        if self.opened_at.elapsed() >= self.max_age {
+            return Some(End::MaxAge);
+        }
+        self.expired().await.then_some(End::Expired)
+    }
+
+    /// Whether the session's time has run out; it may have been refreshed, here or elsewhere.
+    async fn expired(&mut self) -> bool {
+        if self.hub.inner.store.now() < self.expires_at {
+            return false;
+        }
+        match self.hub.inner.store.session(self.session).await {
+            Ok(Some(session)) if !session.ended && session.expires_at > self.expires_at => {
+                self.expires_at = session.expires_at;
+                false
+            }
+            Ok(_) => true,
+            Err(error) => {
+                self.ask_later(&error);
+                false
+            }
+        }
+    }
+
+    /// Waits until something happens, or something is due; at most until `until`.
+    async fn wait(&mut self, until: Option<Instant>) {
+        let now = Instant::now();
+        let keepalive = self.written_at + self.hub.inner.settings.keepalive;
+        let expiry = now
+            + self
+                .expires_at
+                .since(self.hub.inner.store.now())
+                .max(Duration::from_millis(10));
+        let fixed = [keepalive, self.opened_at + self.max_age, expiry];
+        let sometimes = [self.again_at, self.generation_due(), until];
+        let due = fixed
+            .into_iter()
+            .chain(sometimes.into_iter().flatten())
+            .min()
+            .unwrap_or(keepalive);
+        let storing = Self::stored(self.storing.as_mut());
+        tokio::select! {
+            () = self.wake.rung() => {}
+            () = storing => {}
+            () = tokio::time::sleep_until(due.into()) => {}
+        }
+        if Instant::now() >= keepalive {
+            self.frames.comment();
+            self.written_at = Instant::now();
+        }
+    }
+
+    /// Whether the database may be asked: it has answered last time, or some time has passed.
+    fn may_ask(&mut self) -> bool {
+        self.again_at = self.again_at.filter(|at| *at > Instant::now());
+        self.again_at.is_none()
+    }
+
+    fn ask_later(&mut self, error: &StoreError) {
+        tracing::debug!(%error, "a stream waits for the database");
+        self.again_at = Some(Instant::now() + AGAIN);
+    }
+
+    fn say_ready(&mut self, opened: &Opened) {
+        // Between half a second and two and a half: clients that lost a server together come back apart.
+        self.frames.retry(self.jittered(500, 2_000));
+        if self.resumed && self.is_poll() {
+            return;
+        }
+        let topics = opened
+            .joins
+            .iter()
+            .map(|j| ReadyTopic {
+                topic: &j.topic,
+                position: j.position,
+            })
+            .collect();
+        let ready = to_json(&Ready {
+            session_id: self.session,
+            user_id: &self.user,
+            topics,
+        });
+        self.say("ready", true, &ready);
+    }
+
+    fn say_left(&mut self, slot: Slot, topic: &TopicId, reason: &'static str) {
+        self.say("left", false, &to_json(&Left { topic, reason }));
+        self.positions.told(slot);
+    }
+
+    fn say_bye(&mut self, end: End) {
+        self.finished = true;
+        if end.reconnect() {
+            self.frames.retry(self.jittered(500, 4_500));
+        }
+        let data = to_json(&Bye {
+            reason: end.as_str(),
+            reconnect: end.reconnect(),
+        });
+        self.id.clear();
+        if end == End::Replaced {
+            self.positions.write_replaced(self.generation, &mut self.id);
+        }
+        self.frames.event("bye", &self.id, &data);
+    }
+
+    /// Adds an event, with the id of everything up to and including it where it has one.
+    fn say(&mut self, name: &str, with_id: bool, data: &[u8]) {
+        self.id.clear();
+        if with_id {
+            let digests = self.digests();
+            self.positions.write_id(&digests, &mut self.id);
+        }
+        self.frames.event(name, &self.id, data);
+    }
+
+    fn is_poll(&self) -> bool {
+        self.frames.form() == Form::Json
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a jitter is within 0.0..1.0"
+    )]
+    fn jittered(&self, least: u64, spread: u64) -> u64 {
+        least + (self.hub.inner.clock.jitter() * spread as f64) as u64
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.hub.unregister(self.session, &self.wake);
+        for topic in self.topics.values() {
+            topic.hot.unlisten(topic.number);
+        }
+        if self.generation != 0 {
+            let topics = self.topics.values().map(|topic| topic.hot.key).collect();
+            self.hub.closed(Closed {
+                session: self.session,
+                stream: self.generation,
+                topics,
+            });
+        }
+    }
+}

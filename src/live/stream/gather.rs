@@ -1,0 +1,195 @@
+//! Taking turns over the topics that have something, until a piece is full.
+
+use serde::Serialize;
+
+use super::Stream;
+use crate::live::presence::{Difference, View};
+use crate::live::topic::{Found, Item};
+use crate::model::event_id::{Digest, Slot};
+use crate::model::message::to_json;
+use crate::model::{Entry, Seq, TopicId};
+use crate::store::StoreError;
+
+/// What one topic may add in its turn, in bytes, before the next one has its own.
+const TURN: usize = 16 * 1024;
+
+#[derive(Serialize)]
+struct Gap<'a> {
+    topic: &'a TopicId,
+    from_seq: Seq,
+    to_seq: Seq,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pruned: bool,
+}
+
+impl Stream {
+    /// Adds what is ready, up to about `budget` bytes.
+    pub(super) async fn fill(&mut self, budget: usize) {
+        while self.frames.len() < budget && self.may_ask() {
+            let Some(slot) = self.queue.pop_front() else { return };
+            if !self.has_room().await {
+                self.queue.push_front(slot);
+                return;
+            }
+            match self.turn(slot).await {
+                Ok(true) => self.queue.push_back(slot),
+                Ok(false) => {}
+                Err(error) => {
+                    self.queue.push_back(slot);
+                    self.ask_later(&error);
+                }
+            }
+        }
+    }
+
+    /// One topic's turn; answers whether it has more.
+    async fn turn(&mut self, slot: Slot) -> Result<bool, StoreError> {
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return Ok(false);
+        };
+        // Before anything is read: what comes while this runs is noted again.
+        let presence = topic.listener.look();
+        if topic.shown.is_none() {
+            self.show_present(slot).await?;
+        } else if presence {
+            self.show_difference(slot);
+        }
+        self.skip_to_replay(slot);
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return Ok(false);
+        };
+        match topic.hot.read(&mut topic.place, TURN) {
+            Found::Items(items, more) => {
+                for item in items {
+                    match item {
+                        Item::Entry(entry) => self.say_entry(slot, &entry),
+                        Item::Ephemeral(json) => self.say("message", false, &json),
+                    }
+                }
+                Ok(more)
+            }
+            Found::Behind(last) => self.catch_up(slot, last).await,
+        }
+    }
+
+    /// The whole list: at once where the view at hand shows this session, otherwise from a fresh look.
+    async fn show_present(&mut self, slot: Slot) -> Result<(), StoreError> {
+        let Some(topic) = self.topics.get(&slot) else {
+            return Ok(());
+        };
+        let hot = topic.hot.clone();
+        let view = match hot
+            .presence
+            .latest()
+            .filter(|view| !self.is_poll() && view.shows(self.session))
+        {
+            Some(view) => view,
+            None => self.hub.look(&hot).await?,
+        };
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return Ok(());
+        };
+        let known = topic.known.take() == Some(view.digest());
+        topic.shown = Some(view.clone());
+        if !known {
+            self.say("presence_state", false, &view.state(&hot.id));
+        }
+        Ok(())
+    }
+
+    fn show_difference(&mut self, slot: Slot) {
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return;
+        };
+        let (Some(shown), Some(published)) = (&topic.shown, topic.hot.presence.published()) else {
+            return;
+        };
+        let hot = topic.hot.clone();
+        let difference = published.since(shown, &hot.id);
+        if View::is_newer(&published.view, shown) {
+            topic.shown = Some(published.view.clone());
+        }
+        match difference {
+            Difference::Nothing => {}
+            Difference::Changes(data) => self.say("presence", false, &data),
+            Difference::Afresh => self.say("presence_state", false, &published.view.state(&hot.id)),
+        }
+    }
+
+    /// What was missed beyond the replay is named, once, and left to history.
+    fn skip_to_replay(&mut self, slot: Slot) {
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return;
+        };
+        if let Some(to) = topic.gap_to.take() {
+            self.say_gap(slot, to, false);
+        }
+    }
+
+    /// Reads a page of the log; answers whether there is more.
+    async fn catch_up(&mut self, slot: Slot, last: Seq) -> Result<bool, StoreError> {
+        let Some(topic) = self.topics.get(&slot) else {
+            return Ok(false);
+        };
+        let (hot, position) = (topic.hot.clone(), topic.place.position);
+        let hub = self.hub.clone();
+        let page = hub
+            .inner
+            .pages
+            .after(&hub.inner.store, hot.key, &hot.id, position, last)
+            .await?;
+        let skip = page.entries.partition_point(|entry| entry.seq <= position);
+        let mut used = 0;
+        for entry in &page.entries[skip..] {
+            if used > TURN {
+                return Ok(true);
+            }
+            used += entry.json.len();
+            self.say_pruned_before(slot, entry.seq);
+            self.say_entry(slot, entry);
+        }
+        self.say_pruned_before(slot, page.end.next());
+        Ok(true)
+    }
+
+    /// Entries that should stand before `next` and do not were pruned.
+    fn say_pruned_before(&mut self, slot: Slot, next: Seq) {
+        let Some(topic) = self.topics.get(&slot) else { return };
+        if topic.place.position.next() < next {
+            self.say_gap(slot, Seq(next.0 - 1), true);
+        }
+    }
+
+    fn say_gap(&mut self, slot: Slot, to_seq: Seq, pruned: bool) {
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return;
+        };
+        let from_seq = topic.place.position.next();
+        topic.place.position = to_seq;
+        let data = to_json(&Gap {
+            topic: &topic.hot.id,
+            from_seq,
+            to_seq,
+            pruned,
+        });
+        self.positions.reach(slot, to_seq);
+        self.say("gap", true, &data);
+    }
+
+    fn say_entry(&mut self, slot: Slot, entry: &Entry) {
+        if let Some(topic) = self.topics.get_mut(&slot) {
+            topic.place.position = topic.place.position.max(entry.seq);
+        }
+        self.positions.reach(slot, entry.seq);
+        self.say("message", true, &entry.json);
+    }
+
+    /// What the client of a long poll knows of presence; a stream's ids say nothing of it.
+    pub(super) fn digests(&self) -> Vec<(Slot, Digest)> {
+        if !self.is_poll() {
+            return Vec::new();
+        }
+        let shown = |(slot, topic): (&Slot, &super::Topic)| Some((*slot, topic.shown.as_ref()?.digest()));
+        self.topics.iter().filter_map(shown).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! Joins that come and go while the stream is open.
+
+use std::collections::HashMap;
+
+use super::Stream;
+use crate::model::event_id::Slot;
+use crate::store::{Joined, LeaveReason, StoreError};
+
+impl Stream {
+    /// Reads the session's joins again: starts what is new, ends what is gone.
+    pub(super) async fn reload_joins(&mut self) {
+        self.reload = false;
+        if let Err(error) = self.compare_joins().await {
+            self.reload = true;
+            self.ask_later(&error);
+        }
+    }
+
+    async fn compare_joins(&mut self) -> Result<(), StoreError> {
+        let store = self.hub.inner.store.clone();
+        let joins: HashMap<Slot, Joined> = store
+            .joins_of(self.session)
+            .await?
+            .into_iter()
+            .map(|join| (join.slot, join))
+            .collect();
+        let gone: Vec<Slot> = self
+            .topics
+            .keys()
+            .filter(|slot| !joins.contains_key(slot))
+            .copied()
+            .collect();
+        if !gone.is_empty() {
+            let ended = store.ended_joins(self.session).await?.into_iter().collect();
+            self.end_joins(&gone, &ended);
+        }
+        let mut fresh = Vec::new();
+        for (slot, join) in joins {
+            if !self.topics.contains_key(&slot) {
+                let topic = self.listen(slot, join.topic.key, &join.topic.id, join.position);
+                fresh.push(topic.hot.clone());
+                self.next_slot = self.next_slot.max(Slot(slot.0 + 1));
+            }
+        }
+        if let Err(error) = self.hub.sync(&fresh).await {
+            self.ask_later(&error); // the regular comparison catches up on it
+        }
+        Ok(())
+    }
+
+    /// Stops listening; says so, unless the topic was joined anew, under another slot.
+    fn end_joins(&mut self, slots: &[Slot], ended: &HashMap<Slot, LeaveReason>) {
+        for slot in slots {
+            let Some(topic) = self.topics.remove(slot) else {
+                continue;
+            };
+            topic.hot.unlisten(topic.number);
+            match ended.get(slot) {
+                Some(reason) => self.say_left(*slot, &topic.hot.id, reason.as_str()),
+                None => self.positions.told(*slot),
+            }
+        }
+    }
+}

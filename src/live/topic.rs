@@ -1,0 +1,250 @@
+//! A topic that somebody on this instance listens to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::presence::Track;
+use super::signal::Listener;
+use super::tail::Tail;
+use crate::model::{Entry, Seq, TopicId};
+use crate::store::TopicKey;
+
+/// So many of the latest ephemeral messages wait for readers that are at the end.
+const EPHEMERAL: usize = 64;
+
+/// The topic's live state on this instance.
+#[derive(Debug)]
+pub(super) struct HotTopic {
+    pub(super) key: TopicKey,
+    pub(super) id: TopicId,
+    pub(super) presence: Track,
+    // Not an async mutex: nothing is awaited while it is held, and it is held for a few entries' copying at most.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest entry known to be committed.
+    last: Seq,
+    /// Whether `last` has been read from the database since the topic became hot. Until then it may be behind.
+    synced: bool,
+    tail: Tail,
+    ephemeral: VecDeque<Ephemeral>,
+    /// How many ephemeral messages there have been.
+    ephemeral_count: u64,
+    listeners: HashMap<u64, Arc<Listener>>,
+    next_listener: u64,
+    /// Since when nobody has listened.
+    deserted: Option<Instant>,
+}
+
+/// A message that has no number: it belongs behind the entry that was the last when it came.
+#[derive(Clone, Debug)]
+struct Ephemeral {
+    nth: u64,
+    after: Seq,
+    json: Bytes,
+}
+
+/// What a reader finds behind its position.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// These, in order, and whether there is more.
+    Items(Vec<Item>, bool),
+    /// The tail does not reach back that far: the log has to be read, up to this entry.
+    Behind(Seq),
+}
+
+/// What a stream sends of a topic.
+#[derive(Clone, Debug)]
+pub(super) enum Item {
+    /// An entry of the log.
+    Entry(Entry),
+    /// An ephemeral message, as JSON.
+    Ephemeral(Bytes),
+}
+
+/// A reader's place in a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The last entry that was sent.
+    pub(super) position: Seq,
+    /// How many ephemeral messages are behind it.
+    pub(super) ephemeral: u64,
+}
+
+impl HotTopic {
+    pub(super) fn new(key: TopicKey, id: TopicId) -> Self {
+        let state = State {
+            deserted: Some(Instant::now()),
+            ..State::default()
+        };
+        Self {
+            key,
+            id,
+            presence: Track::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Takes entries that were just committed and wakes the listeners. What is known already is passed over.
+    pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) {
+        let mut state = self.lock();
+        let before = state.last;
+        for entry in entries {
+            if entry.seq > state.last {
+                state.last = entry.seq;
+                state.tail.push(entry);
+            }
+        }
+        if state.last > before {
+            state.wake();
+        }
+    }
+
+    /// Learns that the log has reached this entry.
+    pub(super) fn reached(&self, last: Seq) {
+        let mut state = self.lock();
+        state.synced = true;
+        if last > state.last {
+            state.last = last;
+            state.tail.clear();
+            state.wake();
+        }
+    }
+
+    /// Delivers to those who are at the end of the log now.
+    pub(super) fn whisper(&self, json: Bytes) {
+        let mut state = self.lock();
+        state.ephemeral_count += 1;
+        let (nth, after) = (state.ephemeral_count, state.last);
+        if state.ephemeral.len() == EPHEMERAL {
+            state.ephemeral.pop_front();
+        }
+        state.ephemeral.push_back(Ephemeral { nth, after, json });
+        state.wake();
+    }
+
+    /// What lies behind a reader's place, at most about `budget` bytes of it; moves the place.
+    pub(super) fn read(&self, place: &mut Place, budget: usize) -> Found {
+        let state = self.lock();
+        if place.position > state.last {
+            return Found::Items(Vec::new(), false); // `last` is not known yet
+        }
+        if place.position == state.last && place.ephemeral == state.ephemeral_count {
+            return Found::Items(Vec::new(), false);
+        }
+        let behind = place.position < state.last;
+        let Some(entries) = state
+            .tail
+            .after(place.position)
+            .or_else(|| (!behind).then(|| state.tail.nothing()))
+        else {
+            // Whoever has to read the log has missed what was whispered meanwhile.
+            place.ephemeral = state.ephemeral_count;
+            return Found::Behind(state.last);
+        };
+        let whispers = state.ephemeral.iter().filter(|e| e.nth > place.ephemeral);
+        let (items, done) = merge(entries, whispers.collect(), place, budget);
+        if done {
+            place.ephemeral = state.ephemeral_count;
+        }
+        Found::Items(items, !done)
+    }
+
+    /// Whether the newest entry is known for certain.
+    pub(super) fn synced(&self) -> bool {
+        self.lock().synced
+    }
+
+    /// The newest entry that is known.
+    pub(super) fn last(&self) -> Seq {
+        self.lock().last
+    }
+
+    /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of whispers.
+    pub(super) fn listen(&self, listener: Arc<Listener>) -> (u64, u64) {
+        let mut state = self.lock();
+        let number = state.next_listener;
+        state.next_listener += 1;
+        state.listeners.insert(number, listener);
+        state.deserted = None;
+        (number, state.ephemeral_count)
+    }
+
+    /// Removes a listener.
+    pub(super) fn unlisten(&self, number: u64) {
+        let mut state = self.lock();
+        state.listeners.remove(&number);
+        if state.listeners.is_empty() {
+            state.listeners.shrink_to_fit();
+            state.deserted.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Tells every listener that a presence interval has brought a change.
+    pub(super) fn wake_for_presence(&self) {
+        self.lock()
+            .listeners
+            .values()
+            .for_each(|listener| listener.notice_presence());
+    }
+
+    /// Since when nobody has listened; `None` while somebody does.
+    pub(super) fn deserted(&self) -> Option<Instant> {
+        self.lock().deserted
+    }
+
+    /// What the tail takes, in bytes.
+    pub(super) fn tail_bytes(&self) -> usize {
+        self.lock().tail.bytes()
+    }
+
+    /// Gives the tail's memory back: readers that need it read the log.
+    pub(super) fn drop_tail(&self) {
+        self.lock().tail.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        self.listeners.values().for_each(|listener| listener.notice());
+    }
+}
+
+/// Entries and whispers in their order; stops once `budget` is used up. Answers whether all of it went in.
+fn merge<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    whispers: Vec<&Ephemeral>,
+    place: &mut Place,
+    budget: usize,
+) -> (Vec<Item>, bool) {
+    let mut items = Vec::new();
+    let mut used = 0;
+    let mut whispers = whispers.into_iter().peekable();
+    for entry in entries {
+        while let Some(whisper) = whispers.next_if(|w| w.after < entry.seq) {
+            place.ephemeral = whisper.nth;
+            // One that belongs behind an entry that this reader had not got at the time was missed by lagging.
+            if whisper.after >= place.position {
+                used += whisper.json.len();
+                items.push(Item::Ephemeral(whisper.json.clone()));
+            }
+        }
+        if used >= budget {
+            return (items, false);
+        }
+        used += entry.json.len();
+        place.position = entry.seq;
+        items.push(Item::Entry(entry.clone()));
+    }
+    items.extend(whispers.map(|whisper| Item::Ephemeral(whisper.json.clone())));
+    (items, true)
+}

@@ -1,0 +1,302 @@
+//! The `id:` of a stream's events: how far the stream has sent each of its topics, so that any instance can carry on.
+//!
+//! An id names a *generation*, an immutable stored row (session, generation, positions), and lists the topics that have
+//! moved since that row was made. Layout, base64url without padding: 4 bytes tag (the database's epoch and the session,
+//! so that an id of another database or session counts as none) · 1 byte kind · varint generation · varint count and as
+//! many (varint slot step, varint reached) · for a long poll the same of (varint slot step, 3 bytes presence digest).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::ids::SessionId;
+use super::message::Seq;
+use super::varint;
+
+/// A join's small number, never used twice in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A short digest of who is present on a topic: 24 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub u32);
+
+/// How far a stream has come with one join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Everything up to this entry has been sent.
+    Seq(Seq),
+    /// The client has been told that the join has ended.
+    Told,
+}
+
+/// What an id says. Slots ascend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// The generation that it builds on; for a [`Kind::Replaced`], the one that its stream opened with.
+    pub generation: u64,
+    /// What has moved since.
+    pub moved: Vec<(Slot, Reached)>,
+    /// Who was present when a long poll ended; empty on a stream.
+    pub digests: Vec<(Slot, Digest)>,
+    /// Whether this is a position at all.
+    pub kind: Kind,
+}
+
+/// What an id is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A position to carry on from.
+    Position,
+    /// The mark of a stream that another one has replaced: its EventSource shall give up.
+    Replaced,
+}
+
+/// Ties ids to one session of one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdTag([u8; 4]);
+
+impl IdTag {
+    /// The tag of a session's ids, `epoch` being made at random with the database.
+    pub fn new(epoch: u32, session: SessionId) -> Self {
+        // The last 8 bytes of a UUIDv7 are its random part.
+        let random = session.0.as_bytes();
+        let fold = |i: usize| random[8 + i] ^ random[12 + i].rotate_left(3);
+        let epoch = epoch.to_be_bytes();
+        Self(std::array::from_fn(|i| epoch[i] ^ fold(i)))
+    }
+}
+
+/// The longest id that is looked at, in characters; what the server makes stays below 2,000.
+const LONGEST: usize = 4096;
+
+impl EventId {
+    /// Appends the text of an id to `out`. `scratch` only saves an allocation: this runs once a delivery.
+    pub fn write(
+        tag: IdTag,
+        kind: Kind,
+        generation: u64,
+        moved: &[(Slot, Reached)],
+        digests: &[(Slot, Digest)],
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        scratch.clear();
+        scratch.extend_from_slice(&tag.0);
+        scratch.push(match kind {
+            Kind::Position => 0,
+            Kind::Replaced => 1,
+        });
+        varint::put(scratch, generation);
+        put_positions(scratch, moved);
+        if !digests.is_empty() {
+            varint::put(scratch, digests.len() as u64);
+            let mut last = 0;
+            for &(slot, digest) in digests {
+                varint::put(scratch, u64::from(slot.0 - last));
+                scratch.extend_from_slice(&digest.0.to_be_bytes()[1..]);
+                last = slot.0;
+            }
+        }
+        let start = out.len();
+        out.resize(start + scratch.len().div_ceil(3) * 4, 0);
+        let written = URL_SAFE_NO_PAD.encode_slice(&scratch, &mut out[start..]).unwrap_or(0);
+        out.truncate(start + written);
+    }
+
+    /// The text of this id.
+    pub fn encode(&self, tag: IdTag) -> String {
+        let mut out = Vec::new();
+        Self::write(
+            tag,
+            self.kind,
+            self.generation,
+            &self.moved,
+            &self.digests,
+            &mut Vec::new(),
+            &mut out,
+        );
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// Reads an id of this session; anything else is none.
+    pub fn decode(tag: IdTag, text: &str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let mut rest = bytes.strip_prefix(&tag.0)?;
+        let kind = match take_byte(&mut rest)? {
+            0 => Kind::Position,
+            1 => Kind::Replaced,
+            _ => return None,
+        };
+        let generation = varint::take(&mut rest)?;
+        let moved = take_positions(&mut rest)?;
+        let digests = if rest.is_empty() {
+            Vec::new()
+        } else {
+            take_digests(&mut rest)?
+        };
+        rest.is_empty().then_some(Self {
+            generation,
+            moved,
+            digests,
+            kind,
+        })
+    }
+}
+
+/// Positions as a generation's row stores them.
+pub fn positions_to_bytes(positions: &[(Slot, Reached)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + positions.len() * 4);
+    put_positions(&mut out, positions);
+    out
+}
+
+/// Reads what [`positions_to_bytes`] wrote.
+pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(Slot, Reached)>> {
+    let positions = take_positions(&mut bytes)?;
+    bytes.is_empty().then_some(positions)
+}
+
+fn put_positions(out: &mut Vec<u8>, positions: &[(Slot, Reached)]) {
+    varint::put(out, positions.len() as u64);
+    let mut last = 0;
+    for &(slot, reached) in positions {
+        varint::put(out, u64::from(slot.0 - last));
+        varint::put(
+            out,
+            match reached {
+                Reached::Told => 0,
+                Reached::Seq(seq) => seq.0.unsigned_abs().saturating_add(1),
+            },
+        );
+        last = slot.0;
+    }
+}
+
+fn take_positions(rest: &mut &[u8]) -> Option<Vec<(Slot, Reached)>> {
+    take_list(rest, |rest| {
+        Some(match varint::take(rest)? {
+            0 => Reached::Told,
+            n => Reached::Seq(Seq(i64::try_from(n - 1).ok()?)),
+        })
+    })
+}
+
+fn take_digests(rest: &mut &[u8]) -> Option<Vec<(Slot, Digest)>> {
+    let digests = take_list(rest, |rest| {
+        let (head, tail) = rest.split_first_chunk::<3>()?;
+        *rest = tail;
+        Some(Digest(u32::from_be_bytes([0, head[0], head[1], head[2]])))
+    })?;
+    (!digests.is_empty()).then_some(digests)
+}
+
+/// A counted list whose slots ascend strictly.
+fn take_list<T>(rest: &mut &[u8], take: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Vec<(Slot, T)>> {
+    let count = usize::try_from(varint::take(rest)?).ok()?;
+    if count > rest.len() {
+        return None; // every item takes a byte at least: nothing is reserved for a lie
+    }
+    let mut list = Vec::with_capacity(count);
+    let mut last = 0u32;
+    for i in 0..count {
+        let step = u32::try_from(varint::take(rest)?).ok()?;
+        if i > 0 && step == 0 {
+            return None;
+        }
+        last = last.checked_add(step)?;
+        list.push((Slot(last), take(rest)?));
+    }
+    Some(list)
+}
+
+fn take_byte(rest: &mut &[u8]) -> Option<u8> {
+    let (&byte, tail) = rest.split_first()?;
+    *rest = tail;
+    Some(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tag() -> IdTag {
+        IdTag::new(7, SessionId(Uuid::from_u128(0x0190_a5b0_7c00_7000_8000_0000_0000_0001)))
+    }
+
+    fn reached() -> impl Strategy<Value = Reached> {
+        prop_oneof![Just(Reached::Told), (0..i64::MAX).prop_map(|n| Reached::Seq(Seq(n)))]
+    }
+
+    prop_compose! {
+        fn event_id()(
+            generation in any::<u64>(),
+            moved in proptest::collection::btree_map(any::<u32>(), reached(), 0..40),
+            digests in proptest::collection::btree_map(any::<u32>(), 0u32..1 << 24, 0..40),
+            replaced in any::<bool>(),
+        ) -> EventId {
+            let slots = |(slot, value)| (Slot(slot), value);
+            EventId {
+                generation,
+                moved: moved.into_iter().map(slots).collect(),
+                digests: digests.into_iter().map(|(slot, d)| (Slot(slot), Digest(d))).collect(),
+                kind: if replaced { Kind::Replaced } else { Kind::Position },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(id in event_id()) {
+            prop_assert_eq!(EventId::decode(tag(), &id.encode(tag())), Some(id));
+        }
+
+        #[test]
+        fn has_one_spelling(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let mut whole = tag().0.to_vec();
+            whole.extend(bytes);
+            let text = URL_SAFE_NO_PAD.encode(&whole);
+            if let Some(id) = EventId::decode(tag(), &text) {
+                prop_assert_eq!(id.encode(tag()), text);
+            }
+        }
+
+        #[test]
+        fn garbage_is_none(text in ".{0,200}") {
+            prop_assert_eq!(EventId::decode(tag(), &text), None);
+        }
+
+        #[test]
+        fn of_another_session_or_database_is_none(id in event_id(), session in any::<u128>(), epoch in any::<u32>()) {
+            let other = IdTag::new(epoch, SessionId(Uuid::from_u128(session)));
+            prop_assume!(other != tag());
+            prop_assert_eq!(EventId::decode(other, &id.encode(tag())), None);
+        }
+
+        #[test]
+        fn stored_positions_round_trip(map in proptest::collection::btree_map(any::<u32>(), reached(), 0..300)) {
+            let map: BTreeMap<u32, Reached> = map;
+            let positions: Vec<_> = map.into_iter().map(|(slot, r)| (Slot(slot), r)).collect();
+            prop_assert_eq!(positions_from_bytes(&positions_to_bytes(&positions)), Some(positions));
+        }
+    }
+
+    #[test]
+    fn sixteen_moved_topics_stay_short() {
+        let moved: Vec<_> = (1..=16).map(|n| (Slot(n * 12), Reached::Seq(Seq(1_000_000)))).collect();
+        let id = EventId {
+            generation: 1_000_000,
+            moved,
+            digests: Vec::new(),
+            kind: Kind::Position,
+        };
+        assert!(id.encode(tag()).len() < 200, "{}", id.encode(tag()).len());
+    }
+}

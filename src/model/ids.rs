@@ -1,0 +1,78 @@
+//! Ids that cannot be wrong: parsed once at the edge, never checked again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A user: the `sub` of their token, 1 to 128 of `A-Z a-z 0-9 . _ @ | ~ + = -`. Built-in accounts begin with `~`.
+/// Shared, as every entry and presence of a user names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// The longest id, in characters.
+    pub const MAX: usize = 128;
+
+    /// Accepts exactly what the type promises.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=Self::MAX).contains(&text.len());
+        let clean = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._@|~+=-".contains(&b));
+        (fits && clean).then(|| Self(text.into()))
+    }
+
+    /// Whether this is a built-in account's id, which no issuer may sign for.
+    pub fn is_built_in(&self) -> bool {
+        self.0.starts_with('~')
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One client of one user. A UUIDv7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
+
+/// One entry of a topic's log. A UUIDv7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct MessageId(pub Uuid);
+
+impl SessionId {
+    /// Reads the hyphenated form only.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_uuid(text).map(Self)
+    }
+}
+
+impl MessageId {
+    /// Reads the hyphenated form only.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_uuid(text).map(Self)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One spelling for each id, or a topic could be named in two ways.
+pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
+    let plain = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+    if plain { Uuid::try_parse(text).ok() } else { None }
+}

@@ -1,0 +1,107 @@
+//! The entries of a topic's log, and their one JSON form.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::ids::{MessageId, UserId};
+use super::time::Millis;
+use super::topic::TopicId;
+
+/// The number of an entry in its topic's log: dense from 1, without holes. 0 stands before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Seq(pub i64);
+
+impl Seq {
+    /// The one after this.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What kind of entry it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Code(pub i16);
+
+impl Code {
+    /// What a user has sent.
+    pub const CHAT: Self = Self(0);
+}
+
+/// A user as every answer shows one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// Who it is.
+    pub user_id: UserId,
+    /// How they are called; in a message, how they were called when they sent it.
+    pub username: Box<str>,
+}
+
+/// One entry, in the order of fields in which clients get it: in the acknowledgement, in history, on the stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct Message {
+    /// Unique over all topics.
+    pub id: MessageId,
+    /// Where it was said.
+    pub topic: TopicId,
+    /// Its place there.
+    pub seq: Seq,
+    /// Its kind.
+    pub code: Code,
+    /// Who said it.
+    pub sender: User,
+    /// What was said, to the byte; `null` once removed.
+    pub content: Box<RawValue>,
+    /// When the server took it; never runs backwards within a topic.
+    pub created_at: Millis,
+    /// When its author changed it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<Millis>,
+    /// When it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Millis>,
+}
+
+/// An entry rendered once, whoever shows it afterwards: the sender's acknowledgement and every stream share the bytes.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// A [`Message`] as JSON, without line breaks.
+    pub json: Bytes,
+}
+
+impl Message {
+    /// Renders it.
+    pub fn render(&self) -> Entry {
+        Entry {
+            seq: self.seq,
+            json: to_json(self),
+        }
+    }
+}
+
+/// A value of our own as JSON. They have no maps with other keys than texts and no failing parts, so this cannot fail.
+pub fn to_json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .unwrap_or_else(|_| Bytes::from_static(b"null"))
+}
+
+/// What is delivered to those who listen at that moment, and never stored: a [`Message`] without id and seq.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ephemeral {
+    /// Where it is said.
+    pub topic: TopicId,
+    /// Its kind.
+    pub code: Code,
+    /// Who says it.
+    pub sender: User,
+    /// What is said.
+    pub content: Box<RawValue>,
+    /// When the server took it.
+    pub created_at: Millis,
+}

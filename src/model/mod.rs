@@ -1,0 +1,22 @@
+//! Values that cannot be wrong. They are parsed once at the edge (`http`, `store`) and never checked again; nothing in
+//! here knows of HTTP, SQL or tasks.
+
+pub mod clock;
+pub mod content;
+pub mod cursor;
+pub mod event_id;
+pub mod ids;
+pub mod message;
+pub mod presence;
+pub mod text;
+pub mod time;
+pub mod topic;
+mod varint;
+
+pub use clock::Clock;
+pub use content::Content;
+pub use ids::{MessageId, SessionId, UserId};
+pub use message::{Code, Entry, Message, Seq, User};
+pub use presence::Presence;
+pub use time::Millis;
+pub use topic::{TopicId, TopicKind};

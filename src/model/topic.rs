@@ -1,0 +1,159 @@
+//! Topic ids: `room:NAME`, `group:UUID`, `dm:A:B`, and the caller's shorthand `dm:USER`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::ids::{UserId, parse_uuid};
+
+/// What a topic is; decides who may join, send and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopicKind {
+    /// Named; open to any user.
+    Room,
+    /// A group's chat: its members only.
+    Group,
+    /// Two users, private.
+    Dm,
+}
+
+/// A topic's canonical id: the form that both sides of a DM see. Shared, as every stream that shows the topic names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct TopicId(Arc<str>);
+
+/// Why a text is not a topic of the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// No topic id has this form.
+    #[error("a topic is room:NAME (1 to 128 bytes, no control characters), group:UUID, dm:USER or dm:A:B with A < B")]
+    Malformed,
+    /// A DM of the caller with themselves.
+    #[error("a direct message takes two users: name another one than yourself")]
+    WithOneself,
+    /// A DM of two others: to the caller it does not exist.
+    #[error("there is no such topic, or you may not see it")]
+    NotYours,
+}
+
+impl TopicId {
+    /// The longest room name, in bytes of UTF-8.
+    pub const ROOM_MAX: usize = 128;
+
+    /// Reads what `caller` wrote, where `dm:USER` means the DM of the two.
+    pub fn parse(text: &str, caller: &UserId) -> Result<Self, TopicError> {
+        let Some(pair) = text.strip_prefix("dm:") else {
+            return Self::parse_shared(text).ok_or(TopicError::Malformed);
+        };
+        let user = |text| UserId::parse(text).ok_or(TopicError::Malformed);
+        match pair.split_once(':') {
+            None => Self::dm(caller, &user(pair)?).ok_or(TopicError::WithOneself),
+            Some((a, b)) => match (user(a)?, user(b)?) {
+                (a, b) if a >= b => Err(if a == b {
+                    TopicError::WithOneself
+                } else {
+                    TopicError::Malformed
+                }),
+                (a, b) if a != *caller && b != *caller => Err(TopicError::NotYours),
+                _ => Ok(Self(text.into())),
+            },
+        }
+    }
+
+    fn parse_shared(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':')?;
+        let fits = match kind {
+            "room" => (1..=Self::ROOM_MAX).contains(&name.len()) && !name.chars().any(char::is_control),
+            "group" => parse_uuid(name).is_some(),
+            _ => false,
+        };
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The DM of two users; `None` where both are one.
+    pub fn dm(one: &UserId, other: &UserId) -> Option<Self> {
+        match one.cmp(other) {
+            std::cmp::Ordering::Less => Some(Self(format!("dm:{one}:{other}").into())),
+            std::cmp::Ordering::Greater => Some(Self(format!("dm:{other}:{one}").into())),
+            std::cmp::Ordering::Equal => None,
+        }
+    }
+
+    /// What the database holds, which this type wrote.
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Which kind of topic it is.
+    pub fn kind(&self) -> TopicKind {
+        match self.0.as_bytes().first() {
+            Some(b'r') => TopicKind::Room,
+            Some(b'g') => TopicKind::Group,
+            _ => TopicKind::Dm,
+        }
+    }
+
+    /// A room's name.
+    pub fn name(&self) -> Option<&str> {
+        self.0.strip_prefix("room:")
+    }
+
+    /// The two users of a DM, in the order of the id.
+    pub fn dm_users(&self) -> Option<(UserId, UserId)> {
+        let (a, b) = self.0.strip_prefix("dm:")?.split_once(':')?;
+        Some((UserId::parse(a)?, UserId::parse(b)?))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<String, TopicError> {
+        let ana = UserId::parse("ana").expect("an id");
+        TopicId::parse(text, &ana).map(|t| t.as_str().to_owned())
+    }
+
+    #[test]
+    fn one_spelling_for_each_topic() {
+        assert_eq!(parse("room:a/b c:d"), Ok("room:a/b c:d".into()));
+        assert_eq!(parse("dm:bob"), Ok("dm:ana:bob".into()));
+        assert_eq!(parse("dm:ana:bob"), Ok("dm:ana:bob".into()));
+        assert_eq!(parse("dm:bob:ana"), Err(TopicError::Malformed));
+        assert_eq!(parse("dm:ana"), Err(TopicError::WithOneself));
+        assert_eq!(parse("dm:bob:cleo"), Err(TopicError::NotYours));
+        assert_eq!(parse("dm:~a"), Ok("dm:ana:~a".into()));
+        let group = "group:0190a5b0-7c00-7000-8000-000000000000";
+        assert_eq!(parse(group), Ok(group.into()));
+        for bad in [
+            "",
+            "room",
+            "room:",
+            "room:a\nb",
+            "group:1",
+            "group:0190A5B0-7c00-7000-8000-000000000000",
+            "dm:",
+            "x:y",
+        ] {
+            assert_eq!(parse(bad), Err(TopicError::Malformed), "{bad:?}");
+        }
+        assert_eq!(
+            parse(&format!("room:{}", "é".repeat(64))),
+            Ok(format!("room:{}", "é".repeat(64)))
+        );
+        assert_eq!(parse(&format!("room:{}x", "é".repeat(64))), Err(TopicError::Malformed));
+    }
+}

@@ -1,0 +1,28 @@
+//! Unsigned LEB128, in its one shortest form, as event ids and stored positions use it.
+
+/// Appends `value`, 7 bits a byte, low bits first.
+pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8 & 0x7f);
+}
+
+/// Takes one value off the front; `None` where it is cut off, too long, or longer than it need be.
+pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        value |= bits << shift;
+        if byte & 0x80 == 0 {
+            return (shift == 0 || byte != 0).then_some(value);
+        }
+    }
+    None
+}

@@ -1,0 +1,157 @@
+//! Changes: transactions that run to their end, whatever becomes of the request that asked for them.
+//!
+//! On PostgreSQL each has a task and a connection of its own. SQLite has one writer and one `fsync` per commit, so there
+//! changes that arrive together share a transaction, each behind a savepoint of its own: one that fails takes nothing
+//! else with it, and all are answered after the one commit.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Store, StoreError};
+
+/// How many changes may wait; one more is refused.
+const QUEUE: usize = 4096;
+/// How many share one commit.
+const BATCH: usize = 64;
+/// How long a change may wait for its turn; after that its caller has gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Statements inside a transaction.
+pub(super) type Work<T> =
+    Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
+
+impl Store {
+    /// Runs `work` in a transaction and commits it, unless it fails.
+    pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        match &self.inner.changes {
+            Some(lane) => lane.enqueue(Box::new(Change {
+                work: Some(Box::new(work)),
+                done: None,
+                reply,
+            }))?,
+            None => {
+                let pool = self.inner.pools.read.clone();
+                tokio::spawn(async move {
+                    let _ = reply.send(alone(&pool, Box::new(work)).await);
+                });
+            }
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the change was given up".into())))
+    }
+}
+
+async fn alone<T>(pool: &DatabaseConnection, work: Work<T>) -> Result<T, StoreError> {
+    let transaction = pool.begin().await?;
+    let value = work(&transaction).await?;
+    transaction.commit().await?;
+    Ok(value)
+}
+
+/// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
+pub(super) async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+    Ok(pool
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode,
+            ..Default::default()
+        })
+        .await?)
+}
+
+/// The queue to SQLite's one writer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    queue: mpsc::Sender<(Instant, Box<dyn Job>)>,
+}
+
+impl Lane {
+    /// Starts the writer's task; it ends with the lane.
+    pub(super) fn start(writer: &DatabaseConnection) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(run(writer.clone(), jobs));
+        Self { queue }
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        self.queue
+            .try_send((Instant::now(), job))
+            .map_err(|_| StoreError::Unavailable("too many changes wait for the database".into()))
+    }
+}
+
+async fn run(writer: DatabaseConnection, mut queue: mpsc::Receiver<(Instant, Box<dyn Job>)>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut batch, BATCH).await > 0 {
+        let mut jobs: Vec<_> = batch
+            .drain(..)
+            .filter(|(since, _)| since.elapsed() < PATIENCE)
+            .map(|(_, job)| job)
+            .collect();
+        let committed = commit_together(&writer, &mut jobs).await;
+        for job in jobs {
+            job.finish(committed.as_ref().err());
+        }
+    }
+}
+
+async fn commit_together(writer: &DatabaseConnection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let transaction = begin(writer).await?;
+    for job in jobs {
+        let savepoint = transaction.begin().await?;
+        if job.run(&savepoint).await {
+            savepoint.commit().await?;
+        } else {
+            savepoint.rollback().await?;
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// A change whose result type is forgotten while it waits.
+trait Job: Send {
+    /// Runs it; `false` where it failed and has to be undone.
+    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, bool>;
+    /// Answers its caller: with its own result, unless the commit failed.
+    fn finish(self: Box<Self>, failure: Option<&StoreError>);
+}
+
+struct Change<T> {
+    work: Option<Work<T>>,
+    done: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send> Job for Change<T> {
+    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.done = Some(work(transaction).await);
+            }
+            matches!(self.done, Some(Ok(_)))
+        })
+    }
+
+    fn finish(self: Box<Self>, failure: Option<&StoreError>) {
+        let unstarted = || Err(StoreError::Unavailable("the change was not started".into()));
+        let result = match (self.done, failure) {
+            (Some(Ok(_)), Some(error)) => Err(error.share()),
+            (done, _) => done.unwrap_or_else(unstarted),
+        };
+        let _ = self.reply.send(result);
+    }
+}

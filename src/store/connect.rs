@@ -1,0 +1,114 @@
+//! Connecting: which pools there are, and how each connection is set up.
+
+use std::time::Duration;
+
+use parlour_migration::MigratorTrait as _;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+
+use super::{StoreError, dialect};
+
+/// How long anyone waits for a connection before the answer is 503.
+const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// Log writers on PostgreSQL, each with a connection of its own; a topic always goes to the same one.
+const LANES: u32 = 4;
+
+/// The connections, apart by purpose, so that none waits for another's crowd.
+#[derive(Debug)]
+pub struct Pools {
+    /// Reads, and on PostgreSQL the changes.
+    pub read: DatabaseConnection,
+    /// The log; on SQLite every change: it has one writer at a time.
+    pub write: DatabaseConnection,
+    /// The lease of this instance and the lock of migrations.
+    pub lease: DatabaseConnection,
+    /// How many may use `write` at once.
+    pub lanes: usize,
+}
+
+impl Pools {
+    /// Opens at most about so many connections; makes an SQLite file where there is none and the URL says `mode=rwc`.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let write = Database::connect(sqlite(url, 1, false)).await?;
+            let read = Database::connect(sqlite(url, connections, true)).await?;
+            // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
+            return Ok(Self {
+                read,
+                lease: write.clone(),
+                write,
+                lanes: 1,
+            });
+        }
+        let shared = connections.saturating_sub(LANES + 1).max(2);
+        Ok(Self {
+            read: Database::connect(postgres(url, shared)).await?,
+            write: Database::connect(postgres(url, LANES)).await?,
+            lease: Database::connect(postgres(url, 1)).await?,
+            lanes: LANES as usize,
+        })
+    }
+
+    /// Brings the schema up to date. Many instances may do so at once: one does it, the others wait.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        if self.read.get_database_backend() != DbBackend::Postgres {
+            return Ok(parlour_migration::Migrator::up(&self.write, None).await?);
+        }
+        const LOCK: &str = "SELECT pg_advisory_lock(7381240117)";
+        const UNLOCK: &str = "SELECT pg_advisory_unlock(7381240117)";
+        // The lock belongs to its connection; `lease` has just one, so that the unlock meets the same.
+        dialect::exec(&self.lease, LOCK, vec![]).await?;
+        let done = parlour_migration::Migrator::up(&self.write, None).await;
+        dialect::exec(&self.lease, UNLOCK, vec![]).await?;
+        Ok(done?)
+    }
+}
+
+fn common(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .connect_timeout(ACQUIRE)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    options
+}
+
+fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
+    let mut options = common(url, connections);
+    options
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        let sqlite = sqlite
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged message survives a power cut: the log is synced at every commit.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(ACQUIRE)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-16384")
+            .pragma("mmap_size", "268435456")
+            .pragma("journal_size_limit", "67108864");
+        if reader {
+            sqlite.pragma("query_only", "on")
+        } else {
+            sqlite
+        }
+    });
+    options
+}
+
+fn postgres(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = common(url, connections);
+    options
+        .min_connections(1)
+        .test_before_acquire_if_idle_for(Duration::from_secs(30));
+    options.set_application_name("parlour");
+    // A row that somebody holds for longer than this is a 503, not a queue.
+    options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "2s"), ("statement_timeout", "30s")]));
+    options
+}

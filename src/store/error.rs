@@ -1,0 +1,65 @@
+//! Database errors, sorted once: what passes by itself, and what is our own fault.
+
+use sea_orm::{DbErr, RuntimeErr, SqlxError};
+
+/// Why the database did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away or busy: a retry may help.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// It refused a statement: a fault of this program or of the schema.
+    #[error("the database refused: {0}")]
+    Database(#[source] DbErr),
+    /// It holds what this program never writes.
+    #[error("the database holds an impossible {0}")]
+    Corrupt(&'static str),
+}
+
+impl StoreError {
+    /// The same error once more, for each of those who waited for one transaction.
+    pub(super) fn share(&self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(error) => Self::Database(error.clone()),
+            Self::Corrupt(what) => Self::Corrupt(what),
+        }
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        let passes = match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+            DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => passes(e),
+            _ => false,
+        };
+        if passes {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Database(error)
+        }
+    }
+}
+
+/// Whether the same statement may well succeed later.
+fn passes(error: &SqlxError) -> bool {
+    match error {
+        SqlxError::Database(refusal) => refusal.code().is_some_and(|code| passing_code(&code)),
+        SqlxError::Io(_) | SqlxError::Tls(_) | SqlxError::Protocol(_) => true,
+        SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// PostgreSQL's SQLSTATE (documentation, appendix A) or SQLite's result code (sqlite.org/rescode.html).
+fn passing_code(code: &str) -> bool {
+    if code.len() == 5 {
+        // connection, resources, operator intervention; serialization failure, deadlock, lock not available, read-only
+        return ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+            || ["40001", "40P01", "55P03", "25006"].contains(&code);
+    }
+    // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN; extended codes carry more in their higher bytes
+    code.parse::<i32>()
+        .is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
+}

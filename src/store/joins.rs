@@ -1,0 +1,252 @@
+//! Joins: which session listens to which topic.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseTransaction, QueryResult};
+
+use super::sessions::touch_session;
+use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
+use crate::model::event_id::Slot;
+use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind};
+
+/// What a session asks for.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// Who.
+    pub session: SessionId,
+    /// What.
+    pub topic: TopicId,
+    /// Whether to receive without being shown; `None` leaves a join that exists as it is.
+    pub hidden: Option<bool>,
+    /// How many joins a session may have.
+    pub max: usize,
+    /// For how long this call keeps the session online.
+    pub grace: Duration,
+}
+
+/// A join that lasts.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The topic as it was then.
+    pub topic: TopicRow,
+    /// The join's number in event ids.
+    pub slot: Slot,
+    /// The newest entry when it was joined.
+    pub position: Seq,
+    /// Receives without being shown.
+    pub hidden: bool,
+}
+
+/// Why a join was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefused {
+    /// The session lives no more.
+    SessionEnded,
+    /// It has as many joins as it may.
+    TooMany,
+}
+
+/// How a join ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// The session left.
+    Left,
+}
+
+impl LeaveReason {
+    /// The contract's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+        }
+    }
+
+    fn stored(self) -> i16 {
+        match self {
+            Self::Left => 0,
+        }
+    }
+
+    pub(super) fn read(stored: i16) -> Result<Self, StoreError> {
+        match stored {
+            0 => Ok(Self::Left),
+            _ => Err(StoreError::Corrupt("reason of a leave")),
+        }
+    }
+}
+
+/// Ends that nobody came to hear of are kept for so many of a session's latest joins.
+const ENDED_KEPT: i32 = 1_000;
+
+const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, j.slot, j.position, j.hidden, j.ended \
+                      FROM joined j JOIN topic t ON t.id = j.topic_id";
+
+impl Store {
+    /// Joins; a repeat moves nothing.
+    pub async fn join(&self, joining: Joining) -> Result<Result<Joined, JoinRefused>, StoreError> {
+        let now = self.now();
+        self.change(move |tx| Box::pin(async move { join(tx, &joining, now).await }))
+            .await
+    }
+
+    /// Leaves. Answers the topic's key, where the session had joined it.
+    pub async fn leave(
+        &self,
+        session: SessionId,
+        topic: &TopicId,
+        reason: LeaveReason,
+    ) -> Result<Option<TopicKey>, StoreError> {
+        let topic = topic.clone();
+        self.change(move |tx| {
+            Box::pin(async move {
+                let Some(topic) = topics::find(tx, &topic, "").await? else {
+                    return Ok(None);
+                };
+                let sql = "UPDATE joined SET ended = $1 WHERE session_id = $2 AND topic_id = $3 AND ended IS NULL";
+                let values = vec![reason.stored().into(), session.0.into(), topic.key.into()];
+                let left = dialect::exec(tx, sql, values).await? > 0;
+                let sql = "DELETE FROM joined WHERE session_id = $1 AND ended IS NOT NULL \
+                           AND slot < (SELECT next_slot FROM session WHERE id = $1) - $2";
+                dialect::exec(tx, sql, vec![session.0.into(), ENDED_KEPT.into()]).await?;
+                Ok(left.then_some(topic.key))
+            })
+        })
+        .await
+    }
+
+    /// What a session has joined, in the order of joining.
+    pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Joined>, StoreError> {
+        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.slot");
+        dialect::rows(self.read(), sql, vec![session.0.into()])
+            .await?
+            .iter()
+            .map(joined)
+            .collect()
+    }
+
+    /// How the session's joins of these slots have ended, of those that have and were not made anew.
+    pub async fn ended_joins(&self, session: SessionId) -> Result<Vec<(Slot, LeaveReason)>, StoreError> {
+        let sql = "SELECT slot, ended FROM joined WHERE session_id = $1 AND ended IS NOT NULL";
+        let rows = dialect::rows(self.read(), sql, vec![session.0.into()]).await?;
+        rows.iter()
+            .map(|row| Ok((slot(row)?, LeaveReason::read(dialect::get(row, "ended")?)?)))
+            .collect()
+    }
+
+    /// Whether a session may speak in a topic: it lives and has joined it.
+    pub async fn has_joined(&self, session: SessionId, topic: TopicKey) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS one FROM joined WHERE session_id = $1 AND topic_id = $2 AND ended IS NULL";
+        Ok(dialect::row(self.read(), sql, vec![session.0.into(), topic.into()])
+            .await?
+            .is_some())
+    }
+}
+
+async fn join(
+    tx: &DatabaseTransaction,
+    joining: &Joining,
+    now: Millis,
+) -> Result<Result<Joined, JoinRefused>, StoreError> {
+    // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
+    let lock = if joining.topic.kind() == TopicKind::Room {
+        ""
+    } else {
+        dialect::for_share(tx)
+    };
+    let topic = match topics::find(tx, &joining.topic, lock).await? {
+        Some(topic) => topic,
+        None => {
+            topics::ensure(tx, &joining.topic, now).await?;
+            topics::find(tx, &joining.topic, lock)
+                .await?
+                .ok_or(StoreError::Corrupt("topic"))?
+        }
+    };
+    let session = joining.session.0;
+    let sql = format!(
+        "SELECT next_slot FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
+        dialect::for_update(tx)
+    );
+    let Some(row) = dialect::row(tx, sql, vec![session.into(), now.0.into()]).await? else {
+        return Ok(Err(JoinRefused::SessionEnded));
+    };
+    let next_slot: i32 = dialect::get(&row, "next_slot")?;
+    touch_session(
+        tx,
+        Touch {
+            session: joining.session,
+            at: now,
+        },
+        joining.grace,
+        now,
+    )
+    .await?;
+
+    let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
+    if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
+        return Ok(Ok(show(tx, joining, joined(&row)?).await?));
+    }
+    let sql = "SELECT COUNT(*) AS joins FROM joined WHERE session_id = $1 AND ended IS NULL";
+    let joins: i64 = match dialect::row(tx, sql, vec![session.into()]).await? {
+        Some(row) => dialect::get(&row, "joins")?,
+        None => 0,
+    };
+    if usize::try_from(joins).is_ok_and(|joins| joins >= joining.max) {
+        return Ok(Err(JoinRefused::TooMany));
+    }
+    let hidden = joining.hidden.unwrap_or(false);
+    let sql = "INSERT INTO joined (session_id, topic_id, slot, position, hidden) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (session_id, topic_id) DO UPDATE SET slot = excluded.slot, position = excluded.position, \
+               hidden = excluded.hidden, ended = NULL";
+    let position = topic.last_seq;
+    let values = vec![
+        session.into(),
+        topic.key.into(),
+        next_slot.into(),
+        position.0.into(),
+        hidden.into(),
+    ];
+    dialect::exec(tx, sql, values).await?;
+    dialect::exec(
+        tx,
+        "UPDATE session SET next_slot = next_slot + 1 WHERE id = $1",
+        vec![session.into()],
+    )
+    .await?;
+    let slot = Slot(u32::try_from(next_slot).map_err(|_| StoreError::Corrupt("slot"))?);
+    Ok(Ok(Joined {
+        topic,
+        slot,
+        position,
+        hidden,
+    }))
+}
+
+/// A repeated join may show or hide the session, and nothing else.
+async fn show(tx: &DatabaseTransaction, joining: &Joining, mut join: Joined) -> Result<Joined, StoreError> {
+    if let Some(hidden) = joining.hidden.filter(|&hidden| hidden != join.hidden) {
+        let sql = "UPDATE joined SET hidden = $1 WHERE session_id = $2 AND topic_id = $3";
+        dialect::exec(
+            tx,
+            sql,
+            vec![hidden.into(), joining.session.0.into(), join.topic.key.into()],
+        )
+        .await?;
+        join.hidden = hidden;
+    }
+    Ok(join)
+}
+
+pub(super) fn slot(row: &QueryResult) -> Result<Slot, StoreError> {
+    let slot: i32 = dialect::get(row, "slot")?;
+    u32::try_from(slot).map(Slot).map_err(|_| StoreError::Corrupt("slot"))
+}
+
+fn joined(row: &QueryResult) -> Result<Joined, StoreError> {
+    Ok(Joined {
+        topic: topics::topic(row)?,
+        slot: slot(row)?,
+        position: Seq(dialect::get(row, "position")?),
+        hidden: dialect::get(row, "hidden")?,
+    })
+}

@@ -1,0 +1,124 @@
+//! The log: appending a batch in one transaction, and reading it.
+
+mod append;
+
+use sea_orm::{QueryResult, Value};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+pub use append::{AppendError, Draft, DraftError, Stored};
+
+use super::{Store, StoreError, TopicKey, TopicRow, dialect, users};
+use crate::model::cursor::Direction;
+use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
+
+const COLUMNS: &str = "id, seq, code, sender_id AS user_id, sender_name AS username, content, created_at, edited_at, \
+                       removed_at";
+
+impl Store {
+    /// Up to `limit` entries, the first being the one nearest to `from`, inclusive, in this direction.
+    pub async fn history(
+        &self,
+        topic: &TopicRow,
+        direction: Direction,
+        from: Seq,
+        limit: u64,
+    ) -> Result<Vec<Message>, StoreError> {
+        let (compare, order) = match direction {
+            Direction::Backward => ("<=", "DESC"),
+            Direction::Forward => (">=", "ASC"),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message WHERE topic_id = $1 AND seq {compare} $2 ORDER BY seq {order} LIMIT $3"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.page(&topic.id, sql, vec![topic.key.into(), from.0.into(), limit.into()])
+            .await
+    }
+
+    /// The entries from `first` to `last`, both inclusive, oldest first; what is missing among them was pruned.
+    pub async fn entries(
+        &self,
+        key: TopicKey,
+        topic: &TopicId,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<Message>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM message WHERE topic_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq");
+        self.page(topic, sql, vec![key.into(), first.0.into(), last.0.into()])
+            .await
+    }
+
+    /// One entry.
+    pub async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2");
+        Ok(self
+            .page(&topic.id, sql, vec![id.0.into(), topic.key.into()])
+            .await?
+            .pop())
+    }
+
+    /// Whether a topic holds an entry before this one.
+    pub async fn has_before(&self, topic: TopicKey, seq: Seq) -> Result<bool, StoreError> {
+        let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq < $2 LIMIT 1";
+        Ok(dialect::row(self.read(), sql, vec![topic.into(), seq.0.into()])
+            .await?
+            .is_some())
+    }
+
+    /// The oldest and the newest entry that a topic holds.
+    pub(super) async fn ends(&self, topic: TopicKey) -> Result<(Option<Seq>, Option<Seq>), StoreError> {
+        let end = async |order: &str| {
+            let sql = format!("SELECT seq FROM message WHERE topic_id = $1 ORDER BY seq {order} LIMIT 1");
+            let row = dialect::row(self.read(), sql, vec![topic.into()]).await?;
+            row.map(|row| dialect::get(&row, "seq").map(Seq)).transpose()
+        };
+        Ok((end("ASC").await?, end("DESC").await?))
+    }
+
+    /// The first entry that was made at this time or later. Times never run backwards within a topic, so halving the
+    /// log finds it, without an index on time that every send would have to feed.
+    pub async fn first_since(&self, topic: TopicKey, time: Millis) -> Result<Option<Seq>, StoreError> {
+        let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
+            return Ok(None);
+        };
+        let (mut low, mut high) = (oldest.0, newest.0 + 1);
+        let sql = "SELECT seq, created_at FROM message WHERE topic_id = $1 AND seq >= $2 ORDER BY seq LIMIT 1";
+        while low < high {
+            let middle = i64::midpoint(low, high);
+            let row = dialect::row(self.read(), sql, vec![topic.into(), middle.into()]).await?;
+            match row {
+                Some(row) if dialect::get::<i64>(&row, "created_at")? < time.0 => {
+                    low = dialect::get::<i64>(&row, "seq")? + 1;
+                }
+                _ => high = middle,
+            }
+        }
+        Ok((low <= newest.0).then_some(Seq(low)))
+    }
+
+    async fn page(&self, topic: &TopicId, sql: String, values: Vec<Value>) -> Result<Vec<Message>, StoreError> {
+        let rows = dialect::rows(self.read(), sql, values).await?;
+        rows.iter().map(|row| message(row, topic)).collect()
+    }
+}
+
+fn message(row: &QueryResult, topic: &TopicId) -> Result<Message, StoreError> {
+    let content: Option<String> = dialect::get(row, "content")?;
+    let content = content.map_or_else(
+        || Ok(RawValue::NULL.to_owned()),
+        |text| Content::stored(text).ok_or(StoreError::Corrupt("content")),
+    )?;
+    let time = |column| dialect::get::<Option<i64>>(row, column).map(|time| time.map(Millis));
+    Ok(Message {
+        id: MessageId(dialect::get::<Uuid>(row, "id")?),
+        topic: topic.clone(),
+        seq: Seq(dialect::get(row, "seq")?),
+        code: Code(dialect::get(row, "code")?),
+        sender: users::user(row)?,
+        content,
+        created_at: Millis(dialect::get(row, "created_at")?),
+        edited_at: time("edited_at")?,
+        removed_at: time("removed_at")?,
+    })
+}

@@ -1,0 +1,358 @@
+//! Appending: lock the topics, then check in a later statement, then number and insert.
+
+use std::collections::HashMap;
+
+use sea_orm::{DatabaseTransaction, TransactionTrait as _, Value};
+use uuid::Uuid;
+
+use super::{COLUMNS, message};
+use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
+use crate::store::change::begin;
+use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
+
+/// How long a repeated idempotency key is known: 24 hours.
+const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A message that has no number yet.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it shall go.
+    pub topic: TopicId,
+    /// Who sends it.
+    pub session: SessionId,
+    /// What it says.
+    pub content: Content,
+    /// The idempotency key and the hash of what was sent under it.
+    pub key: Option<(String, [u8; 32])>,
+}
+
+/// Why a draft was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DraftError {
+    /// The session lives no more.
+    SessionEnded,
+    /// The session has not joined the topic.
+    NotJoined,
+    /// The key has been used with another body.
+    KeyReused,
+}
+
+/// Why a batch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Nothing of it was stored.
+    #[error(transparent)]
+    Refused(#[from] StoreError),
+    /// The COMMIT was not answered: [`Store::which_stored`] tells what was stored.
+    #[error("a commit was not answered: {0}")]
+    Unknown(#[source] StoreError),
+}
+
+/// A message that the log holds.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Where.
+    pub key: TopicKey,
+    /// What.
+    pub message: Message,
+    /// Whether this batch stored it; otherwise an earlier one did, under the same idempotency key.
+    pub fresh: bool,
+    /// Until when its sender is online without a stream; `None` while a stream of theirs is open.
+    pub online_until: Option<Millis>,
+}
+
+/// Who sends, and what they have joined.
+struct Sender {
+    user: User,
+    streaming: bool,
+    online_until: Millis,
+    joined: Vec<TopicKey>,
+}
+
+/// What an idempotency key belongs to.
+type KeyOf<'a> = (TopicKey, &'a str, &'a str);
+
+impl Store {
+    /// Appends drafts to their logs, in their order, in one transaction. A draft that may not be stored is answered with
+    /// its reason and burns no number.
+    pub async fn append(&self, drafts: &[Draft]) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
+        let transaction = begin(&self.inner.pools.write).await?;
+        let done = append(&transaction, drafts, self.now()).await?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| AppendError::Unknown(error.into()))?;
+        Ok(done)
+    }
+
+    /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
+    pub async fn which_stored(&self, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
+        let transaction = self.inner.pools.write.begin().await?;
+        let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
+        // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
+        let topics = topics::lock_all(&transaction, &ids).await?;
+        let sql = format!(
+            "SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})",
+            dialect::places(1, drafts.len())
+        );
+        let rows = dialect::rows(&transaction, sql, drafts.iter().map(|d| d.id.0.into()).collect()).await?;
+        let mut stored = HashMap::new();
+        for row in &rows {
+            let key: TopicKey = dialect::get(row, "topic_id")?;
+            let topic = topics
+                .iter()
+                .find(|t| t.key == key)
+                .ok_or(StoreError::Corrupt("topic of a message"))?;
+            let message = message(row, &topic.id)?;
+            stored.insert(
+                message.id,
+                Stored {
+                    key,
+                    message,
+                    fresh: true,
+                    online_until: None,
+                },
+            );
+        }
+        transaction.rollback().await?;
+        Ok(stored)
+    }
+}
+
+async fn append(
+    tx: &DatabaseTransaction,
+    drafts: &[Draft],
+    now: Millis,
+) -> Result<Vec<Result<Stored, DraftError>>, StoreError> {
+    let mut ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut topics: HashMap<TopicId, TopicRow> = topics::lock_all(tx, &ids)
+        .await?
+        .into_iter()
+        .map(|topic| (topic.id.clone(), topic))
+        .collect();
+    let senders = senders(tx, drafts, &topics, now).await?;
+    let mut used = used_keys(tx, drafts, &topics, now).await?;
+
+    let mut done: Vec<Result<Stored, DraftError>> = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        done.push(number(draft, &mut topics, &senders, &mut used, now));
+    }
+    insert(tx, drafts, &done).await?;
+    move_ends(tx, &done, &topics).await?;
+    Ok(done)
+}
+
+/// Gives a draft its place in the log, or says why not.
+fn number<'a>(
+    draft: &'a Draft,
+    topics: &mut HashMap<TopicId, TopicRow>,
+    senders: &'a HashMap<Uuid, Sender>,
+    used: &mut HashMap<(TopicKey, String, String), (Message, Vec<u8>)>,
+    now: Millis,
+) -> Result<Stored, DraftError> {
+    let sender = senders.get(&draft.session.0).ok_or(DraftError::SessionEnded)?;
+    let topic = topics.get_mut(&draft.topic).ok_or(DraftError::NotJoined)?;
+    if !sender.joined.contains(&topic.key) {
+        return Err(DraftError::NotJoined);
+    }
+    let online_until = (!sender.streaming).then_some(sender.online_until);
+    let key = draft
+        .key
+        .as_ref()
+        .map(|(key, hash)| ((topic.key, sender.user.user_id.as_str().to_owned(), key.clone()), hash));
+    if let Some((key, hash)) = &key
+        && let Some((message, first_hash)) = used.get(key)
+    {
+        let same = first_hash.as_slice() == hash.as_slice();
+        let stored = Stored {
+            key: topic.key,
+            message: message.clone(),
+            fresh: false,
+            online_until,
+        };
+        return if same { Ok(stored) } else { Err(DraftError::KeyReused) };
+    }
+    topic.last_seq = topic.last_seq.next();
+    topic.last_at = topic.last_at.max(now);
+    let message = Message {
+        id: draft.id,
+        topic: topic.id.clone(),
+        seq: topic.last_seq,
+        code: Code::CHAT,
+        sender: sender.user.clone(),
+        content: draft.content.clone().into_raw(),
+        created_at: topic.last_at,
+        edited_at: None,
+        removed_at: None,
+    };
+    if let Some((key, hash)) = key {
+        used.insert(key, (message.clone(), hash.to_vec()));
+    }
+    Ok(Stored {
+        key: topic.key,
+        message,
+        fresh: true,
+        online_until,
+    })
+}
+
+/// The living sessions among the senders, with those of the topics that they have joined.
+async fn senders(
+    tx: &DatabaseTransaction,
+    drafts: &[Draft],
+    topics: &HashMap<TopicId, TopicRow>,
+    now: Millis,
+) -> Result<HashMap<Uuid, Sender>, StoreError> {
+    let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    // No topic has the key 0: the list must not be empty.
+    let keys: Vec<TopicKey> = topics.values().map(|topic| topic.key).chain([0]).collect();
+    let sql = format!(
+        "SELECT s.id, s.user_id, u.username, s.node, s.online_until, j.topic_id FROM session s \
+         JOIN \"user\" u ON u.id = s.user_id \
+         LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id IN ({}) \
+         WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
+        dialect::places(2, keys.len()),
+        dialect::places(2 + keys.len(), sessions.len()),
+    );
+    let mut values: Vec<Value> = vec![now.0.into()];
+    values.extend(keys.into_iter().map(Value::from));
+    values.extend(sessions.into_iter().map(Value::from));
+    let mut senders: HashMap<Uuid, Sender> = HashMap::new();
+    for row in dialect::rows(tx, sql, values).await? {
+        let id: Uuid = dialect::get(&row, "id")?;
+        let sender = match senders.entry(id) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(new) => new.insert(Sender {
+                user: users::user(&row)?,
+                streaming: dialect::get::<Option<Uuid>>(&row, "node")?.is_some(),
+                online_until: Millis(dialect::get(&row, "online_until")?),
+                joined: Vec::new(),
+            }),
+        };
+        sender
+            .joined
+            .extend(dialect::get::<Option<TopicKey>>(&row, "topic_id")?);
+    }
+    Ok(senders)
+}
+
+/// Messages stored earlier under keys of this batch. Keys older than a day are taken off their messages.
+async fn used_keys(
+    tx: &DatabaseTransaction,
+    drafts: &[Draft],
+    topics: &HashMap<TopicId, TopicRow>,
+    now: Millis,
+) -> Result<HashMap<(TopicKey, String, String), (Message, Vec<u8>)>, StoreError> {
+    let mut used = HashMap::new();
+    let mut wanted: Vec<(&TopicRow, &str)> = drafts
+        .iter()
+        .filter_map(|draft| Some((topics.get(&draft.topic)?, draft.key.as_ref()?.0.as_str())))
+        .collect();
+    wanted.sort_unstable_by_key(|(topic, key)| (topic.key, *key));
+    wanted.dedup_by_key(|(topic, key)| (topic.key, *key));
+    for (topic, key) in wanted {
+        let sql = format!(
+            "SELECT {COLUMNS}, body_hash FROM message WHERE topic_id = $1 AND idempotency_key = $2 \
+             AND sender_id IN (SELECT s.user_id FROM session s WHERE s.id IN ({}))",
+            dialect::places(3, drafts.len())
+        );
+        let mut values: Vec<Value> = vec![topic.key.into(), key.into()];
+        values.extend(drafts.iter().map(|draft| Value::from(draft.session.0)));
+        for row in dialect::rows(tx, sql, values).await? {
+            let message = message(&row, &topic.id)?;
+            if message.created_at.0 < now.0 - KEY_LIFE_MS {
+                let sql =
+                    "UPDATE message SET idempotency_key = NULL, body_hash = NULL WHERE topic_id = $1 AND seq = $2";
+                dialect::exec(tx, sql, vec![topic.key.into(), message.seq.0.into()]).await?;
+                continue;
+            }
+            let hash: Option<Vec<u8>> = dialect::get(&row, "body_hash")?;
+            let key: KeyOf<'_> = (topic.key, message.sender.user_id.as_str(), key);
+            used.insert(
+                (key.0, key.1.to_owned(), key.2.to_owned()),
+                (message, hash.unwrap_or_default()),
+            );
+        }
+    }
+    Ok(used)
+}
+
+async fn insert(
+    tx: &DatabaseTransaction,
+    drafts: &[Draft],
+    done: &[Result<Stored, DraftError>],
+) -> Result<(), StoreError> {
+    const WIDTH: usize = 10;
+    let fresh = drafts.iter().zip(done).filter_map(|(draft, done)| match done {
+        Ok(stored) if stored.fresh => Some((draft, stored)),
+        _ => None,
+    });
+    let mut values: Vec<Value> = Vec::with_capacity(drafts.len() * WIDTH);
+    let mut rows = String::with_capacity(drafts.len() * WIDTH * 5);
+    for (draft, Stored { key, message, .. }) in fresh {
+        let open = if rows.is_empty() { "(" } else { ",(" };
+        rows.push_str(open);
+        rows.push_str(&dialect::places(values.len() + 1, WIDTH));
+        rows.push(')');
+        let (idempotency_key, hash) = match &draft.key {
+            Some((key, hash)) => (Some(key.clone()), Some(hash.to_vec())),
+            None => (None, None),
+        };
+        values.extend([
+            Value::from(*key),
+            message.seq.0.into(),
+            message.id.0.into(),
+            message.code.0.into(),
+            message.sender.user_id.as_str().into(),
+            message.sender.username.as_ref().into(),
+            message.content.get().into(),
+            message.created_at.0.into(),
+            idempotency_key.into(),
+            hash.into(),
+        ]);
+    }
+    if values.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, idempotency_key, \
+         body_hash) VALUES {rows}"
+    );
+    dialect::exec(tx, sql, values).await.map(drop)
+}
+
+/// Stores the new end of every topic that grew.
+async fn move_ends(
+    tx: &DatabaseTransaction,
+    done: &[Result<Stored, DraftError>],
+    topics: &HashMap<TopicId, TopicRow>,
+) -> Result<(), StoreError> {
+    let grew = |topic: &&TopicRow| {
+        done.iter()
+            .flatten()
+            .any(|stored| stored.fresh && stored.key == topic.key)
+    };
+    let mut values: Vec<Value> = Vec::new();
+    let mut rows = Vec::new();
+    for topic in topics.values().filter(grew) {
+        let n = values.len();
+        let row = [n + 1, n + 2, n + 3].map(|n| format!("CAST(${n} AS BIGINT)")).join(",");
+        rows.push(format!("({row})"));
+        values.extend([Value::from(topic.key), topic.last_seq.0.into(), topic.last_at.0.into()]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "WITH moved (id, seq, at) AS (VALUES {}) \
+         UPDATE topic SET last_seq = moved.seq, last_at = moved.at FROM moved WHERE topic.id = moved.id",
+        rows.join(",")
+    );
+    dialect::exec(tx, sql, values).await.map(drop)
+}

@@ -1,0 +1,111 @@
+//! The only place that knows sea-orm and SQL: one file per noun, one transaction per change.
+//!
+//! Reads take a connection of a pool; changes run in transactions of their own tasks (`change`), and the log has
+//! connections of its own (`messages`). The same statements serve SQLite and PostgreSQL; where the two differ, `dialect`
+//! says so.
+
+mod change;
+mod connect;
+mod dialect;
+mod error;
+mod joins;
+mod messages;
+mod meta;
+mod nodes;
+mod presence;
+mod purge;
+mod sessions;
+mod streams;
+mod topics;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use sea_orm::{DatabaseConnection, DbBackend};
+
+pub use connect::Pools;
+pub use error::StoreError;
+pub use joins::{JoinRefused, Joined, Joining, LeaveReason};
+pub use messages::{AppendError, Draft, DraftError, Stored};
+pub use meta::Meta;
+pub use presence::Present;
+pub use sessions::{NewSession, SessionRow, Touch};
+pub use streams::{OpenStream, Opened, Resume, StreamJoin, StreamRefused};
+pub use topics::TopicRow;
+
+use crate::model::{Clock, Millis};
+
+/// A topic's short key, by which the log and the hub know it.
+pub type TopicKey = i64;
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pools: Pools,
+    changes: Option<change::Lane>,
+    clock: Clock,
+    /// The database's clock less ours, in milliseconds: instances agree on who is online by the database's. Always 0
+    /// on SQLite, whose clock is ours.
+    skew: AtomicI64,
+}
+
+impl Store {
+    /// Takes over connected pools.
+    pub fn new(pools: Pools, clock: Clock) -> Self {
+        let changes =
+            (pools.read.get_database_backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
+        Self {
+            inner: Arc::new(Inner {
+                pools,
+                changes,
+                clock,
+                skew: AtomicI64::new(0),
+            }),
+        }
+    }
+
+    /// The database's time.
+    pub fn now(&self) -> Millis {
+        Millis(
+            self.inner
+                .clock
+                .now()
+                .0
+                .saturating_add(self.inner.skew.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        dialect::exec(self.read(), "SELECT 1", vec![]).await.map(drop)
+    }
+
+    /// How many lanes the log may be written in at once, each with a connection of its own.
+    pub fn lanes(&self) -> usize {
+        self.inner.pools.lanes
+    }
+
+    /// Closes every connection, once all changes have ended.
+    pub async fn close(&self) {
+        let pools = &self.inner.pools;
+        for pool in [&pools.read, &pools.write, &pools.lease] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::warn!(%error, "a database pool did not close");
+            }
+        }
+    }
+
+    fn read(&self) -> &DatabaseConnection {
+        &self.inner.pools.read
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+}

@@ -1,0 +1,133 @@
+//! Who is present on a topic: sessions that have joined it, are not hidden, and are online by the database's clock.
+
+use std::time::Duration;
+
+use sea_orm::{QueryResult, Value};
+use uuid::Uuid;
+
+use super::{Store, StoreError, TopicKey, dialect, users};
+use crate::model::{Millis, Presence, SessionId};
+
+/// The first of those present, and how many there are.
+#[derive(Clone, Debug, Default)]
+pub struct Present {
+    /// In the order of session ids; as many as were asked for.
+    pub list: Vec<Presence>,
+    /// How many in all.
+    pub count: usize,
+    /// When the first of them goes offline, if nothing happens until then.
+    pub next_expiry: Option<Millis>,
+}
+
+/// Present sessions of topic $1 at the time $2; a lease that ended after $3 still counts.
+const PRESENT: &str = "FROM joined j JOIN session s ON s.id = j.session_id JOIN \"user\" u ON u.id = s.user_id \
+                       LEFT JOIN node n ON n.id = s.node \
+                       WHERE j.topic_id = $1 AND j.ended IS NULL AND NOT j.hidden AND s.ended_at IS NULL \
+                       AND s.expires_at > $2 AND (s.online_until > $2 OR n.lease_until > $3)";
+
+impl Store {
+    /// The first `limit` present on a topic and the count. `own` is this instance: its streams end with a word, so they
+    /// have no expiry.
+    pub async fn present(
+        &self,
+        topic: TopicKey,
+        limit: usize,
+        grace: Duration,
+        own: Uuid,
+    ) -> Result<Present, StoreError> {
+        let now = self.now();
+        let rows = self
+            .present_rows(topic, None, limit.saturating_add(1), grace, now)
+            .await?;
+        let mut present = Present {
+            count: rows.len(),
+            ..Present::default()
+        };
+        for row in &rows {
+            let expiry = expiry(row, grace, own)?;
+            present.next_expiry = [present.next_expiry, Some(expiry)].into_iter().flatten().min();
+        }
+        if rows.len() > limit {
+            present.count = self.count_present(topic, grace).await?;
+            // Whoever is beyond the list is looked at again after half a grace period.
+            let again = now.plus(grace / 2);
+            present.next_expiry = Some(present.next_expiry.map_or(again, |expiry| expiry.min(again)));
+        }
+        present.list = rows.iter().take(limit).map(presence).collect::<Result<_, _>>()?;
+        Ok(present)
+    }
+
+    /// A page of those present, beyond `after`.
+    pub async fn present_page(
+        &self,
+        topic: TopicKey,
+        after: Option<Uuid>,
+        limit: usize,
+        grace: Duration,
+    ) -> Result<Vec<Presence>, StoreError> {
+        self.present_rows(topic, after, limit, grace, self.now())
+            .await?
+            .iter()
+            .map(presence)
+            .collect()
+    }
+
+    /// How many are present.
+    pub async fn count_present(&self, topic: TopicKey, grace: Duration) -> Result<usize, StoreError> {
+        let now = self.now();
+        let sql = format!("SELECT COUNT(*) AS present {PRESENT}");
+        let values = vec![topic.into(), now.0.into(), now.minus(grace).0.into()];
+        let count: i64 = match dialect::row(self.read(), sql, values).await? {
+            Some(row) => dialect::get(&row, "present")?,
+            None => 0,
+        };
+        usize::try_from(count).map_err(|_| StoreError::Corrupt("count"))
+    }
+
+    async fn present_rows(
+        &self,
+        topic: TopicKey,
+        after: Option<Uuid>,
+        limit: usize,
+        grace: Duration,
+        now: Millis,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let after = after.unwrap_or(Uuid::nil());
+        let values: Vec<Value> = vec![
+            topic.into(),
+            now.0.into(),
+            now.minus(grace).0.into(),
+            after.into(),
+            limit.into(),
+        ];
+        let sql = format!(
+            "SELECT j.session_id, s.user_id, u.username, s.online_since, s.online_until, s.expires_at, s.node, \
+             n.lease_until {PRESENT} AND j.session_id > $4 ORDER BY j.session_id LIMIT $5"
+        );
+        dialect::rows(self.read(), sql, values).await
+    }
+}
+
+fn presence(row: &QueryResult) -> Result<Presence, StoreError> {
+    let user = users::user(row)?;
+    Ok(Presence {
+        user_id: user.user_id,
+        username: user.username,
+        session_id: SessionId(dialect::get(row, "session_id")?),
+        online_since: Millis(dialect::get(row, "online_since")?),
+    })
+}
+
+/// When a present session is gone, if nothing happens until then. One that streams from this instance stays until its
+/// session expires: its stream's end will be told.
+fn expiry(row: &QueryResult, grace: Duration, own: Uuid) -> Result<Millis, StoreError> {
+    let expires_at = Millis(dialect::get(row, "expires_at")?);
+    let online_until = Millis(dialect::get(row, "online_until")?);
+    if dialect::get::<Option<Uuid>>(row, "node")? == Some(own) {
+        return Ok(expires_at);
+    }
+    let lease: Option<i64> = dialect::get(row, "lease_until")?;
+    let by_lease = lease.map_or(online_until, |lease| Millis(lease).plus(grace).max(online_until));
+    Ok(by_lease.min(expires_at))
+}

@@ -1,0 +1,70 @@
+//! Forgetting: sessions that have long ended, and entries older than the history that is kept.
+
+use std::time::Duration;
+
+use sea_orm::Value;
+use uuid::Uuid;
+
+use super::{Store, StoreError, TopicKey, dialect};
+use crate::model::{Millis, Seq};
+
+/// Rows that one transaction deletes at most: the log must not wait for a clean-up.
+const CHUNK: i64 = 500;
+
+impl Store {
+    /// Deletes sessions that ended or expired more than `after` ago; answers how many, at most a chunk.
+    pub async fn purge_sessions(&self, after: Duration) -> Result<usize, StoreError> {
+        let before = self.now().minus(after).0;
+        let sql = "SELECT id FROM session WHERE expires_at < $1 OR ended_at < $1 LIMIT $2";
+        let rows = dialect::rows(self.read(), sql, vec![before.into(), CHUNK.into()]).await?;
+        let ids = rows
+            .iter()
+            .map(|row| dialect::get(row, "id"))
+            .collect::<Result<Vec<Uuid>, _>>()?;
+        let count = ids.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        self.change(move |tx| {
+            Box::pin(async move {
+                let places = dialect::places(1, ids.len());
+                for (table, column) in [
+                    ("joined", "session_id"),
+                    ("generation", "session_id"),
+                    ("session", "id"),
+                ] {
+                    let values: Vec<Value> = ids.iter().map(|&id| id.into()).collect();
+                    dialect::exec(tx, format!("DELETE FROM {table} WHERE {column} IN ({places})"), values).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// Topics beyond `after` in the order of their keys: for walks over all of them.
+    pub async fn topics_after(&self, after: TopicKey) -> Result<Vec<TopicKey>, StoreError> {
+        let sql = "SELECT id FROM topic WHERE id > $1 AND last_seq > 0 ORDER BY id LIMIT $2";
+        let rows = dialect::rows(self.read(), sql, vec![after.into(), CHUNK.into()]).await?;
+        rows.iter().map(|row| dialect::get(row, "id")).collect()
+    }
+
+    /// Deletes a topic's entries from before a time, but never the last; what is left keeps its numbers.
+    pub async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<(), StoreError> {
+        let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
+            return Ok(());
+        };
+        let end = self.first_since(topic, before).await?.unwrap_or(newest).min(newest);
+        let mut from = oldest;
+        while from < end {
+            let to = Seq(from.0.saturating_add(CHUNK)).min(end);
+            let sql = "DELETE FROM message WHERE topic_id = $1 AND seq >= $2 AND seq < $3";
+            let values = vec![topic.into(), from.0.into(), to.0.into()];
+            self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await.map(drop) }))
+                .await?;
+            from = to;
+        }
+        Ok(())
+    }
+}

@@ -1,13 +1,17 @@
 //! Parlour: a chat service that speaks plain HTTP. REST to act, one Server-Sent Events stream per session to listen.
 //!
-//! Start reading here. A request comes in through [`http`], which parses it into values of [`model`] and hands them to
-//! [`chat`], where the rules stand. `store` is the only place that knows the database, `live` keeps what streams on
-//! this instance need, and `bus` carries hints between instances. [`app`] builds the parts and stops them in order.
+//! Start reading here. [`app`] builds the parts and stops them in order. A request comes in through [`http`], which
+//! parses it into values of `model` and hands them to [`chat`], where the rules stand. `store` is the only place that
+//! knows the database, and `live` keeps what streams on this instance need: the tails of topics, views of presence, and
+//! the streams' positions.
+//!
+//! Who may import whom: `main → app → all`; `http → chat, live, model`; `chat → store, live, model`;
+//! `live → store, model`; `store → entity, model`. Nothing imports `http`.
 
+pub mod app;
+pub mod chat;
+pub mod config;
+pub mod http;
+mod live;
 pub mod model;
 mod store;
-mod chat {
-    pub mod error;
-    pub use error::ChatError;
-}
-pub mod live;

@@ -1,1 +1,215 @@
-fn main() {}
+//! The command line: `parlour` serves, and a few subcommands help around it. Exit codes: 0 done, 1 could not start or
+//! go on, 2 a flag or a setting is wrong.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use parlour::app;
+use parlour::chat::mint_user_token;
+use parlour::config::{Config, ConfigError, LogFormat, Settings};
+use parlour::model::text::{USERNAME_MAX, is_name};
+use parlour::model::{Clock, UserId};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A chat service that a web page can talk to with nothing but fetch and EventSource.
+///
+/// Without a command it serves, on 127.0.0.1:8080, and keeps everything in the file parlour.db. Each setting below is a
+/// flag or a variable; the flag wins. Durations are written 500ms, 15s, 1h; rates 20/s, 600/m, off.
+#[derive(Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 could not start, 2 a setting is wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service (what happens without a command)
+    Serve,
+    /// Bring the database's tables up to date, and end
+    Migrate,
+    /// Print a user token, signed with PARLOUR_JWT_SECRET as your login would
+    Token(TokenArgs),
+    /// Print the description of the API (OpenAPI 3.1), as YAML
+    Openapi {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct TokenArgs {
+    /// The user's id, the token's `sub`: 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// The user's name, 1 to 64 characters
+    #[arg(long)]
+    name: Option<String>,
+    /// How long the token holds
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    ttl: String,
+}
+
+/// Why the program ends early; displays as one sentence.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Start(#[from] app::StartError),
+    #[error("{what}: {error}")]
+    Io { what: String, error: io::Error },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell where stderr is closed.
+            let _ = writeln!(io::stderr(), "parlour: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Config(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let check = || Config::check(cli.settings);
+    match cli.command {
+        None | Some(Command::Serve) => serve(check()?),
+        Some(Command::Migrate) => {
+            let config = check()?;
+            start_logging(&config);
+            runtime()?.block_on(app::migrate(&config)).map_err(Failure::from)
+        }
+        Some(Command::Token(args)) => print(token(&check()?, &args)?),
+        Some(Command::Openapi { json: false }) => print(parlour::http::openapi_yaml().trim_end()),
+        Some(Command::Openapi { json: true }) => print(parlour::http::openapi_json().trim_end()),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    start_logging(&config);
+    // Each stream is an open socket. What the system refuses is no reason not to start: it only bounds the streams.
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "open files are limited to"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+    runtime()?.block_on(async {
+        let listener = listen(&config)?;
+        greet(&listener, config.log_format)?;
+        let shutdown = CancellationToken::new();
+        cancel_on_signal(shutdown.clone())?;
+        app::run(listener, config, shutdown).await.map_err(Failure::from)
+    })
+}
+
+/// Listens with a longer queue than usual: after a restart all clients come back at once.
+fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    const BACKLOG: u32 = 4096;
+    let address = config.listen;
+    let socket = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // Or a restart would find its own address taken for minutes.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    socket().map_err(|error| failed(format!("cannot listen on {address} (PARLOUR_LISTEN)"), error))
+}
+
+/// Tells a person where to look next; machines read the log.
+fn greet(listener: &TcpListener, format: LogFormat) -> Result<(), Failure> {
+    let address = listener.local_addr().map_err(|error| failed("cannot listen", error))?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    match format {
+        LogFormat::Json => Ok(()),
+        LogFormat::Text => print(format_args!(
+            "Parlour listens on http://{address}/\n\
+             The API is described at http://{address}/openapi.yaml; README.md walks you through a first chat."
+        )),
+    }
+}
+
+/// The first SIGINT or SIGTERM asks the service to end in order, the second ends it at once.
+fn cancel_on_signal(shutdown: CancellationToken) -> Result<(), Failure> {
+    let listen_to = |kind| signal(kind).map_err(|error| failed("cannot listen to signals", error));
+    let (mut interrupt, mut terminate) = (listen_to(SignalKind::interrupt())?, listen_to(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            }
+        };
+        next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        shutdown.cancel();
+        // As a shell names a program that a signal ended.
+        std::process::exit(next().await);
+    });
+    Ok(())
+}
+
+fn token(config: &Config, args: &TokenArgs) -> Result<String, Failure> {
+    const LONGEST: Duration = Duration::from_hours(24 * 365);
+    let wrong = |flag, problem| ConfigError::new(flag, problem);
+    let user = UserId::parse(&args.user).filter(|user| !user.is_built_in());
+    let user = user.ok_or_else(|| {
+        wrong(
+            "--user",
+            "takes 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front",
+        )
+    })?;
+    let name = args.name.as_deref();
+    if name.is_some_and(|name| !is_name(name, USERNAME_MAX)) {
+        return Err(wrong("--name", "takes 1 to 64 characters, and no control characters").into());
+    }
+    let ttl = parlour::config::duration("--ttl", &args.ttl, Duration::from_secs(1)..=LONGEST)?;
+    Ok(mint_user_token(config, &user, name, ttl, Clock::default().now())?)
+}
+
+fn start_logging(config: &Config) {
+    // The filter has been read once before, in `Config::check`.
+    let filter = EnvFilter::builder().parse_lossy(&config.log);
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => logging.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => logging.json().init(),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| failed("cannot start", error))
+}
+
+fn print(text: impl Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(|error| failed("cannot write to stdout", error))
+}
+
+fn failed(what: impl Into<String>, error: io::Error) -> Failure {
+    Failure::Io {
+        what: what.into(),
+        error,
+    }
+}

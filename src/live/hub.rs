@@ -14,7 +14,7 @@ use super::signal::{End, Wake};
 use super::topic::HotTopic;
 use crate::model::event_id::IdTag;
 use crate::model::{Clock, Entry, SessionId, TopicId};
-use crate::store::{Store, StoreError, TopicKey};
+use crate::store::{Present, Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
 #[derive(Clone, Debug)]
@@ -143,7 +143,22 @@ impl Hub {
         self.inner.settings.presence_grace
     }
 
-    pub(super) fn tag(&self, session: SessionId) -> IdTag {
+    /// Who is present on a topic, for an answer; streams have views.
+    pub async fn present(&self, topic: TopicKey) -> Result<Present, StoreError> {
+        let Settings {
+            presence_list,
+            presence_grace,
+            node,
+            ..
+        } = self.inner.settings;
+        self.inner
+            .store
+            .present(topic, presence_list, presence_grace, node)
+            .await
+    }
+
+    /// How event ids are tied to a session.
+    pub fn tag(&self, session: SessionId) -> IdTag {
         IdTag::new(self.inner.settings.epoch, session)
     }
 

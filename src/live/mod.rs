@@ -5,6 +5,7 @@
 //! tail, and what the tail no longer holds from the database. All of it can be lost at any moment: the log, the stored
 //! generations and the ids that clients carry are enough to go on elsewhere.
 
+pub mod events;
 mod frames;
 mod hub;
 mod pages;
@@ -18,5 +19,4 @@ mod topic;
 
 pub use frames::Form;
 pub use hub::{Hub, Settings};
-pub use signal::End;
-pub use stream::{Answer, Stream, StreamError};
+pub use stream::{Stream, StreamError};

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use serde::Serialize;
 
+use super::events::{PresenceChange, PresenceState};
 use crate::model::event_id::Digest;
 use crate::model::message::to_json;
 use crate::model::{Millis, Presence, SessionId, TopicId};
@@ -76,25 +76,6 @@ impl Published {
     }
 }
 
-#[derive(Serialize)]
-struct StateData<'a> {
-    topic: &'a TopicId,
-    presences: &'a [Presence],
-    presence_count: usize,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct ChangeData<'a> {
-    topic: &'a TopicId,
-    joins: &'a [&'a Presence],
-    leaves: &'a [&'a Presence],
-    presence_count: usize,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
 impl View {
     fn new(version: u64, present: Present) -> Self {
         let truncated = present.count > present.list.len();
@@ -119,7 +100,7 @@ impl View {
             let Self {
                 list, count, truncated, ..
             } = self;
-            to_json(&StateData {
+            to_json(&PresenceState {
                 topic,
                 presences: list,
                 presence_count: *count,
@@ -173,7 +154,7 @@ impl View {
             return Difference::Nothing;
         }
         let (presence_count, truncated) = (next.count, next.truncated);
-        Difference::Changes(to_json(&ChangeData {
+        Difference::Changes(to_json(&PresenceChange {
             topic,
             joins: &joins,
             leaves: &leaves,

@@ -14,11 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
-
-pub use poll::Answer;
 
 use self::generation::Storing;
+use super::events::{Bye, Left, Ready, ReadyTopic};
 use super::frames::{Form, Frames};
 use super::hub::{Closed, Hub};
 use super::positions::Positions;
@@ -90,31 +88,6 @@ pub enum StreamError {
     /// The database is away, or worse.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-#[derive(Serialize)]
-struct Ready<'a> {
-    session_id: SessionId,
-    user_id: &'a UserId,
-    topics: Vec<ReadyTopic<'a>>,
-}
-
-#[derive(Serialize)]
-struct ReadyTopic<'a> {
-    topic: &'a TopicId,
-    position: Seq,
-}
-
-#[derive(Serialize)]
-struct Left<'a> {
-    topic: &'a TopicId,
-    reason: &'static str,
-}
-
-#[derive(Serialize)]
-struct Bye {
-    reason: &'static str,
-    reconnect: bool,
 }
 
 impl Stream {

@@ -160,11 +160,6 @@ impl HotTopic {
         self.lock().synced
     }
 
-    /// The newest entry that is known.
-    pub(super) fn last(&self) -> Seq {
-        self.lock().last
-    }
-
     /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of whispers.
     pub(super) fn listen(&self, listener: Arc<Listener>) -> (u64, u64) {
         let mut state = self.lock();

@@ -23,6 +23,17 @@ pub enum Direction {
     Forward,
 }
 
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Backward => Self::Forward,
+            Self::Forward => Self::Backward,
+        }
+    }
+}
+
 /// Goes on from an entry, in a listing of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryCursor {
@@ -52,6 +63,12 @@ impl HistoryCursor {
             let beyond = Seq(i64::from_be_bytes(key));
             (beyond.0 >= 0).then_some(Self { beyond, ..wanted })
         })
+    }
+
+    /// The first entry that the page may hold, in the order in which it is read.
+    pub fn from(self) -> Seq {
+        let ascending = (self.direction == Direction::Forward) != self.back;
+        Seq(self.beyond.0.saturating_add(if ascending { 1 } else { -1 }))
     }
 
     fn kind(self) -> u8 {

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A user: the `sub` of their token, 1 to 128 of `A-Z a-z 0-9 . _ @ | ~ + = -`. Built-in accounts begin with `~`.
 /// Shared, as every entry and presence of a user names them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[schema(value_type = String, example = "ana")]
 pub struct UserId(Arc<str>);
 
 impl UserId {
@@ -42,13 +44,15 @@ impl fmt::Display for UserId {
 }
 
 /// One client of one user. A UUIDv7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Uuid, example = "019aafcc-5b1e-7d03-8b6f-1f0e2ab3c4d5")]
 pub struct SessionId(pub Uuid);
 
 /// One entry of a topic's log. A UUIDv7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Uuid, example = "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f")]
 pub struct MessageId(pub Uuid);
 
 impl SessionId {

@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::ids::{MessageId, UserId};
 use super::time::Millis;
 use super::topic::TopicId;
 
 /// The number of an entry in its topic's log: dense from 1, without holes. 0 stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = i64, minimum = 0, example = 42)]
 pub struct Seq(pub i64);
 
 impl Seq {
@@ -22,8 +24,9 @@ impl Seq {
 }
 
 /// What kind of entry it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = i16, minimum = 0, maximum = 9, example = 0)]
 pub struct Code(pub i16);
 
 impl Code {
@@ -32,16 +35,17 @@ impl Code {
 }
 
 /// A user as every answer shows one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
     /// Who it is.
     pub user_id: UserId,
     /// How they are called; in a message, how they were called when they sent it.
+    #[schema(value_type = String, example = "Ana")]
     pub username: Box<str>,
 }
 
 /// One entry, in the order of fields in which clients get it: in the acknowledgement, in history, on the stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Message {
     /// Unique over all topics.
     pub id: MessageId,
@@ -54,14 +58,17 @@ pub struct Message {
     /// Who said it.
     pub sender: User,
     /// What was said, to the byte; `null` once removed.
+    #[schema(value_type = Value, example = json!({"text": "hello"}))]
     pub content: Box<RawValue>,
     /// When the server took it; never runs backwards within a topic.
     pub created_at: Millis,
     /// When its author changed it last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub edited_at: Option<Millis>,
     /// When it was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub removed_at: Option<Millis>,
 }
 
@@ -86,13 +93,11 @@ impl Message {
 
 /// A value of our own as JSON. They have no maps with other keys than texts and no failing parts, so this cannot fail.
 pub fn to_json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value)
-        .map(Bytes::from)
-        .unwrap_or_else(|_| Bytes::from_static(b"null"))
+    serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
 /// What is delivered to those who listen at that moment, and never stored: a [`Message`] without id and seq.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Ephemeral {
     /// Where it is said.
     pub topic: TopicId,
@@ -101,6 +106,7 @@ pub struct Ephemeral {
     /// Who says it.
     pub sender: User,
     /// What is said.
+    #[schema(value_type = Value, example = json!({"typing": true}))]
     pub content: Box<RawValue>,
     /// When the server took it.
     pub created_at: Millis,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// Milliseconds since the Unix epoch, UTC. Written as RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-01-31T09:30:00.000Z")]
 pub struct Millis(pub i64);
 
 impl Millis {

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ids::{UserId, parse_uuid};
 
 /// What a topic is; decides who may join, send and read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TopicKind {
     /// Named; open to any user.
@@ -20,8 +21,9 @@ pub enum TopicKind {
 }
 
 /// A topic's canonical id: the form that both sides of a DM see. Shared, as every stream that shows the topic names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, example = "room:lobby")]
 pub struct TopicId(Arc<str>);
 
 /// Why a text is not a topic of the caller's.

@@ -3,10 +3,10 @@
 /// Appends `value`, 7 bits a byte, low bits first.
 pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8 & 0x7f);
+    out.push(value.to_le_bytes()[0]);
 }
 
 /// Takes one value off the front; `None` where it is cut off, too long, or longer than it need be.

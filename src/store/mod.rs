@@ -31,7 +31,7 @@ pub use messages::{AppendError, Draft, DraftError, Stored};
 pub use meta::Meta;
 pub use presence::Present;
 pub use sessions::{NewSession, SessionRow, Touch};
-pub use streams::{OpenStream, Opened, Resume, StreamJoin, StreamRefused};
+pub use streams::{OpenStream, Opened, Resume};
 pub use topics::TopicRow;
 
 use crate::model::{Clock, Millis};

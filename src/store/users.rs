@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use super::{Store, StoreError, dialect};
+use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, User, UserId};
 
 impl Store {
@@ -19,6 +19,14 @@ impl Store {
         let sql = "UPDATE \"user\" SET username = $1 WHERE id = $2";
         self.change(move |tx| Box::pin(async move { Ok(dialect::exec(tx, sql, values).await? > 0) }))
             .await
+    }
+
+    /// The topics on which a user can be seen: those that their living sessions have joined.
+    pub async fn topics_of_user(&self, id: &UserId) -> Result<Vec<TopicKey>, StoreError> {
+        let sql = "SELECT DISTINCT j.topic_id FROM joined j JOIN session s ON s.id = j.session_id \
+                   WHERE s.user_id = $1 AND s.ended_at IS NULL AND j.ended IS NULL AND NOT j.hidden";
+        let rows = dialect::rows(self.read(), sql, vec![id.as_str().into()]).await?;
+        rows.iter().map(|row| dialect::get(row, "topic_id")).collect()
     }
 }
 

@@ -1,26 +1,16 @@
 //! Taking turns over the topics that have something, until a piece is full.
 
-use serde::Serialize;
-
 use super::Stream;
+use crate::live::events::Gap;
 use crate::live::presence::{Difference, View};
 use crate::live::topic::{Found, Item};
 use crate::model::event_id::{Digest, Slot};
 use crate::model::message::to_json;
-use crate::model::{Entry, Seq, TopicId};
+use crate::model::{Entry, Seq};
 use crate::store::StoreError;
 
 /// What one topic may add in its turn, in bytes, before the next one has its own.
 const TURN: usize = 16 * 1024;
-
-#[derive(Serialize)]
-struct Gap<'a> {
-    topic: &'a TopicId,
-    from_seq: Seq,
-    to_seq: Seq,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pruned: bool,
-}
 
 impl Stream {
     /// Adds what is ready, up to about `budget` bytes.

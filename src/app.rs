@@ -1,0 +1,141 @@
+//! Builds the parts, starts them, stops them in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chat::{Chat, Rules, UserTokens};
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::live::{Hub, Settings};
+use crate::model::Clock;
+use crate::store::{Meta, Pools, Store, StoreError};
+
+/// How long requests in flight and streams that say goodbye may take once the service stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long writing down what has ended may take after that.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// Why the service did not start, in a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting does not work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database does not.
+    #[error("PARLOUR_DATABASE_URL does not work: {0}")]
+    Database(#[from] StoreError),
+}
+
+/// Serves until `shutdown`, then stops: first the streams say goodbye, then requests in flight end, then what has ended is
+/// written down; all of it within ten seconds.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    let clock = Clock::default();
+    http::install_metrics();
+    let store = connect(&config, clock.clone()).await?;
+    let meta = store.meta().await?;
+    let hub = Hub::new(store.clone(), clock.clone(), settings(&config, &clock, &meta));
+    hub.take_lease().await?;
+    let token_key = config
+        .token_key
+        .as_ref()
+        .map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
+    let user_tokens = UserTokens::from_config(&config)?;
+    let chat = Chat::new(
+        store.clone(),
+        hub.clone(),
+        clock.clone(),
+        rules(&config),
+        user_tokens,
+        token_key,
+        &meta,
+    );
+    let rates = Arc::new(http::RateLimits::new(
+        config.rate_sends.as_ref(),
+        config.rate_calls.as_ref(),
+        config.rate_sessions.as_ref(),
+    ));
+    let router = http::router(&config, chat.clone(), rates.clone(), clock, shutdown.clone());
+
+    let (background, stop) = (TaskTracker::new(), CancellationToken::new());
+    background.spawn(hub.clone().run(stop.clone()));
+    background.spawn(chat.run(stop.clone()));
+    background.spawn(upkeep(rates, stop.clone()));
+    let drain = shutdown.clone();
+    background.spawn(async move {
+        drain.cancelled().await;
+        hub.drain();
+    });
+    http::serve(listener, router, shutdown, DRAIN).await;
+
+    stop.cancel();
+    background.close();
+    let closed = async {
+        background.wait().await;
+        store.close().await;
+    };
+    if tokio::time::timeout(CLOSE, closed).await.is_err() {
+        tracing::warn!("the database took too long to close; nothing acknowledged is lost by that");
+    }
+    Ok(())
+}
+
+/// Brings the database's schema up to date, and nothing else.
+pub async fn migrate(config: &Config) -> Result<(), StartError> {
+    let pools = Pools::connect(config.database_url.expose_secret(), config.database_pool).await?;
+    Ok(pools.migrate().await?)
+}
+
+async fn connect(config: &Config, clock: Clock) -> Result<Store, StoreError> {
+    let pools = Pools::connect(config.database_url.expose_secret(), config.database_pool).await?;
+    if config.auto_migrate {
+        pools.migrate().await?;
+    }
+    Ok(Store::new(pools, clock))
+}
+
+fn settings(config: &Config, clock: &Clock, meta: &Meta) -> Settings {
+    Settings {
+        epoch: meta.epoch,
+        node: clock.uuid(),
+        presence_interval: config.presence_interval,
+        presence_grace: config.presence_grace,
+        presence_list: config.presence_list,
+        lease: config.lease,
+        keepalive: config.stream_keepalive,
+        max_age: config.stream_max_age,
+        replay: config.stream_replay,
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        device_accounts: config.device_accounts,
+        session_ttl: config.session_ttl,
+        max_content_bytes: config.max_content_bytes,
+        max_joins: config.max_joins,
+        history_ttl: config.history_ttl,
+    }
+}
+
+/// Metrics and rate limits forget what is old.
+async fn upkeep(rates: Arc<http::RateLimits>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    let work = async {
+        for round in 0u64.. {
+            ticks.tick().await;
+            http::keep_up_metrics();
+            if round % 12 == 0 {
+                rates.prune();
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}

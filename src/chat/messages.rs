@@ -1,0 +1,273 @@
+//! Messages: sending, and reading what was sent.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use super::sessions::ENDED;
+use super::{Caller, Chat, ChatError, Claims};
+use crate::model::cursor::{Direction, HistoryCursor};
+use crate::model::message::{Ephemeral, to_json};
+use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
+use crate::store::{Draft, TopicRow};
+
+/// What a session wants to send.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Any JSON value that a parser has found well-formed.
+    pub content: Box<RawValue>,
+    /// Whether it is for those only who listen at this moment.
+    pub ephemeral: bool,
+    /// The `Idempotency-Key`.
+    pub key: Option<String>,
+}
+
+/// What became of it; holds the message as JSON.
+#[derive(Clone, Debug)]
+pub enum Receipt {
+    /// It has been stored.
+    Stored(Bytes),
+    /// It was stored by an earlier request with the same key.
+    Repeated(Bytes),
+    /// It was delivered, and is stored nowhere.
+    Delivered(Bytes),
+}
+
+/// Where the first page of a history starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the newest entry, reading backward; at the oldest, reading forward.
+    End,
+    /// At this entry.
+    Seq(Seq),
+    /// Backward at the last entry that was made by then, forward at the first that was made then or later.
+    Time(Millis),
+}
+
+/// A question for history.
+#[derive(Clone, Debug)]
+pub struct HistoryQuery {
+    /// How the listing is ordered.
+    pub direction: Direction,
+    /// 1 to 100.
+    pub limit: usize,
+    /// Goes on from an earlier page; excludes a start of one's own.
+    pub cursor: Option<String>,
+    /// Where the first page starts.
+    pub start: Start,
+}
+
+/// A page of history.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// Whose.
+    pub topic: TopicId,
+    /// In the order of the direction.
+    pub messages: Vec<Message>,
+    /// Leads on; none where the direction has ended, except forward.
+    pub next: Option<String>,
+    /// Leads back; none where there is nothing.
+    pub prev: Option<String>,
+}
+
+impl Chat {
+    /// Sends. Whether the session lives and has joined is checked where the message gets its number.
+    pub async fn send(&self, claims: &Claims, topic: &str, outgoing: Outgoing) -> Result<Receipt, ChatError> {
+        let topic = self.topic_id(topic, &claims.user)?;
+        let content = Content::new(&outgoing.content).map_err(|error| ChatError::invalid(error.to_string()))?;
+        let max = self.inner.rules.max_content_bytes;
+        if content.as_str().len() > max {
+            return Err(ChatError::ContentTooLarge { max });
+        }
+        if outgoing.ephemeral {
+            if outgoing.key.is_some() {
+                return Err(ChatError::invalid(
+                    "an ephemeral message is not stored: send it without Idempotency-Key",
+                ));
+            }
+            return self.whisper(claims, topic, content).await;
+        }
+        let key = outgoing.key.map(|key| (key, Sha256::digest(content.as_str()).into()));
+        let id = MessageId(self.inner.clock.uuid());
+        let appended = self
+            .inner
+            .log
+            .append(Draft {
+                id,
+                topic,
+                session: claims.session,
+                content,
+                key,
+            })
+            .await?;
+        self.note_call(claims.session, appended.online_until);
+        Ok(if appended.fresh {
+            Receipt::Stored(appended.json)
+        } else {
+            Receipt::Repeated(appended.json)
+        })
+    }
+
+    async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
+        let caller = self.caller(claims).await?;
+        let row = self.store().topic(&topic).await?.ok_or(ChatError::NotJoined)?;
+        if !self.store().has_joined(claims.session, row.key).await? {
+            return Err(ChatError::NotJoined);
+        }
+        let (created_at, content) = (self.store().now(), content.into_raw());
+        let json = to_json(&Ephemeral {
+            topic,
+            code: Code::CHAT,
+            sender: caller.user,
+            content,
+            created_at,
+        });
+        self.inner.hub.whisper(row.key, json.clone());
+        Ok(Receipt::Delivered(json))
+    }
+
+    /// One message.
+    pub async fn message(&self, caller: &Caller, topic: &str, id: MessageId) -> Result<Message, ChatError> {
+        let (_, row) = self.visible(topic, &caller.user.user_id).await?;
+        let row = row.ok_or(ChatError::NotFound("message"))?;
+        self.store()
+            .message(&row, id)
+            .await?
+            .ok_or(ChatError::NotFound("message"))
+    }
+
+    /// A page of history; no join is needed.
+    pub async fn history(&self, caller: &Caller, topic: &str, query: HistoryQuery) -> Result<HistoryPage, ChatError> {
+        let (topic, row) = self.visible(topic, &caller.user.user_id).await?;
+        let cursor = match &query.cursor {
+            Some(text) => Some(HistoryCursor::decode(text, &topic, query.direction).ok_or(ChatError::BadCursor)?),
+            None => None,
+        };
+        let Some(row) = row else {
+            // A direct message in which nobody has said anything: forward, there is something to wait for.
+            let beyond = cursor.map_or(Seq(0), |cursor| cursor.beyond);
+            let next = HistoryCursor {
+                direction: query.direction,
+                back: false,
+                beyond,
+            }
+            .encode(&topic);
+            let next = (query.direction == Direction::Forward).then_some(next);
+            return Ok(HistoryPage {
+                topic,
+                messages: Vec::new(),
+                next,
+                prev: None,
+            });
+        };
+        let (from, back) = match cursor {
+            Some(cursor) => (cursor.from(), cursor.back),
+            None => (self.first_page_from(&row, &query).await?, false),
+        };
+        let reading = if back {
+            query.direction.opposite()
+        } else {
+            query.direction
+        };
+        let limit = query.limit as u64 + 1; // one more tells whether there is more
+        let mut messages = self.store().history(&row, reading, from, limit).await?;
+        let more = messages.len() > query.limit;
+        messages.truncate(query.limit);
+        if back {
+            messages.reverse();
+        }
+        self.page(topic, &row, query.direction, from, back, more, messages)
+            .await
+    }
+
+    /// Where a first page starts reading, inclusive.
+    async fn first_page_from(&self, row: &TopicRow, query: &HistoryQuery) -> Result<Seq, ChatError> {
+        let forward = query.direction == Direction::Forward;
+        Ok(match query.start {
+            Start::End => {
+                if forward {
+                    Seq(0)
+                } else {
+                    Seq(i64::MAX)
+                }
+            }
+            Start::Seq(seq) => seq,
+            Start::Time(time) if forward => self
+                .store()
+                .first_since(row.key, time)
+                .await?
+                .unwrap_or(row.last_seq.next()),
+            Start::Time(time) => {
+                let later = self
+                    .store()
+                    .first_since(row.key, Millis(time.0.saturating_add(1)))
+                    .await?;
+                later.map_or(row.last_seq, |seq| Seq(seq.0 - 1))
+            }
+        })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a page's cursors depend on, and called once"
+    )]
+    async fn page(
+        &self,
+        topic: TopicId,
+        row: &TopicRow,
+        direction: Direction,
+        from: Seq,
+        back: bool,
+        more: bool,
+        messages: Vec<Message>,
+    ) -> Result<HistoryPage, ChatError> {
+        // An empty page stands where it was asked for, between its two neighbours.
+        let (first, last) = match (messages.first(), messages.last(), direction) {
+            (Some(first), Some(last), _) => (first.seq, last.seq),
+            (_, _, Direction::Forward) => {
+                let place = from.0.clamp(0, row.last_seq.0.saturating_add(1));
+                (
+                    Seq(place),
+                    if back {
+                        Seq(place)
+                    } else {
+                        Seq(place.saturating_sub(1).max(0))
+                    },
+                )
+            }
+            _ => (from.min(row.last_seq), from.min(row.last_seq).next()),
+        };
+        let ahead = if back { true } else { more };
+        let behind = if back {
+            more
+        } else {
+            match direction {
+                Direction::Backward => first < row.last_seq,
+                Direction::Forward => first > Seq(1) && self.store().has_before(row.key, first).await?,
+            }
+        };
+        let cursor = |back, beyond| {
+            HistoryCursor {
+                direction,
+                back,
+                beyond,
+            }
+            .encode(&topic)
+        };
+        let next = (ahead || direction == Direction::Forward).then(|| cursor(false, last));
+        let prev = behind.then(|| cursor(true, first));
+        Ok(HistoryPage {
+            messages,
+            next,
+            prev,
+            topic,
+        })
+    }
+}
+
+impl Claims {
+    /// What the caller of a session that lives no more gets to hear.
+    pub fn ended() -> ChatError {
+        ChatError::Unauthenticated(ENDED)
+    }
+}

@@ -1,0 +1,174 @@
+//! Topics: who may see which, joining and leaving, who is there.
+
+use uuid::Uuid;
+
+use super::sessions::ENDED;
+use super::{Caller, Chat, ChatError};
+use crate::model::topic::TopicError;
+use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
+use crate::store::{JoinRefused, Joined, Joining, LeaveReason, Present, TopicRow};
+
+/// What a join answers.
+#[derive(Clone, Debug)]
+pub struct JoinedTopic {
+    /// The join.
+    pub join: Joined,
+    /// The caller's own presence, shown or not.
+    pub own: Presence,
+    /// Who is there, the caller included.
+    pub present: Present,
+}
+
+/// A topic, for those who may see it.
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    /// Its id.
+    pub id: TopicId,
+    /// The newest entry; 0 where there is none yet.
+    pub last_seq: Seq,
+    /// How many are present.
+    pub presence_count: usize,
+    /// When it was made; `None` for a direct message that nobody has joined yet.
+    pub created_at: Option<Millis>,
+}
+
+impl Chat {
+    /// The topic that `user` means by `text`. What they may not see answers as what does not exist.
+    pub(super) fn topic_id(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
+        let id = TopicId::parse(text, user).map_err(|error| match error {
+            TopicError::NotYours => ChatError::NotFound("topic"),
+            TopicError::Malformed | TopicError::WithOneself => ChatError::invalid(error.to_string()),
+        })?;
+        // There are no groups yet, so nobody is a member of one.
+        if id.kind() == TopicKind::Group {
+            Err(ChatError::NotFound("topic"))
+        } else {
+            Ok(id)
+        }
+    }
+
+    /// A topic that the caller may see, and its row where it has one: a direct message exists before its first join.
+    pub(super) async fn visible(&self, text: &str, user: &UserId) -> Result<(TopicId, Option<TopicRow>), ChatError> {
+        let id = self.topic_id(text, user)?;
+        let row = self.store().topic(&id).await?;
+        if row.is_none() {
+            self.check_unmade(&id, user).await?;
+        }
+        Ok((id, row))
+    }
+
+    /// A topic without a row may be a direct message of two known users, and otherwise does not exist.
+    async fn check_unmade(&self, id: &TopicId, user: &UserId) -> Result<(), ChatError> {
+        let (a, b) = id.dm_users().ok_or(ChatError::NotFound("topic"))?;
+        let other = if a == *user { b } else { a };
+        self.store()
+            .user(&other)
+            .await?
+            .map(drop)
+            .ok_or(ChatError::NotFound("topic"))
+    }
+
+    /// Joins; a repeat moves nothing.
+    pub async fn join(&self, caller: &Caller, topic: &str, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
+        let topic = self.topic_id(topic, &caller.user.user_id)?;
+        if topic.kind() == TopicKind::Dm && self.store().topic(&topic).await?.is_none() {
+            self.check_unmade(&topic, &caller.user.user_id).await?;
+        }
+        let (session, max, grace) = (caller.session, self.inner.rules.max_joins, self.inner.hub.grace());
+        let joined = self
+            .store()
+            .join(Joining {
+                session,
+                topic,
+                hidden,
+                max,
+                grace,
+            })
+            .await?;
+        let join = joined.map_err(|refused| match refused {
+            JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
+            JoinRefused::TooMany => ChatError::TooManyJoins { max },
+        })?;
+        self.inner.hub.joins_changed(session);
+        self.inner.hub.presence_changed(&[join.topic.key]);
+        let present = self.inner.hub.present(join.topic.key).await?;
+        let listed = present
+            .list
+            .iter()
+            .find(|presence| presence.session_id == session)
+            .cloned();
+        let own = match listed {
+            Some(presence) => presence,
+            None => self.own_presence(caller).await?,
+        };
+        Ok(JoinedTopic { join, own, present })
+    }
+
+    /// The caller's presence, read from their session.
+    async fn own_presence(&self, caller: &Caller) -> Result<Presence, ChatError> {
+        let row = self
+            .store()
+            .session(caller.session)
+            .await?
+            .ok_or(ChatError::Unauthenticated(ENDED))?;
+        let (user_id, username) = (row.user.user_id, row.user.username);
+        Ok(Presence {
+            user_id,
+            username,
+            session_id: row.id,
+            online_since: row.online_since,
+        })
+    }
+
+    /// Leaves; where nothing was joined, nothing happens.
+    pub async fn leave(&self, caller: &Caller, topic: &str) -> Result<(), ChatError> {
+        let topic = self.topic_id(topic, &caller.user.user_id)?;
+        if let Some(key) = self.store().leave(caller.session, &topic, LeaveReason::Left).await? {
+            self.inner.hub.joins_changed(caller.session);
+            self.inner.hub.presence_changed(&[key]);
+        }
+        Ok(())
+    }
+
+    /// What a session has joined, in the order of joining.
+    pub async fn joins(&self, session: SessionId) -> Result<Vec<Joined>, ChatError> {
+        Ok(self.store().joins_of(session).await?)
+    }
+
+    /// A topic.
+    pub async fn topic(&self, caller: &Caller, topic: &str) -> Result<TopicInfo, ChatError> {
+        let (id, row) = self.visible(topic, &caller.user.user_id).await?;
+        let presence_count = match &row {
+            Some(row) => self.store().count_present(row.key, self.inner.hub.grace()).await?,
+            None => 0,
+        };
+        let last_seq = row.as_ref().map(|row| row.last_seq).unwrap_or_default();
+        Ok(TopicInfo {
+            id,
+            last_seq,
+            presence_count,
+            created_at: row.map(|row| row.created_at),
+        })
+    }
+
+    /// Up to `limit` of those present, beyond `after`, and the topic's id.
+    pub async fn presences(
+        &self,
+        caller: &Caller,
+        topic: &str,
+        after: impl FnOnce(&TopicId) -> Result<Option<Uuid>, ChatError>,
+        limit: usize,
+    ) -> Result<(TopicId, Vec<Presence>), ChatError> {
+        let (id, row) = self.visible(topic, &caller.user.user_id).await?;
+        let after = after(&id)?;
+        let list = match row {
+            Some(row) => {
+                self.store()
+                    .present_page(row.key, after, limit, self.inner.hub.grace())
+                    .await?
+            }
+            None => Vec::new(),
+        };
+        Ok((id, list))
+    }
+}

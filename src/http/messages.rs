@@ -1,0 +1,239 @@
+//! Messages: sending, and history.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::extract::{Body, IdempotencyKey, Params, Segments};
+use super::problem::Problem;
+use super::state::{Session, Shared, Signed, json, page_size};
+use crate::chat::{ChatError, HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
+use crate::model::cursor::Direction;
+use crate::model::message::Ephemeral;
+use crate::model::{Message, MessageId, Millis, Seq, TopicId};
+
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(send, history))
+        .routes(routes!(read))
+}
+
+/// What to send.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SendMessage {
+    /// Any JSON value, `null` included. It comes back as it was sent, less white space outside strings.
+    #[schema(value_type = Value, example = json!({"text": "hello"}))]
+    content: Box<RawValue>,
+    /// For those only who listen at this moment: stored nowhere.
+    #[serde(default)]
+    #[schema(default = false, required = false)]
+    ephemeral: bool,
+}
+
+/// A page of history.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MessageList {
+    /// In the order of the direction.
+    messages: Vec<Message>,
+    /// Leads on. Null where the direction has ended; forward it stays valid, for polling.
+    next_cursor: Option<String>,
+    /// Leads back, in the same order; null where there is nothing.
+    prev_cursor: Option<String>,
+}
+
+/// Which page of history.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryParams {
+    /// Newest first, or oldest first.
+    #[serde(default)]
+    #[param(inline, default = "backward")]
+    direction: Direction,
+    /// How many messages at most.
+    #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
+    limit: Option<u32>,
+    /// A `next_cursor` or `prev_cursor` of this topic and direction.
+    cursor: Option<String>,
+    /// The first page starts at this entry.
+    #[param(minimum = 0, example = 42)]
+    at_seq: Option<i64>,
+    /// The first page starts at this time (RFC 3339): backward with the last entry made by then, forward with the
+    /// first made then or later.
+    #[param(format = DateTime, example = "2026-01-31T09:30:00.000Z")]
+    at_time: Option<String>,
+}
+
+/// Sends a message
+///
+/// The answer is the acknowledgement: the message is stored, has its place in the topic's order, and is on its way to
+/// everyone present. The session must have joined the topic.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "send_message",
+    params(
+        ("topic" = TopicId, Path, description = "Where to."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+         description = "Within 24 hours a repeat with the same key and content, by the same user in the same topic, \
+                        answers with the first message instead of sending again."),
+    ),
+    request_body = SendMessage,
+    security(("session_token" = [])),
+    responses(
+        (status = 201, description = "Stored.", body = Message),
+        (status = 200, description = "Stored earlier, under the same Idempotency-Key.", body = Message),
+        (status = 202, description = "Ephemeral, and delivered.", body = Ephemeral),
+        (status = 404, description = "There is no such topic for the caller."),
+        (status = 409, description = "The session has not joined the topic (`not_joined`)."),
+        (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \
+                                      is (`body_too_large`)."),
+        (status = 422, description = "A wrong value, or an Idempotency-Key that was used with another content \
+                                      (`idempotency_key_reused`)."),
+    ),
+)]
+async fn send(
+    State(shared): State<Shared>,
+    Signed(claims): Signed,
+    Segments(topic): Segments<String>,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(message): Body<SendMessage>,
+) -> Result<Response, Problem> {
+    shared.rates.check_send(claims.session)?;
+    let SendMessage { content, ephemeral } = message;
+    let receipt = shared
+        .chat
+        .send(
+            &claims,
+            &topic,
+            Outgoing {
+                content,
+                ephemeral,
+                key,
+            },
+        )
+        .await?;
+    Ok(match receipt {
+        Receipt::Stored(message) => (StatusCode::CREATED, json(message)),
+        Receipt::Repeated(message) => (StatusCode::OK, json(message)),
+        Receipt::Delivered(message) => (StatusCode::ACCEPTED, json(message)),
+    }
+    .into_response())
+}
+
+/// Reads history
+///
+/// No join is needed, and reading makes no presence. Pages neither repeat nor skip an entry, whatever is sent meanwhile.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "read_history",
+    params(("topic" = TopicId, Path, description = "Whose."), HistoryParams),
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "A page.", body = MessageList,
+         headers(("link" = String, description = "The other pages, as `next` and `prev` (RFC 8288)."))),
+        (status = 400, description = "The cursor is not of this topic and direction (`bad_cursor`)."),
+        (status = 404, description = "There is no such topic for the caller."),
+    ),
+)]
+async fn history(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments(topic): Segments<String>,
+    Params(params): Params<HistoryParams>,
+) -> Result<(HeaderMap, Json<MessageList>), Problem> {
+    let query = query(params)?;
+    let (direction, limit) = (query.direction, query.limit);
+    let HistoryPage {
+        topic,
+        messages,
+        next,
+        prev,
+    } = shared.chat.history(&caller, &topic, query).await?;
+    let mut headers = HeaderMap::new();
+    for (cursor, rel) in [(&next, "next"), (&prev, "prev")] {
+        if let Some(link) = cursor
+            .as_ref()
+            .and_then(|cursor| link(&topic, direction, limit, cursor, rel))
+        {
+            headers.append(header::LINK, link);
+        }
+    }
+    Ok((
+        headers,
+        Json(MessageList {
+            messages,
+            next_cursor: next,
+            prev_cursor: prev,
+        }),
+    ))
+}
+
+/// Reads one message
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "read_message",
+    params(
+        ("topic" = TopicId, Path, description = "Where."),
+        ("message_id" = MessageId, Path, description = "Which."),
+    ),
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "The message.", body = Message),
+        (status = 404, description = "There is no such topic or message for the caller."),
+    ),
+)]
+async fn read(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments((topic, id)): Segments<(String, String)>,
+) -> Result<Json<Message>, Problem> {
+    let id = MessageId::parse(&id).ok_or(ChatError::invalid("a message id is a UUID in lower case"))?;
+    Ok(Json(shared.chat.message(&caller, &topic, id).await?))
+}
+
+fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
+    let start = match (params.at_seq, &params.at_time) {
+        (None, None) => Start::End,
+        (Some(_), Some(_)) => return Err(ChatError::invalid("give at_seq or at_time, not both")),
+        (Some(0..), None) => Start::Seq(Seq(params.at_seq.unwrap_or_default())),
+        (Some(_), None) => return Err(ChatError::invalid("at_seq must not be negative")),
+        (None, Some(time)) => {
+            let wrong = || ChatError::invalid("at_time must be a time as RFC 3339 writes it: 2026-01-31T09:30:00Z");
+            Start::Time(Millis::parse(time).ok_or_else(wrong)?)
+        }
+    };
+    if params.cursor.is_some() && start != Start::End {
+        return Err(ChatError::invalid(
+            "a cursor says where to go on: leave at_seq and at_time out",
+        ));
+    }
+    Ok(HistoryQuery {
+        direction: params.direction,
+        limit: page_size(params.limit)?,
+        cursor: params.cursor,
+        start,
+    })
+}
+
+/// RFC 3986's unreserved characters stay as they are.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
+fn link(topic: &TopicId, direction: Direction, limit: usize, cursor: &str, rel: &str) -> Option<HeaderValue> {
+    let topic = utf8_percent_encode(topic.as_str(), SEGMENT);
+    let direction = match direction {
+        Direction::Backward => "backward",
+        Direction::Forward => "forward",
+    };
+    let query = format!("direction={direction}&limit={limit}&cursor={cursor}");
+    HeaderValue::from_str(&format!("</v1/topics/{topic}/messages?{query}>; rel=\"{rel}\"")).ok()
+}

@@ -1,0 +1,161 @@
+//! The contract as OpenAPI 3.1, made from the handlers. What holds for many operations is added here, once: the errors
+//! that any call may meet, the request id, the schemes of authorization.
+
+use bytes::Bytes;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
+    RefOr, Response, ResponseBuilder, Type, extensions,
+};
+use utoipa::{PartialSchema as _, ToSchema as _};
+
+use super::problem::{KINDS, Kind, Problem};
+
+/// The document in its two forms.
+pub(crate) struct Document {
+    pub(crate) yaml: Bytes,
+    pub(crate) json: Bytes,
+}
+
+const DESCRIPTION: &str = "\
+A chat service that speaks plain HTTP: REST to act, one Server-Sent Events stream per session to listen.\n\n\
+Open a session (`POST /v1/sessions`), join topics (`PUT /v1/session/topics/{topic}`), open the stream \
+(`GET /v1/session/events`), send (`POST /v1/topics/{topic}/messages`). Topics are rooms (`room:NAME`), groups \
+(`group:UUID`) and direct messages (`dm:USER`). Every error is `application/problem+json` (RFC 9457); its `code` is \
+stable, its `detail` says what to do.";
+
+impl Document {
+    /// Completes what the handlers say.
+    pub(crate) fn new(mut api: OpenApi) -> Self {
+        for item in api.paths.paths.values_mut() {
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.put,
+                &mut item.patch,
+                &mut item.delete,
+            ];
+            operations.into_iter().flatten().for_each(complete);
+        }
+        Self {
+            yaml: api.to_yaml().unwrap_or_default().into(),
+            json: api.to_pretty_json().unwrap_or_default().into(),
+        }
+    }
+}
+
+/// What stands in the document before any handler.
+pub(crate) fn frame() -> OpenApi {
+    let bearer = |text: &str| {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(text));
+        SecurityScheme::Http(scheme.build())
+    };
+    let query = ApiKeyValue::with_description("access_token", "The `stream_token`, for EventSource.");
+    let components = ComponentsBuilder::new()
+        .schema(Problem::name(), Problem::schema())
+        .security_scheme("session_token", bearer("The `token` of a session."))
+        .security_scheme(
+            "user_token",
+            bearer("A token of a configured issuer: `sub`, `exp`, and perhaps `name`."),
+        )
+        .security_scheme("stream_token", SecurityScheme::ApiKey(ApiKey::Query(query)));
+    let info = InfoBuilder::new()
+        .title("Parlour")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION));
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components.build()))
+        .build()
+}
+
+fn complete(operation: &mut Operation) {
+    let calls = operation.security.is_some();
+    let opens_stream = operation.operation_id.as_deref() == Some("stream_events");
+    let has_body = operation.request_body.is_some();
+    let has_values = has_body || operation.parameters.as_ref().is_some_and(|list| !list.is_empty());
+    let responses = &mut operation.responses.responses;
+    let common = [
+        (has_body, "400", "The body is not JSON (`malformed_json`)."),
+        (
+            calls,
+            "401",
+            "The token is missing or not good, or its session has ended.",
+        ),
+        (has_body, "408", "The body took too long."),
+        (has_body, "413", "The body is too large."),
+        (has_values, "422", "A value is wrong: `detail` names it."),
+        (calls, "429", "Too many requests: wait as long as `Retry-After` says."),
+        (true, "500", "The service's own fault: report the `x-request-id`."),
+        (calls, "503", "The database is away: try again."),
+    ];
+    for (_, status, description) in common.into_iter().filter(|(applies, ..)| *applies) {
+        // An EventSource meets neither 429 nor 503; a long poll may.
+        let description = if opens_stream && matches!(status, "429" | "503") {
+            "Long polls only."
+        } else {
+            description
+        };
+        let response = || ResponseBuilder::new().description(description).build().into();
+        responses.entry(status.to_owned()).or_insert_with(response);
+    }
+    for (status, response) in responses.iter_mut() {
+        if let RefOr::T(response) = response {
+            if status.starts_with(['4', '5']) {
+                describe_problem(response, status);
+            }
+            let id = "Names the request: taken from it, or made here.";
+            response.headers.insert("x-request-id".into(), header(id));
+        }
+    }
+}
+
+fn describe_problem(response: &mut Response, status: &str) {
+    let codes: Vec<&Kind> = KINDS
+        .iter()
+        .copied()
+        .filter(|kind| kind.status.as_str() == status)
+        .collect();
+    let schema = Ref::from_schema_name(Problem::name());
+    let example = codes.first().map(|kind| example(kind));
+    let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
+    response
+        .content
+        .insert("application/problem+json".into(), RefOr::T(content));
+    match status {
+        "401" => drop(response.headers.insert("www-authenticate".into(), header("`Bearer`"))),
+        "429" | "503" => drop(
+            response
+                .headers
+                .insert("retry-after".into(), header("Seconds to wait.")),
+        ),
+        _ => {}
+    }
+    let codes: Vec<_> = codes.iter().map(|kind| serde_json::Value::from(kind.code)).collect();
+    let extension = extensions::ExtensionsBuilder::new().add("x-codes", codes).build();
+    response.extensions = Some(extension);
+}
+
+fn example(kind: &Kind) -> serde_json::Value {
+    serde_json::json!({
+        "type": format!("urn:parlour:{}", kind.code),
+        "title": kind.title,
+        "status": kind.status.as_u16(),
+        "detail": "A sentence that says what to do.",
+        "code": kind.code,
+    })
+}
+
+fn header(description: &str) -> RefOr<Header> {
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    RefOr::T(
+        HeaderBuilder::new()
+            .schema(Some(schema))
+            .description(Some(description))
+            .build(),
+    )
+}

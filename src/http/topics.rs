@@ -1,0 +1,265 @@
+//! Topics: joining, leaving, who is there.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::extract::{OptionalBody, Params, Segments};
+use super::problem::Problem;
+use super::sessions::PageParams;
+use super::state::{Session, Shared, page_size};
+use crate::chat::{ChatError, JoinedTopic, TopicInfo};
+use crate::model::cursor::IdCursor;
+use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
+use crate::store::Joined;
+
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(join, leave))
+        .routes(routes!(read))
+        .routes(routes!(presences))
+}
+
+/// How to join.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JoinTopic {
+    /// A hidden session receives and shows no presence. `false` where nothing is said; in a repeated join, nothing
+    /// said changes nothing.
+    #[schema(default = false, nullable = false)]
+    hidden: Option<bool>,
+}
+
+/// A topic.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TopicDto {
+    id: TopicId,
+    #[serde(rename = "type")]
+    kind: TopicKind,
+    /// A room's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "lobby", nullable = false)]
+    name: Option<String>,
+    /// The number of the newest entry; 0 where there is none.
+    last_seq: Seq,
+}
+
+/// A topic by itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TopicInfoDto {
+    #[serde(flatten)]
+    topic: TopicDto,
+    /// How many are present.
+    #[schema(example = 2)]
+    presence_count: usize,
+    /// When it was made; null for a direct message that nobody has joined yet.
+    created_at: Option<Millis>,
+}
+
+/// A join.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JoinDto {
+    topic: TopicDto,
+    /// The newest entry when it was joined: the stream carries every entry after it.
+    position: Seq,
+    /// Whether the session shows no presence there.
+    hidden: bool,
+}
+
+/// What a join answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JoinedDto {
+    topic: TopicDto,
+    /// The caller's own presence.
+    #[serde(rename = "self")]
+    own: Presence,
+    /// Who is there; where there are more than lists hold, the first of them.
+    presences: Vec<Presence>,
+    /// How many are there.
+    #[schema(example = 2)]
+    presence_count: usize,
+    /// Whether the list is not whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    truncated: bool,
+    /// The stream carries every entry after this one.
+    position: Seq,
+}
+
+/// What a session has joined.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JoinList {
+    /// In the order of joining.
+    topics: Vec<JoinDto>,
+    /// Always null: the list is whole.
+    next_cursor: Option<String>,
+}
+
+/// A page of those present.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PresenceList {
+    /// In the order of session ids.
+    presences: Vec<Presence>,
+    /// Leads on; null at the end.
+    next_cursor: Option<String>,
+}
+
+impl TopicDto {
+    fn new(id: &TopicId, last_seq: Seq) -> Self {
+        Self {
+            kind: id.kind(),
+            name: id.name().map(str::to_owned),
+            last_seq,
+            id: id.clone(),
+        }
+    }
+}
+
+impl From<&Joined> for JoinDto {
+    fn from(join: &Joined) -> Self {
+        let topic = TopicDto::new(&join.topic.id, join.topic.last_seq);
+        Self {
+            topic,
+            position: join.position,
+            hidden: join.hidden,
+        }
+    }
+}
+
+/// Lists what this session has joined
+#[utoipa::path(
+    get, path = "/v1/session/topics", tag = "topics", operation_id = "list_joined",
+    security(("session_token" = [])),
+    responses((status = 200, description = "The joins.", body = JoinList)),
+)]
+async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<JoinList>, Problem> {
+    let topics = shared
+        .chat
+        .joins(caller.session)
+        .await?
+        .iter()
+        .map(JoinDto::from)
+        .collect();
+    Ok(Json(JoinList {
+        topics,
+        next_cursor: None,
+    }))
+}
+
+/// Joins a topic
+///
+/// A repeat moves nothing. A room is made by its first join. The session's stream, open or opened later, carries every
+/// entry after `position`.
+#[utoipa::path(
+    put, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "join_topic",
+    params(("topic" = TopicId, Path, description = "Which: `room:NAME`, `group:UUID`, `dm:USER` or `dm:A:B`.")),
+    request_body(content = JoinTopic, description = "May be left out."),
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "Joined.", body = JoinedDto),
+        (status = 404, description = "There is no such topic for the caller."),
+        (status = 409, description = "The session has joined as many topics as it may (`too_many_joins`)."),
+    ),
+)]
+async fn join(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments(topic): Segments<String>,
+    OptionalBody(body): OptionalBody<JoinTopic>,
+) -> Result<Json<JoinedDto>, Problem> {
+    let JoinedTopic { join, own, present } = shared.chat.join(&caller, &topic, body.hidden).await?;
+    Ok(Json(JoinedDto {
+        topic: TopicDto::new(&join.topic.id, join.topic.last_seq),
+        own,
+        truncated: present.count > present.list.len(),
+        presences: present.list,
+        presence_count: present.count,
+        position: join.position,
+    }))
+}
+
+/// Leaves a topic
+///
+/// Where it was not joined, nothing happens.
+#[utoipa::path(
+    delete, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "leave_topic",
+    params(("topic" = TopicId, Path, description = "Which.")),
+    security(("session_token" = [])),
+    responses(
+        (status = 204, description = "Left."),
+        (status = 404, description = "There is no such topic for the caller."),
+    ),
+)]
+async fn leave(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments(topic): Segments<String>,
+) -> Result<StatusCode, Problem> {
+    shared.chat.leave(&caller, &topic).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a topic
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}", tag = "topics", operation_id = "read_topic",
+    params(("topic" = TopicId, Path, description = "Which.")),
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "The topic.", body = TopicInfoDto),
+        (status = 404, description = "There is no such topic for the caller."),
+    ),
+)]
+async fn read(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments(topic): Segments<String>,
+) -> Result<Json<TopicInfoDto>, Problem> {
+    let TopicInfo {
+        id,
+        last_seq,
+        presence_count,
+        created_at,
+    } = shared.chat.topic(&caller, &topic).await?;
+    Ok(Json(TopicInfoDto {
+        topic: TopicDto::new(&id, last_seq),
+        presence_count,
+        created_at,
+    }))
+}
+
+/// Lists who is present on a topic
+///
+/// No join is needed.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/presences", tag = "topics", operation_id = "list_presences",
+    params(("topic" = TopicId, Path, description = "Which."), PageParams),
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "Who is there.", body = PresenceList),
+        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 404, description = "There is no such topic for the caller."),
+    ),
+)]
+async fn presences(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments(topic): Segments<String>,
+    Params(page): Params<PageParams>,
+) -> Result<Json<PresenceList>, Problem> {
+    let limit = page_size(page.limit)?;
+    let after = |id: &TopicId| match &page.cursor {
+        Some(text) => Ok(Some(IdCursor::decode(text, id.as_str()).ok_or(ChatError::BadCursor)?.0)),
+        None => Ok(None),
+    };
+    let (id, mut presences) = shared.chat.presences(&caller, &topic, after, limit + 1).await?;
+    let more = presences.len() > limit;
+    presences.truncate(limit);
+    let last = presences.last().filter(|_| more);
+    let next_cursor = last.map(|presence| IdCursor(presence.session_id.0).encode(id.as_str()));
+    Ok(Json(PresenceList { presences, next_cursor }))
+}

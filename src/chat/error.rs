@@ -65,7 +65,10 @@ impl ChatError {
 impl From<StoreError> for ChatError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) => Self::Unavailable,
+            StoreError::Unavailable(why) => {
+                tracing::warn!(why, "the database did not do as asked");
+                Self::Unavailable
+            }
             StoreError::Database(_) | StoreError::Corrupt(_) => Self::Internal(Box::new(error)),
         }
     }

@@ -54,9 +54,9 @@ pub(crate) struct MessageList {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryParams {
-    /// Newest first, or oldest first.
+    /// Newest first, or oldest first; `backward` where nothing is said.
     #[serde(default)]
-    #[param(inline, default = "backward")]
+    #[param(inline)]
     direction: Direction,
     /// How many messages at most.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]

@@ -6,7 +6,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
-    RefOr, Response, ResponseBuilder, Type, extensions,
+    RefOr, Required, Response, ResponseBuilder, Type, extensions,
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
@@ -63,6 +63,11 @@ pub(crate) fn frame() -> OpenApi {
             bearer("A token of a configured issuer: `sub`, `exp`, and perhaps `name`."),
         )
         .security_scheme("stream_token", SecurityScheme::ApiKey(ApiKey::Query(query)));
+    let components = SHARED
+        .iter()
+        .fold(components, |components, (name, status, description)| {
+            components.response(*name, shared_response(status, description))
+        });
     let info = InfoBuilder::new()
         .title("Parlour")
         .version(env!("CARGO_PKG_VERSION"))
@@ -73,43 +78,78 @@ pub(crate) fn frame() -> OpenApi {
         .build()
 }
 
+/// Errors that many operations share: name, status, description.
+const SHARED: [(&str, &str, &str); 8] = [
+    ("MalformedJson", "400", "The body is not JSON (`malformed_json`)."),
+    (
+        "Unauthenticated",
+        "401",
+        "The token is missing or not good, or its session has ended.",
+    ),
+    ("Timeout", "408", "The body took too long."),
+    ("TooLarge", "413", "The body is too large."),
+    ("Invalid", "422", "A value is wrong: `detail` names it."),
+    (
+        "TooMany",
+        "429",
+        "Too many requests: wait as long as `Retry-After` says.",
+    ),
+    ("Internal", "500", "The service's own fault: report the `x-request-id`."),
+    (
+        "Unavailable",
+        "503",
+        "The service is busy or its database away: try again.",
+    ),
+];
+
+/// Operations whose body may be left out.
+const OPTIONAL_BODY: [&str; 3] = ["open_session", "refresh_session", "join_topic"];
+
+fn shared_response(status: &str, description: &str) -> Response {
+    let mut response = ResponseBuilder::new().description(description).build();
+    describe_problem(&mut response, status);
+    response
+}
+
 fn complete(operation: &mut Operation) {
     let calls = operation.security.is_some();
     let opens_stream = operation.operation_id.as_deref() == Some("stream_events");
     let has_body = operation.request_body.is_some();
     let has_values = has_body || operation.parameters.as_ref().is_some_and(|list| !list.is_empty());
-    let responses = &mut operation.responses.responses;
-    let common = [
-        (has_body, "400", "The body is not JSON (`malformed_json`)."),
-        (
-            calls,
-            "401",
-            "The token is missing or not good, or its session has ended.",
-        ),
-        (has_body, "408", "The body took too long."),
-        (has_body, "413", "The body is too large."),
-        (has_values, "422", "A value is wrong: `detail` names it."),
-        (calls, "429", "Too many requests: wait as long as `Retry-After` says."),
-        (true, "500", "The service's own fault: report the `x-request-id`."),
-        (calls, "503", "The database is away: try again."),
-    ];
-    for (_, status, description) in common.into_iter().filter(|(applies, ..)| *applies) {
-        // An EventSource meets neither 429 nor 503; a long poll may.
-        let description = if opens_stream && matches!(status, "429" | "503") {
-            "Long polls only."
-        } else {
-            description
-        };
-        let response = || ResponseBuilder::new().description(description).build().into();
-        responses.entry(status.to_owned()).or_insert_with(response);
+    if let Some(RefOr::T(body)) = &mut operation.request_body
+        && OPTIONAL_BODY.contains(&operation.operation_id.as_deref().unwrap_or_default())
+    {
+        body.required = Some(Required::False);
     }
+    let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
-        if let RefOr::T(response) = response {
-            if status.starts_with(['4', '5']) {
-                describe_problem(response, status);
-            }
-            let id = "Names the request: taken from it, or made here.";
-            response.headers.insert("x-request-id".into(), header(id));
+        match response {
+            RefOr::T(response) if status.starts_with(['4', '5']) => describe_problem(response, status),
+            RefOr::T(response) => drop(response.headers.insert("x-request-id".into(), request_id())),
+            RefOr::Ref(_) => {}
+        }
+    }
+    for (name, status, _) in SHARED {
+        let applies = match status {
+            "400" | "408" | "413" => has_body,
+            "422" => has_values,
+            "401" | "429" | "503" => calls,
+            _ => true,
+        };
+        if applies {
+            responses
+                .entry(status.to_owned())
+                .or_insert_with(|| Ref::from_response_name(name).into());
+        }
+    }
+    if opens_stream {
+        // An EventSource meets neither.
+        for status in ["429", "503"] {
+            let response = shared_response(
+                status,
+                "Long polls only: a stream is answered by a `retry:` and the end.",
+            );
+            responses.insert(status.to_owned(), response.into());
         }
     }
 }
@@ -135,6 +175,7 @@ fn describe_problem(response: &mut Response, status: &str) {
         ),
         _ => {}
     }
+    response.headers.insert("x-request-id".into(), request_id());
     let codes: Vec<_> = codes.iter().map(|kind| serde_json::Value::from(kind.code)).collect();
     let extension = extensions::ExtensionsBuilder::new().add("x-codes", codes).build();
     response.extensions = Some(extension);
@@ -148,6 +189,10 @@ fn example(kind: &Kind) -> serde_json::Value {
         "detail": "A sentence that says what to do.",
         "code": kind.code,
     })
+}
+
+fn request_id() -> RefOr<Header> {
+    header("Names the request: taken from it, or made here.")
 }
 
 fn header(description: &str) -> RefOr<Header> {

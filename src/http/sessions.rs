@@ -56,6 +56,7 @@ pub(crate) struct RefreshSession {
 
 /// A session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub(crate) struct SessionDto {
     id: SessionId,
     user: User,
@@ -66,6 +67,7 @@ pub(crate) struct SessionDto {
 
 /// A session with its tokens.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OpenedSession)]
 pub(crate) struct OpenedSessionDto {
     session: SessionDto,
     /// For every call: `Authorization: Bearer TOKEN`.
@@ -79,6 +81,7 @@ pub(crate) struct OpenedSessionDto {
 
 /// The caller's session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OwnSession)]
 pub(crate) struct OwnSessionDto {
     session: SessionDto,
     /// What it has joined, in the order of joining.
@@ -89,6 +92,7 @@ pub(crate) struct OwnSessionDto {
 
 /// A session in the list of its user's.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ListedSession)]
 pub(crate) struct ListedSessionDto {
     #[serde(flatten)]
     session: SessionDto,

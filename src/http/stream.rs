@@ -25,6 +25,7 @@ use crate::live::events::{Bye, Gap, Left, PresenceChange, PresenceState, Ready};
 use crate::live::{Form, Stream, StreamError};
 use crate::model::Message;
 use crate::model::event_id::Kind;
+use crate::model::message::Ephemeral;
 use crate::store::Resume;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -94,8 +95,11 @@ pub(crate) enum StreamEvent<'a> {
     PresenceState(PresenceState<'a>),
     /// Who came and went since this stream's last, net.
     Presence(PresenceChange<'a>),
-    /// A message; has an id, unless it is ephemeral.
+    /// A message. Has an id.
     Message(Message),
+    /// An ephemeral message.
+    #[serde(rename = "message")]
+    Whisper(Ephemeral),
     /// What the stream does not send. Has an id.
     Gap(Gap<'a>),
     /// Nothing more comes from a topic.
@@ -139,7 +143,6 @@ impl FromRequestParts<Shared> for Listener {
         EventsParams,
         ("Last-Event-ID" = Option<String>, Header, description = "The last id received; what cannot be read counts as \
                                                                   none."),
-        ("Accept" = Option<String>, Header, description = "`application/json` asks for a long poll."),
     ),
     security(("session_token" = []), ("stream_token" = [])),
     responses(

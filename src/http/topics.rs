@@ -37,6 +37,7 @@ pub(crate) struct JoinTopic {
 
 /// A topic.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Topic)]
 pub(crate) struct TopicDto {
     id: TopicId,
     #[serde(rename = "type")]
@@ -51,6 +52,7 @@ pub(crate) struct TopicDto {
 
 /// A topic by itself.
 #[derive(Serialize, ToSchema)]
+#[schema(as = TopicInfo)]
 pub(crate) struct TopicInfoDto {
     #[serde(flatten)]
     topic: TopicDto,
@@ -63,6 +65,7 @@ pub(crate) struct TopicInfoDto {
 
 /// A join.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Join)]
 pub(crate) struct JoinDto {
     topic: TopicDto,
     /// The newest entry when it was joined: the stream carries every entry after it.
@@ -73,6 +76,7 @@ pub(crate) struct JoinDto {
 
 /// What a join answers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Joined)]
 pub(crate) struct JoinedDto {
     topic: TopicDto,
     /// The caller's own presence.

@@ -40,20 +40,9 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let meta = store.meta().await?;
     let hub = Hub::new(store.clone(), clock.clone(), settings(&config, &clock, &meta));
     hub.take_lease().await?;
-    let token_key = config
-        .token_key
-        .as_ref()
-        .map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
+    let token_key = config.token_key.as_ref().map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
     let user_tokens = UserTokens::from_config(&config)?;
-    let chat = Chat::new(
-        store.clone(),
-        hub.clone(),
-        clock.clone(),
-        rules(&config),
-        user_tokens,
-        token_key,
-        &meta,
-    );
+    let chat = Chat::new(store.clone(), hub.clone(), clock.clone(), rules(&config), user_tokens, token_key, &meta);
     let rates = Arc::new(http::RateLimits::new(
         config.rate_sends.as_ref(),
         config.rate_calls.as_ref(),

@@ -34,10 +34,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// Completes the sentence that begins with the setting's name.
     pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            setting,
-            problem: problem.into(),
-        }
+        Self { setting, problem: problem.into() }
     }
 
     /// Says what the setting takes, and what it was given: never for secrets.
@@ -170,16 +167,11 @@ impl Config {
         }
         let command = Flags::command().mut_args(|arg| arg.env(Resettable::Reset));
         let matches = command.try_get_matches_from(flags);
-        let flags = matches
-            .and_then(|matches| Flags::from_arg_matches(&matches))
-            .map_err(|error| {
-                let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default();
-                ConfigError::new(
-                    "flags",
-                    format!("cannot be read: {}", line.trim_start_matches("error: ")),
-                )
-            })?;
+        let flags = matches.and_then(|matches| Flags::from_arg_matches(&matches)).map_err(|error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            ConfigError::new("flags", format!("cannot be read: {}", line.trim_start_matches("error: ")))
+        })?;
         Self::check(flags.settings)
     }
 
@@ -191,10 +183,7 @@ impl Config {
     /// A half-configured issuer must not end in a service that lets in more, or other, users than was meant.
     fn check_identity(&self) -> Result<(), ConfigError> {
         if self.jwt_secret.is_some() && self.jwt_jwks.is_some() {
-            return Err(ConfigError::new(
-                "PARLOUR_JWT_JWKS",
-                "and PARLOUR_JWT_SECRET exclude each other: set one",
-            ));
+            return Err(ConfigError::new("PARLOUR_JWT_JWKS", "and PARLOUR_JWT_SECRET exclude each other: set one"));
         }
         let needs_issuer = "means nothing without PARLOUR_JWT_SECRET or PARLOUR_JWT_JWKS: set one of them";
         match (self.has_issuer(), &self.jwt_issuer, &self.jwt_audience) {
@@ -231,10 +220,9 @@ fn device_accounts(settings: &Settings) -> Result<bool, ConfigError> {
 /// An empty one is refused like a short one: an unset variable in a deployment's template must not open the service.
 fn secret(setting: &'static str, secret: Option<SecretString>) -> Result<Option<SecretString>, ConfigError> {
     match secret {
-        Some(short) if short.expose_secret().len() < LEAST_SECRET_BYTES => Err(ConfigError::new(
-            setting,
-            format!("must have at least {LEAST_SECRET_BYTES} bytes"),
-        )),
+        Some(short) if short.expose_secret().len() < LEAST_SECRET_BYTES => {
+            Err(ConfigError::new(setting, format!("must have at least {LEAST_SECRET_BYTES} bytes")))
+        }
         fits => Ok(fits),
     }
 }
@@ -251,11 +239,7 @@ fn text(setting: &'static str, text: Option<String>) -> Result<Option<String>, C
 fn log_filter(filter: String) -> Result<String, ConfigError> {
     match EnvFilter::builder().parse(&filter) {
         Ok(_) => Ok(filter),
-        Err(_) => Err(ConfigError::value(
-            "PARLOUR_LOG",
-            &filter,
-            "takes a level, or levels like warn,parlour=debug",
-        )),
+        Err(_) => Err(ConfigError::value("PARLOUR_LOG", &filter, "takes a level, or levels like warn,parlour=debug")),
     }
 }
 

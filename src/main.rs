@@ -22,11 +22,7 @@ use tracing_subscriber::EnvFilter;
 /// Without a command it serves, on 127.0.0.1:8080, and keeps everything in the file parlour.db. Each setting below is a
 /// flag or a variable; the flag wins. Durations are written 500ms, 15s, 1h; rates 20/s, 600/m, off.
 #[derive(Parser)]
-#[command(
-    version,
-    max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 could not start, 2 a setting is wrong."
-)]
+#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done, 1 could not start, 2 a setting is wrong.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -122,11 +118,7 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     const BACKLOG: u32 = 4096;
     let address = config.listen;
     let socket = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Or a restart would find its own address taken for minutes.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -172,12 +164,8 @@ fn token(config: &Config, args: &TokenArgs) -> Result<String, Failure> {
     const LONGEST: Duration = Duration::from_hours(24 * 365);
     let wrong = |flag, problem| ConfigError::new(flag, problem);
     let user = UserId::parse(&args.user).filter(|user| !user.is_built_in());
-    let user = user.ok_or_else(|| {
-        wrong(
-            "--user",
-            "takes 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front",
-        )
-    })?;
+    let user =
+        user.ok_or_else(|| wrong("--user", "takes 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front"))?;
     let name = args.name.as_deref();
     if name.is_some_and(|name| !is_name(name, USERNAME_MAX)) {
         return Err(wrong("--name", "takes 1 to 64 characters, and no control characters").into());
@@ -189,9 +177,7 @@ fn token(config: &Config, args: &TokenArgs) -> Result<String, Failure> {
 fn start_logging(config: &Config) {
     // The filter has been read once before, in `Config::check`.
     let filter = EnvFilter::builder().parse_lossy(&config.log);
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.log_format {
         LogFormat::Text => logging.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => logging.json().init(),
@@ -208,8 +194,5 @@ fn print(text: impl Display) -> Result<(), Failure> {
 }
 
 fn failed(what: impl Into<String>, error: io::Error) -> Failure {
-    Failure::Io {
-        what: what.into(),
-        error,
-    }
+    Failure::Io { what: what.into(), error }
 }

@@ -9,35 +9,16 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let types = if manager.get_database_backend() == DbBackend::Postgres {
-            POSTGRES
-        } else {
-            SQLITE
-        };
+        let types = if manager.get_database_backend() == DbBackend::Postgres { POSTGRES } else { SQLITE };
         for statement in SCHEMA {
-            manager
-                .get_connection()
-                .execute_unprepared(&spell(statement, types))
-                .await?;
+            manager.get_connection().execute_unprepared(&spell(statement, types)).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [
-            "message",
-            "generation",
-            "joined",
-            "topic",
-            "session",
-            "\"user\"",
-            "node",
-            "meta",
-        ] {
-            manager
-                .get_connection()
-                .execute_unprepared(&format!("DROP TABLE {table}"))
-                .await?;
+        for table in ["message", "generation", "joined", "topic", "session", "\"user\"", "node", "meta"] {
+            manager.get_connection().execute_unprepared(&format!("DROP TABLE {table}")).await?;
         }
         Ok(())
     }
@@ -64,9 +45,7 @@ const POSTGRES: Types = [
 ];
 
 fn spell(statement: &str, types: Types) -> String {
-    types
-        .iter()
-        .fold(statement.to_owned(), |text, (word, means)| text.replace(word, means))
+    types.iter().fold(statement.to_owned(), |text, (word, means)| text.replace(word, means))
 }
 
 /// Plain SQL: what matters here (partial indexes, collation, clustering) is what a schema builder cannot say.

@@ -54,18 +54,10 @@ impl Log {
     pub(super) fn start(store: &Store, hub: &Hub) -> Self {
         let start = |_| {
             let (lane, waiting) = mpsc::channel(QUEUE);
-            tokio::spawn(
-                Lane {
-                    store: store.clone(),
-                    hub: hub.clone(),
-                }
-                .run(waiting),
-            );
+            tokio::spawn(Lane { store: store.clone(), hub: hub.clone() }.run(waiting));
             lane
         };
-        Self {
-            lanes: (0..store.lanes()).map(start).collect(),
-        }
+        Self { lanes: (0..store.lanes()).map(start).collect() }
     }
 
     /// Stores a draft and answers once it is durable and on its way to the listeners.
@@ -74,11 +66,7 @@ impl Log {
         draft.topic.hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting {
-            draft,
-            since: Instant::now(),
-            reply,
-        };
+        let waiting = Waiting { draft, since: Instant::now(), reply };
         self.lanes[lane].try_send(waiting).map_err(|_| ChatError::Unavailable)?;
         answer.await.unwrap_or(Err(ChatError::Unavailable))
     }
@@ -118,9 +106,7 @@ impl Lane {
             Err(AppendError::Unknown(error)) => self.look_up(drafts, replies, &error).await,
             Err(AppendError::Refused(StoreError::Unavailable(why))) => {
                 tracing::warn!(why, drafts = drafts.len(), "drafts were not stored");
-                replies
-                    .into_iter()
-                    .for_each(|reply| drop(reply.send(Err(ChatError::Unavailable))));
+                replies.into_iter().for_each(|reply| drop(reply.send(Err(ChatError::Unavailable))));
             }
             Err(AppendError::Refused(error)) if drafts.len() == 1 => {
                 replies.into_iter().next().map(|reply| reply.send(Err(error.into())));
@@ -172,11 +158,7 @@ impl Lane {
                 if stored.fresh {
                     topics.entry(stored.key).or_default().push(entry);
                 }
-                Appended {
-                    json,
-                    fresh: stored.fresh,
-                    online_until: stored.online_until,
-                }
+                Appended { json, fresh: stored.fresh, online_until: stored.online_until }
             }));
         }
         for (topic, mut entries) in topics {

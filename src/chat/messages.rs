@@ -81,48 +81,31 @@ impl Chat {
         }
         if outgoing.ephemeral {
             if outgoing.key.is_some() {
-                return Err(ChatError::invalid(
-                    "an ephemeral message is not stored: send it without Idempotency-Key",
-                ));
+                return Err(ChatError::invalid("an ephemeral message is not stored: send it without Idempotency-Key"));
             }
             return self.whisper(claims, topic, content).await;
         }
         let key = outgoing.key.map(|key| (key, Sha256::digest(content.as_str()).into()));
         let id = MessageId(self.inner.clock.uuid());
-        let appended = self
-            .inner
-            .log
-            .append(Draft {
-                id,
-                topic,
-                session: claims.session,
-                content,
-                key,
-            })
-            .await?;
+        let draft = Draft { id, topic: topic.clone(), session: claims.session, content, key };
+        let appended = match self.inner.log.append(draft).await {
+            Err(ChatError::NotJoined) => return Err(self.why_not_joined(&topic, &claims.user).await),
+            appended => appended?,
+        };
         self.note_call(claims.session, appended.online_until);
-        Ok(if appended.fresh {
-            Receipt::Stored(appended.json)
-        } else {
-            Receipt::Repeated(appended.json)
-        })
+        Ok(if appended.fresh { Receipt::Stored(appended.json) } else { Receipt::Repeated(appended.json) })
     }
 
     async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
         let caller = self.caller(claims).await?;
-        let row = self.store().topic(&topic).await?.ok_or(ChatError::NotJoined)?;
-        if !self.store().has_joined(claims.session, row.key).await? {
-            return Err(ChatError::NotJoined);
-        }
+        let joined = match self.store().topic(&topic).await? {
+            Some(row) => self.store().has_joined(claims.session, row.key).await?.then_some(row.key),
+            None => None,
+        };
+        let Some(key) = joined else { return Err(self.why_not_joined(&topic, &claims.user).await) };
         let (created_at, content) = (self.store().now(), content.into_raw());
-        let json = to_json(&Ephemeral {
-            topic,
-            code: Code::CHAT,
-            sender: caller.user,
-            content,
-            created_at,
-        });
-        self.inner.hub.whisper(row.key, json.clone());
+        let json = to_json(&Ephemeral { topic, code: Code::CHAT, sender: caller.user, content, created_at });
+        self.inner.hub.whisper(key, json.clone());
         Ok(Receipt::Delivered(json))
     }
 
@@ -130,10 +113,7 @@ impl Chat {
     pub async fn message(&self, caller: &Caller, topic: &str, id: MessageId) -> Result<Message, ChatError> {
         let (_, row) = self.visible(topic, &caller.user.user_id).await?;
         let row = row.ok_or(ChatError::NotFound("message"))?;
-        self.store()
-            .message(&row, id)
-            .await?
-            .ok_or(ChatError::NotFound("message"))
+        self.store().message(&row, id).await?.ok_or(ChatError::NotFound("message"))
     }
 
     /// A page of history; no join is needed.
@@ -146,29 +126,15 @@ impl Chat {
         let Some(row) = row else {
             // A direct message in which nobody has said anything: forward, there is something to wait for.
             let beyond = cursor.map_or(Seq(0), |cursor| cursor.beyond);
-            let next = HistoryCursor {
-                direction: query.direction,
-                back: false,
-                beyond,
-            }
-            .encode(&topic);
+            let next = HistoryCursor { direction: query.direction, back: false, beyond }.encode(&topic);
             let next = (query.direction == Direction::Forward).then_some(next);
-            return Ok(HistoryPage {
-                topic,
-                messages: Vec::new(),
-                next,
-                prev: None,
-            });
+            return Ok(HistoryPage { topic, messages: Vec::new(), next, prev: None });
         };
         let (from, back) = match cursor {
             Some(cursor) => (cursor.from(), cursor.back),
             None => (self.first_page_from(&row, &query).await?, false),
         };
-        let reading = if back {
-            query.direction.opposite()
-        } else {
-            query.direction
-        };
+        let reading = if back { query.direction.opposite() } else { query.direction };
         let limit = query.limit as u64 + 1; // one more tells whether there is more
         let mut messages = self.store().history(&row, reading, from, limit).await?;
         let more = messages.len() > query.limit;
@@ -176,8 +142,7 @@ impl Chat {
         if back {
             messages.reverse();
         }
-        self.page(topic, &row, query.direction, from, back, more, messages)
-            .await
+        self.page(topic, &row, query.direction, from, back, more, messages).await
     }
 
     /// Where a first page starts reading, inclusive.
@@ -192,25 +157,17 @@ impl Chat {
                 }
             }
             Start::Seq(seq) => seq,
-            Start::Time(time) if forward => self
-                .store()
-                .first_since(row.key, time)
-                .await?
-                .unwrap_or(row.last_seq.next()),
+            Start::Time(time) if forward => {
+                self.store().first_since(row.key, time).await?.unwrap_or(row.last_seq.next())
+            }
             Start::Time(time) => {
-                let later = self
-                    .store()
-                    .first_since(row.key, Millis(time.0.saturating_add(1)))
-                    .await?;
+                let later = self.store().first_since(row.key, Millis(time.0.saturating_add(1))).await?;
                 later.map_or(row.last_seq, |seq| Seq(seq.0 - 1))
             }
         })
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what a page's cursors depend on, and called once"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "what a page's cursors depend on, and called once")]
     async fn page(
         &self,
         topic: TopicId,
@@ -226,14 +183,7 @@ impl Chat {
             (Some(first), Some(last), _) => (first.seq, last.seq),
             (_, _, Direction::Forward) => {
                 let place = from.0.clamp(0, row.last_seq.0.saturating_add(1));
-                (
-                    Seq(place),
-                    if back {
-                        Seq(place)
-                    } else {
-                        Seq(place.saturating_sub(1).max(0))
-                    },
-                )
+                (Seq(place), if back { Seq(place) } else { Seq(place.saturating_sub(1).max(0)) })
             }
             _ => (from.min(row.last_seq), from.min(row.last_seq).next()),
         };
@@ -246,22 +196,10 @@ impl Chat {
                 Direction::Forward => first > Seq(1) && self.store().has_before(row.key, first).await?,
             }
         };
-        let cursor = |back, beyond| {
-            HistoryCursor {
-                direction,
-                back,
-                beyond,
-            }
-            .encode(&topic)
-        };
+        let cursor = |back, beyond| HistoryCursor { direction, back, beyond }.encode(&topic);
         let next = (ahead || direction == Direction::Forward).then(|| cursor(false, last));
         let prev = behind.then(|| cursor(true, first));
-        Ok(HistoryPage {
-            messages,
-            next,
-            prev,
-            topic,
-        })
+        Ok(HistoryPage { messages, next, prev, topic })
     }
 }
 

@@ -44,14 +44,10 @@ impl Chat {
         username: Option<&str>,
     ) -> Result<OpenedSession, ChatError> {
         if !self.inner.rules.device_accounts {
-            return Err(ChatError::Forbidden(
-                "accounts by device_id are off here: open the session with a user token",
-            ));
+            return Err(ChatError::Forbidden("accounts by device_id are off here: open the session with a user token"));
         }
         if !(16..=128).contains(&device_id.chars().count()) || device_id.chars().any(char::is_control) {
-            return Err(ChatError::invalid(
-                "device_id takes 16 to 128 characters and no control characters",
-            ));
+            return Err(ChatError::invalid("device_id takes 16 to 128 characters and no control characters"));
         }
         let id = Uuid::from_bytes(self.inner.clock.random_bytes()).simple().to_string();
         let username = match username {
@@ -65,28 +61,15 @@ impl Chat {
 
     /// Opens a session of the user whom an issuer vouches for.
     pub async fn open_issued_session(&self, user_token: &str) -> Result<OpenedSession, ChatError> {
-        let user = self
-            .inner
-            .user_tokens
-            .verify(user_token, self.inner.clock.now())
-            .await?;
-        let username = user
-            .name
-            .unwrap_or_else(|| user.user_id.as_str().chars().take(USERNAME_MAX).collect());
+        let user = self.inner.user_tokens.verify(user_token, self.inner.clock.now()).await?;
+        let username = user.name.unwrap_or_else(|| user.user_id.as_str().chars().take(USERNAME_MAX).collect());
         debug_assert!(is_name(&username, USERNAME_MAX));
-        self.open_session(NewSession::Issued {
-            id: user.user_id,
-            username,
-        })
-        .await
+        self.open_session(NewSession::Issued { id: user.user_id, username }).await
     }
 
     async fn open_session(&self, whose: NewSession) -> Result<OpenedSession, ChatError> {
         let id = SessionId(self.inner.clock.uuid());
-        let session = self
-            .store()
-            .open_session(id, whose, self.inner.rules.session_ttl)
-            .await?;
+        let session = self.store().open_session(id, whose, self.inner.rules.session_ttl).await?;
         Ok(self.with_tokens(session))
     }
 
@@ -116,11 +99,7 @@ impl Chat {
         let living = row.filter(|row| !row.ended && row.expires_at > self.store().now());
         let row = living.ok_or(ChatError::Unauthenticated(ENDED))?;
         self.note_call(row.id, (!row.streaming).then_some(row.online_until));
-        Ok(Caller {
-            session: row.id,
-            user: row.user.clone(),
-            row,
-        })
+        Ok(Caller { session: row.id, user: row.user.clone(), row })
     }
 
     /// New tokens for the same session, which lives on from now. Users of an issuer bring a fresh user token.
@@ -129,24 +108,16 @@ impl Chat {
             Some(token) => {
                 let user = self.inner.user_tokens.verify(token, self.inner.clock.now()).await?;
                 if user.user_id != caller.user.user_id {
-                    return Err(ChatError::Forbidden(
-                        "user_token is another user's: bring one of the session's user",
-                    ));
+                    return Err(ChatError::Forbidden("user_token is another user's: bring one of the session's user"));
                 }
             }
             None if caller.user.user_id.is_built_in() => {}
             None => {
-                return Err(ChatError::invalid(
-                    "user_token is missing: bring a fresh token of the issuer",
-                ));
+                return Err(ChatError::invalid("user_token is missing: bring a fresh token of the issuer"));
             }
         }
-        let row = self
-            .store()
-            .refresh_session(caller.session, self.inner.rules.session_ttl)
-            .await?;
-        row.map(|row| self.with_tokens(row))
-            .ok_or(ChatError::Unauthenticated(ENDED))
+        let row = self.store().refresh_session(caller.session, self.inner.rules.session_ttl).await?;
+        row.map(|row| self.with_tokens(row)).ok_or(ChatError::Unauthenticated(ENDED))
     }
 
     /// The caller's living sessions on all devices, oldest first, beyond `after`.

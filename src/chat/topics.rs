@@ -40,11 +40,7 @@ impl Chat {
             TopicError::Malformed | TopicError::WithOneself => ChatError::invalid(error.to_string()),
         })?;
         // There are no groups yet, so nobody is a member of one.
-        if id.kind() == TopicKind::Group {
-            Err(ChatError::NotFound("topic"))
-        } else {
-            Ok(id)
-        }
+        if id.kind() == TopicKind::Group { Err(ChatError::NotFound("topic")) } else { Ok(id) }
     }
 
     /// A topic that the caller may see, and its row where it has one: a direct message exists before its first join.
@@ -61,11 +57,17 @@ impl Chat {
     async fn check_unmade(&self, id: &TopicId, user: &UserId) -> Result<(), ChatError> {
         let (a, b) = id.dm_users().ok_or(ChatError::NotFound("topic"))?;
         let other = if a == *user { b } else { a };
-        self.store()
-            .user(&other)
-            .await?
-            .map(drop)
-            .ok_or(ChatError::NotFound("topic"))
+        self.store().user(&other).await?.map(drop).ok_or(ChatError::NotFound("topic"))
+    }
+
+    /// What a sender hears who has not joined: to join first, or that there is nothing to join.
+    pub(super) async fn why_not_joined(&self, id: &TopicId, user: &UserId) -> ChatError {
+        match self.store().topic(id).await {
+            Ok(None) if id.kind() == TopicKind::Dm => self.check_unmade(id, user).await.err(),
+            Ok(_) => None,
+            Err(error) => Some(error.into()),
+        }
+        .unwrap_or(ChatError::NotJoined)
     }
 
     /// Joins; a repeat moves nothing.
@@ -75,16 +77,7 @@ impl Chat {
             self.check_unmade(&topic, &caller.user.user_id).await?;
         }
         let (session, max, grace) = (caller.session, self.inner.rules.max_joins, self.inner.hub.grace());
-        let joined = self
-            .store()
-            .join(Joining {
-                session,
-                topic,
-                hidden,
-                max,
-                grace,
-            })
-            .await?;
+        let joined = self.store().join(Joining { session, topic, hidden, max, grace }).await?;
         let join = joined.map_err(|refused| match refused {
             JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
             JoinRefused::TooMany => ChatError::TooManyJoins { max },
@@ -92,11 +85,7 @@ impl Chat {
         self.inner.hub.joins_changed(session);
         self.inner.hub.presence_changed(&[join.topic.key]);
         let present = self.inner.hub.present(join.topic.key).await?;
-        let listed = present
-            .list
-            .iter()
-            .find(|presence| presence.session_id == session)
-            .cloned();
+        let listed = present.list.iter().find(|presence| presence.session_id == session).cloned();
         let own = match listed {
             Some(presence) => presence,
             None => self.own_presence(caller).await?,
@@ -106,18 +95,9 @@ impl Chat {
 
     /// The caller's presence, read from their session.
     async fn own_presence(&self, caller: &Caller) -> Result<Presence, ChatError> {
-        let row = self
-            .store()
-            .session(caller.session)
-            .await?
-            .ok_or(ChatError::Unauthenticated(ENDED))?;
+        let row = self.store().session(caller.session).await?.ok_or(ChatError::Unauthenticated(ENDED))?;
         let (user_id, username) = (row.user.user_id, row.user.username);
-        Ok(Presence {
-            user_id,
-            username,
-            session_id: row.id,
-            online_since: row.online_since,
-        })
+        Ok(Presence { user_id, username, session_id: row.id, online_since: row.online_since })
     }
 
     /// Leaves; where nothing was joined, nothing happens.
@@ -143,12 +123,7 @@ impl Chat {
             None => 0,
         };
         let last_seq = row.as_ref().map(|row| row.last_seq).unwrap_or_default();
-        Ok(TopicInfo {
-            id,
-            last_seq,
-            presence_count,
-            created_at: row.map(|row| row.created_at),
-        })
+        Ok(TopicInfo { id, last_seq, presence_count, created_at: row.map(|row| row.created_at) })
     }
 
     /// Up to `limit` of those present, beyond `after`, and the topic's id.
@@ -162,11 +137,7 @@ impl Chat {
         let (id, row) = self.visible(topic, &caller.user.user_id).await?;
         let after = after(&id)?;
         let list = match row {
-            Some(row) => {
-                self.store()
-                    .present_page(row.key, after, limit, self.inner.hub.grace())
-                    .await?
-            }
+            Some(row) => self.store().present_page(row.key, after, limit, self.inner.hub.grace()).await?,
             None => Vec::new(),
         };
         Ok((id, list))

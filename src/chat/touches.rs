@@ -25,10 +25,7 @@ pub(super) struct Touches {
 
 impl Touches {
     fn add(&self, session: SessionId, at: Millis) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(session, at);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(session, at);
         self.notify.notify_one();
     }
 
@@ -54,11 +51,7 @@ impl Chat {
             tokio::time::sleep(GATHER).await;
             let touches = self.inner.touches.take();
             for batch in touches.chunks(BATCH) {
-                match self
-                    .store()
-                    .touch_sessions(batch.to_vec(), self.inner.hub.grace())
-                    .await
-                {
+                match self.store().touch_sessions(batch.to_vec(), self.inner.hub.grace()).await {
                     Ok(appeared) => self.inner.hub.presence_changed(&appeared),
                     Err(error) => tracing::debug!(%error, "calls could not be written down"),
                 }

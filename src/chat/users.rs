@@ -18,10 +18,7 @@ impl Chat {
         }
         let topics = self.store().topics_of_user(&caller.user.user_id).await?;
         self.inner.hub.presence_changed(&topics);
-        Ok(User {
-            user_id: caller.user.user_id.clone(),
-            username: username.into(),
-        })
+        Ok(User { user_id: caller.user.user_id.clone(), username: username.into() })
     }
 }
 
@@ -30,7 +27,5 @@ pub(super) fn checked_username(username: &str) -> Result<&str, ChatError> {
     if is_name(username, USERNAME_MAX) {
         return Ok(username);
     }
-    Err(ChatError::invalid(
-        "username takes 1 to 64 characters and no control characters",
-    ))
+    Err(ChatError::invalid("username takes 1 to 64 characters and no control characters"))
 }

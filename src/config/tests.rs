@@ -7,9 +7,7 @@ fn config(flags: &[&str]) -> Config {
 }
 
 fn refusal(flags: &[&str]) -> String {
-    Config::from_flags(flags)
-        .expect_err("these flags are wrong")
-        .to_string()
+    Config::from_flags(flags).expect_err("these flags are wrong").to_string()
 }
 
 #[test]
@@ -22,10 +20,7 @@ fn without_a_setting_the_defaults_of_the_contract_hold() {
     assert_eq!(config.session_ttl, DAY);
     assert_eq!(config.stream_replay, 1000);
     assert_eq!(config.max_content_bytes, 16_384);
-    assert_eq!(
-        config.rate_sends.map(|rate| (rate.count.get(), rate.per)),
-        Some((20, Duration::from_secs(1)))
-    );
+    assert_eq!(config.rate_sends.map(|rate| (rate.count.get(), rate.per)), Some((20, Duration::from_secs(1))));
     assert_eq!(config.cors_origins, CorsOrigins::Any);
     assert_eq!((config.history_ttl, config.log_format), (None, LogFormat::Text));
 }
@@ -34,10 +29,7 @@ fn without_a_setting_the_defaults_of_the_contract_hold() {
 fn a_port_alone_opens_every_address_and_listen_goes_before_it() {
     assert_eq!(config(&["--port", "9000"]).listen.to_string(), "0.0.0.0:9000");
     // Old container links set PORT to a URL: nobody's business where the address is given.
-    assert_eq!(
-        config(&["--port", "tcp://x", "--listen", "[::1]:1"]).listen.to_string(),
-        "[::1]:1"
-    );
+    assert_eq!(config(&["--port", "tcp://x", "--listen", "[::1]:1"]).listen.to_string(), "[::1]:1");
     assert!(refusal(&["--port", "tcp://x"]).starts_with("PORT "));
 }
 
@@ -108,13 +100,7 @@ fn postgres_runs_as_one_instance_for_now() {
 #[test]
 fn lists_and_rates_are_read_whole() {
     let proxies = config(&["--trusted-proxies", "10.0.0.0/8, ::1"]).trusted_proxies;
-    assert_eq!(
-        proxies,
-        [
-            "10.0.0.0/8".parse().expect("a network"),
-            "::1/128".parse().expect("a network")
-        ]
-    );
+    assert_eq!(proxies, ["10.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")]);
     let origins = config(&["--cors-origins", "https://A.example,http://localhost:5173"]).cors_origins;
     let expected = ["https://a.example", "http://localhost:5173"].map(axum::http::HeaderValue::from_static);
     assert_eq!(origins, CorsOrigins::List(expected.to_vec()));
@@ -126,14 +112,7 @@ fn lists_and_rates_are_read_whole() {
 
 #[test]
 fn secrets_are_neither_shown_nor_repeated_in_refusals() {
-    let flags = [
-        "--database-url",
-        "postgres://u:hidden@h/d",
-        "--jwt-secret",
-        SECRET,
-        "--token-key",
-        SECRET,
-    ];
+    let flags = ["--database-url", "postgres://u:hidden@h/d", "--jwt-secret", SECRET, "--token-key", SECRET];
     let shown = format!("{:?}", config(&flags));
     assert!(!shown.contains("hidden") && !shown.contains(SECRET));
     assert!(!refusal(&["--jwt-secret", "hidden"]).contains("hidden"));

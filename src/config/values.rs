@@ -61,10 +61,7 @@ pub fn duration(setting: &'static str, text: &str, range: RangeInclusive<Duratio
     match humantime::parse_duration(text) {
         Ok(duration) if range.contains(&duration) => Ok(duration),
         _ => {
-            let (least, most) = (
-                humantime::format_duration(*range.start()),
-                humantime::format_duration(*range.end()),
-            );
+            let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
             let takes = format!("takes a duration from {least} to {most}, written like 500ms, 15s or 1h");
             Err(ConfigError::value(setting, text, takes))
         }
@@ -77,11 +74,7 @@ pub(super) fn duration_or_forever(
     text: &str,
     range: RangeInclusive<Duration>,
 ) -> Result<Option<Duration>> {
-    if text == "forever" {
-        Ok(None)
-    } else {
-        duration(setting, text, range).map(Some)
-    }
+    if text == "forever" { Ok(None) } else { duration(setting, text, range).map(Some) }
 }
 
 /// Reads a whole number within `range`.
@@ -125,22 +118,14 @@ pub(super) fn rate(setting: &'static str, text: &str) -> Result<Option<Rate>> {
         Some(Rate { count, per })
     };
     let takes = "takes a rate like 20/s, 600/m or 1000/h, from 1 to 1000000, or off";
-    parse()
-        .map(Some)
-        .ok_or_else(|| ConfigError::value(setting, text, takes))
+    parse().map(Some).ok_or_else(|| ConfigError::value(setting, text, takes))
 }
 
 /// Reads networks separated by commas, each `10.0.0.0/8` or a single address.
 pub(super) fn networks(setting: &'static str, text: &str) -> Result<Vec<IpNet>> {
-    let read = |item: &str| {
-        item.parse::<IpNet>()
-            .ok()
-            .or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from))
-    };
+    let read = |item: &str| item.parse::<IpNet>().ok().or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from));
     let takes = "takes networks like 10.0.0.0/8 or addresses, separated by commas";
-    items(text)
-        .map(|item| read(item).ok_or_else(|| ConfigError::value(setting, item, takes)))
-        .collect()
+    items(text).map(|item| read(item).ok_or_else(|| ConfigError::value(setting, item, takes))).collect()
 }
 
 /// Reads `*`, or origins separated by commas: a scheme, a host and perhaps a port, and nothing after them.
@@ -149,9 +134,8 @@ pub(super) fn origins(setting: &'static str, text: &str) -> Result<CorsOrigins> 
         return Ok(CorsOrigins::Any);
     }
     let takes = "takes * or origins like https://chat.example.com, without a path, separated by commas";
-    let origins: Result<Vec<_>> = items(text)
-        .map(|item| origin(item).ok_or_else(|| ConfigError::value(setting, item, takes)))
-        .collect();
+    let origins: Result<Vec<_>> =
+        items(text).map(|item| origin(item).ok_or_else(|| ConfigError::value(setting, item, takes))).collect();
     match origins? {
         origins if origins.is_empty() => Err(ConfigError::value(setting, text, takes)),
         origins => Ok(CorsOrigins::List(origins)),
@@ -163,15 +147,9 @@ fn origin(text: &str) -> Option<HeaderValue> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;
     let scheme_fits = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    let authority_fits = !authority.is_empty()
-        && authority
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
-    if scheme_fits && authority_fits {
-        HeaderValue::from_str(&text).ok()
-    } else {
-        None
-    }
+    let authority_fits =
+        !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    if scheme_fits && authority_fits { HeaderValue::from_str(&text).ok() } else { None }
 }
 
 /// Reads the kind of a database from its URL. The URL is a secret, so the sentence does not repeat it.
@@ -185,10 +163,7 @@ pub(super) fn is_postgres(setting: &'static str, url: &SecretString) -> Result<b
     }
     // Each connection to a database in memory would see one of its own.
     if url.contains(":memory:") || url.contains("mode=memory") {
-        return Err(ConfigError::new(
-            setting,
-            "must name a file: a database in memory cannot be shared",
-        ));
+        return Err(ConfigError::new(setting, "must name a file: a database in memory cannot be shared"));
     }
     Ok(false)
 }
@@ -199,25 +174,17 @@ pub(super) fn bus(setting: &'static str, text: &SecretString, postgres: bool) ->
     match text {
         // On PostgreSQL too: one instance only until the buses exist.
         "auto" | "local" => Ok(Bus::Local),
-        "postgres" if !postgres => Err(ConfigError::new(
-            setting,
-            "cannot be postgres where the database is SQLite",
-        )),
-        _ if text == "postgres" || is_url(text, &["postgres", "postgresql", "nats"]) => Err(ConfigError::new(
-            setting,
-            "is not supported yet in this form: only auto and local are",
-        )),
-        _ => Err(ConfigError::new(
-            setting,
-            "takes auto, local, postgres, postgres://… or nats://HOST:PORT",
-        )),
+        "postgres" if !postgres => Err(ConfigError::new(setting, "cannot be postgres where the database is SQLite")),
+        _ if text == "postgres" || is_url(text, &["postgres", "postgresql", "nats"]) => {
+            Err(ConfigError::new(setting, "is not supported yet in this form: only auto and local are"))
+        }
+        _ => Err(ConfigError::new(setting, "takes auto, local, postgres, postgres://… or nats://HOST:PORT")),
     }
 }
 
 /// Whether the text is a URL of one of these schemes, with something after it.
 pub(super) fn is_url(text: &str, schemes: &[&str]) -> bool {
-    text.split_once("://")
-        .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+    text.split_once("://").is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {

@@ -34,10 +34,7 @@ impl TrustedProxies {
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut known = peer.to_canonical();
         // Several headers are one list (RFC 9110 §5.3).
-        let lines = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .map(|line| HeaderValue::to_str(line).unwrap_or(""));
+        let lines = headers.get_all("x-forwarded-for").iter().map(|line| HeaderValue::to_str(line).unwrap_or(""));
         for hop in lines.rev().flat_map(|line| line.rsplit(',')) {
             if !self.contains(known) {
                 break;
@@ -51,10 +48,7 @@ impl TrustedProxies {
 
 /// Some proxies add the port.
 fn address_of(hop: &str) -> Option<IpAddr> {
-    let address = hop
-        .parse()
-        .ok()
-        .or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip()));
+    let address = hop.parse().ok().or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip()));
     address.as_ref().map(IpAddr::to_canonical)
 }
 
@@ -85,9 +79,7 @@ mod tests {
         for line in lines {
             headers.append("x-forwarded-for", HeaderValue::from_str(line).expect("a value"));
         }
-        TrustedProxies::new(trusted)
-            .client(peer.parse().expect("an address"), &headers)
-            .to_string()
+        TrustedProxies::new(trusted).client(peer.parse().expect("an address"), &headers).to_string()
     }
 
     #[test]
@@ -99,14 +91,8 @@ mod tests {
     #[test]
     fn the_walk_ends_at_the_first_that_no_proxy_of_ours_vouches_for() {
         assert_eq!(client("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
-        assert_eq!(
-            client("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.1.1.1"]),
-            "198.51.100.7"
-        );
-        assert_eq!(
-            client("10.0.0.1", &["203.0.113.9, 198.51.100.7", "10.1.1.1,fd00::1"]),
-            "198.51.100.7"
-        );
+        assert_eq!(client("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.1.1.1"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["203.0.113.9, 198.51.100.7", "10.1.1.1,fd00::1"]), "198.51.100.7");
         assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
         assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
     }

@@ -103,9 +103,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             return Ok(Self(None));
         };
         if values.next().is_some() {
-            return Err(Problem::invalid(
-                "the Idempotency-Key header stands twice: send it once",
-            ));
+            return Err(Problem::invalid("the Idempotency-Key header stands twice: send it once"));
         }
         let key = visible_ascii(value).ok_or_else(|| {
             Problem::invalid("the Idempotency-Key header must be 1 to 128 visible ASCII characters, without spaces")
@@ -131,9 +129,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let value = parts.headers.get("last-event-id").map(HeaderValue::as_bytes);
         let text = value.filter(|bytes| (1..=MAX_EVENT_ID).contains(&bytes.len()));
-        Ok(Self(
-            text.and_then(|bytes| str::from_utf8(bytes).ok()).map(str::to_owned),
-        ))
+        Ok(Self(text.and_then(|bytes| str::from_utf8(bytes).ok()).map(str::to_owned)))
     }
 }
 
@@ -141,15 +137,8 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 /// different requests mean the same, or one request mean what nobody wrote.
 fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let is_escape = |at: usize| {
-        bytes
-            .get(at + 1..at + 3)
-            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    };
-    let clean = bytes
-        .iter()
-        .enumerate()
-        .all(|(at, byte)| *byte != b'%' || is_escape(at));
+    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    let clean = bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || is_escape(at));
     let decoded = clean.then(|| percent_encoding::percent_decode(bytes).decode_utf8().ok());
     decoded.flatten().map(Into::into)
 }

@@ -20,9 +20,7 @@ use crate::model::message::Ephemeral;
 use crate::model::{Message, MessageId, Millis, Seq, TopicId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(send, history))
-        .routes(routes!(read))
+    OpenApiRouter::new().routes(routes!(send, history)).routes(routes!(read))
 }
 
 /// What to send.
@@ -107,18 +105,7 @@ async fn send(
 ) -> Result<Response, Problem> {
     shared.rates.check_send(claims.session)?;
     let SendMessage { content, ephemeral } = message;
-    let receipt = shared
-        .chat
-        .send(
-            &claims,
-            &topic,
-            Outgoing {
-                content,
-                ephemeral,
-                key,
-            },
-        )
-        .await?;
+    let receipt = shared.chat.send(&claims, &topic, Outgoing { content, ephemeral, key }).await?;
     Ok(match receipt {
         Receipt::Stored(message) => (StatusCode::CREATED, json(message)),
         Receipt::Repeated(message) => (StatusCode::OK, json(message)),
@@ -149,29 +136,14 @@ async fn history(
 ) -> Result<(HeaderMap, Json<MessageList>), Problem> {
     let query = query(params)?;
     let (direction, limit) = (query.direction, query.limit);
-    let HistoryPage {
-        topic,
-        messages,
-        next,
-        prev,
-    } = shared.chat.history(&caller, &topic, query).await?;
+    let HistoryPage { topic, messages, next, prev } = shared.chat.history(&caller, &topic, query).await?;
     let mut headers = HeaderMap::new();
     for (cursor, rel) in [(&next, "next"), (&prev, "prev")] {
-        if let Some(link) = cursor
-            .as_ref()
-            .and_then(|cursor| link(&topic, direction, limit, cursor, rel))
-        {
+        if let Some(link) = cursor.as_ref().and_then(|cursor| link(&topic, direction, limit, cursor, rel)) {
             headers.append(header::LINK, link);
         }
     }
-    Ok((
-        headers,
-        Json(MessageList {
-            messages,
-            next_cursor: next,
-            prev_cursor: prev,
-        }),
-    ))
+    Ok((headers, Json(MessageList { messages, next_cursor: next, prev_cursor: prev })))
 }
 
 /// Reads one message
@@ -208,25 +180,13 @@ fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
         }
     };
     if params.cursor.is_some() && start != Start::End {
-        return Err(ChatError::invalid(
-            "a cursor says where to go on: leave at_seq and at_time out",
-        ));
+        return Err(ChatError::invalid("a cursor says where to go on: leave at_seq and at_time out"));
     }
-    Ok(HistoryQuery {
-        direction: params.direction,
-        limit: page_size(params.limit)?,
-        cursor: params.cursor,
-        start,
-    })
+    Ok(HistoryQuery { direction: params.direction, limit: page_size(params.limit)?, cursor: params.cursor, start })
 }
 
 /// RFC 3986's unreserved characters stay as they are.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b':');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 fn link(topic: &TopicId, direction: Direction, limit: usize, cursor: &str, rel: &str) -> Option<HeaderValue> {
     let topic = utf8_percent_encode(topic.as_str(), SEGMENT);

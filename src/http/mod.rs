@@ -61,10 +61,7 @@ pub(crate) fn router(
         // White space does not count as content, and neither does what stands around it.
         body_limit: BodyLimit(config.max_content_bytes * 2 + 8 * 1024),
         proxies: address::TrustedProxies::new(config.trusted_proxies.clone()),
-        service: Service {
-            draining,
-            openapi: Arc::new(Document::new(api)),
-        },
+        service: Service { draining, openapi: Arc::new(Document::new(api)) },
     };
     routes
         .fallback(problem::no_such_route)

@@ -29,77 +29,42 @@ impl Document {
     /// Completes what the handlers say.
     pub(crate) fn new(mut api: OpenApi) -> Self {
         for item in api.paths.paths.values_mut() {
-            let operations = [
-                &mut item.get,
-                &mut item.post,
-                &mut item.put,
-                &mut item.patch,
-                &mut item.delete,
-            ];
+            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
             operations.into_iter().flatten().for_each(complete);
         }
-        Self {
-            yaml: api.to_yaml().unwrap_or_default().into(),
-            json: api.to_pretty_json().unwrap_or_default().into(),
-        }
+        Self { yaml: api.to_yaml().unwrap_or_default().into(), json: api.to_pretty_json().unwrap_or_default().into() }
     }
 }
 
 /// What stands in the document before any handler.
 pub(crate) fn frame() -> OpenApi {
     let bearer = |text: &str| {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .description(Some(text));
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(text));
         SecurityScheme::Http(scheme.build())
     };
     let query = ApiKeyValue::with_description("access_token", "The `stream_token`, for EventSource.");
     let components = ComponentsBuilder::new()
         .schema(Problem::name(), Problem::schema())
         .security_scheme("session_token", bearer("The `token` of a session."))
-        .security_scheme(
-            "user_token",
-            bearer("A token of a configured issuer: `sub`, `exp`, and perhaps `name`."),
-        )
+        .security_scheme("user_token", bearer("A token of a configured issuer: `sub`, `exp`, and perhaps `name`."))
         .security_scheme("stream_token", SecurityScheme::ApiKey(ApiKey::Query(query)));
-    let components = SHARED
-        .iter()
-        .fold(components, |components, (name, status, description)| {
-            components.response(*name, shared_response(status, description))
-        });
-    let info = InfoBuilder::new()
-        .title("Parlour")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(DESCRIPTION));
-    OpenApiBuilder::new()
-        .info(info)
-        .components(Some(components.build()))
-        .build()
+    let components = SHARED.iter().fold(components, |components, (name, status, description)| {
+        components.response(*name, shared_response(status, description))
+    });
+    let info = InfoBuilder::new().title("Parlour").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION));
+    OpenApiBuilder::new().info(info).components(Some(components.build())).build()
 }
 
 /// Errors that many operations share: name, status, description.
 const SHARED: [(&str, &str, &str); 8] = [
     ("MalformedJson", "400", "The body is not JSON (`malformed_json`)."),
-    (
-        "Unauthenticated",
-        "401",
-        "The token is missing or not good, or its session has ended.",
-    ),
+    ("Unauthenticated", "401", "The token is missing or not good, or its session has ended."),
     ("Timeout", "408", "The body took too long."),
     ("TooLarge", "413", "The body is too large."),
     ("Invalid", "422", "A value is wrong: `detail` names it."),
-    (
-        "TooMany",
-        "429",
-        "Too many requests: wait as long as `Retry-After` says.",
-    ),
+    ("TooMany", "429", "Too many requests: wait as long as `Retry-After` says."),
     ("Internal", "500", "The service's own fault: report the `x-request-id`."),
-    (
-        "Unavailable",
-        "503",
-        "The service is busy or its database away: try again.",
-    ),
+    ("Unavailable", "503", "The service is busy or its database away: try again."),
 ];
 
 /// Operations whose body may be left out.
@@ -137,42 +102,27 @@ fn complete(operation: &mut Operation) {
             _ => true,
         };
         if applies {
-            responses
-                .entry(status.to_owned())
-                .or_insert_with(|| Ref::from_response_name(name).into());
+            responses.entry(status.to_owned()).or_insert_with(|| Ref::from_response_name(name).into());
         }
     }
     if opens_stream {
         // An EventSource meets neither.
         for status in ["429", "503"] {
-            let response = shared_response(
-                status,
-                "Long polls only: a stream is answered by a `retry:` and the end.",
-            );
+            let response = shared_response(status, "Long polls only: a stream is answered by a `retry:` and the end.");
             responses.insert(status.to_owned(), response.into());
         }
     }
 }
 
 fn describe_problem(response: &mut Response, status: &str) {
-    let codes: Vec<&Kind> = KINDS
-        .iter()
-        .copied()
-        .filter(|kind| kind.status.as_str() == status)
-        .collect();
+    let codes: Vec<&Kind> = KINDS.iter().copied().filter(|kind| kind.status.as_str() == status).collect();
     let schema = Ref::from_schema_name(Problem::name());
     let example = codes.first().map(|kind| example(kind));
     let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
-    response
-        .content
-        .insert("application/problem+json".into(), RefOr::T(content));
+    response.content.insert("application/problem+json".into(), RefOr::T(content));
     match status {
         "401" => drop(response.headers.insert("www-authenticate".into(), header("`Bearer`"))),
-        "429" | "503" => drop(
-            response
-                .headers
-                .insert("retry-after".into(), header("Seconds to wait.")),
-        ),
+        "429" | "503" => drop(response.headers.insert("retry-after".into(), header("Seconds to wait."))),
         _ => {}
     }
     response.headers.insert("x-request-id".into(), request_id());
@@ -197,10 +147,5 @@ fn request_id() -> RefOr<Header> {
 
 fn header(description: &str) -> RefOr<Header> {
     let schema = ObjectBuilder::new().schema_type(Type::String);
-    RefOr::T(
-        HeaderBuilder::new()
-            .schema(Some(schema))
-            .description(Some(description))
-            .build(),
-    )
+    RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build())
 }

@@ -41,11 +41,8 @@ pub(crate) static UNAUTHENTICATED: Kind = Kind::new("unauthenticated", StatusCod
 pub(crate) static FORBIDDEN: Kind = Kind::new("forbidden", StatusCode::FORBIDDEN, "Forbidden");
 pub(crate) static NOT_FOUND: Kind = Kind::new("not_found", StatusCode::NOT_FOUND, "Not found");
 pub(crate) static NO_SUCH_ROUTE: Kind = Kind::new("no_such_route", StatusCode::NOT_FOUND, "No such route");
-pub(crate) static METHOD_NOT_ALLOWED: Kind = Kind::new(
-    "method_not_allowed",
-    StatusCode::METHOD_NOT_ALLOWED,
-    "Method not allowed",
-);
+pub(crate) static METHOD_NOT_ALLOWED: Kind =
+    Kind::new("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
 pub(crate) static REQUEST_TIMEOUT: Kind =
     Kind::new("request_timeout", StatusCode::REQUEST_TIMEOUT, "Request took too long");
 pub(crate) static NOT_JOINED: Kind = Kind::new("not_joined", StatusCode::CONFLICT, "Topic not joined");
@@ -54,18 +51,12 @@ pub(crate) static CONTENT_TOO_LARGE: Kind =
     Kind::new("content_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Content too large");
 pub(crate) static BODY_TOO_LARGE: Kind = Kind::new("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large");
 pub(crate) static INVALID: Kind = Kind::new("invalid", StatusCode::UNPROCESSABLE_ENTITY, "Invalid value");
-pub(crate) static KEY_REUSED: Kind = Kind::new(
-    "idempotency_key_reused",
-    StatusCode::UNPROCESSABLE_ENTITY,
-    "Idempotency key reused",
-);
+pub(crate) static KEY_REUSED: Kind =
+    Kind::new("idempotency_key_reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused");
 pub(crate) static RATE_LIMITED: Kind = Kind::new("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests");
 pub(crate) static INTERNAL: Kind = Kind::new("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
-pub(crate) static UNAVAILABLE: Kind = Kind::new(
-    "unavailable",
-    StatusCode::SERVICE_UNAVAILABLE,
-    "Temporarily unavailable",
-);
+pub(crate) static UNAVAILABLE: Kind =
+    Kind::new("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
 
 /// Every kind there is, by status: the contract's list of codes.
 pub(crate) static KINDS: [&Kind; 17] = [
@@ -109,12 +100,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem of this kind. The detail says what to do; it is made a sentence here, so callers need not.
     pub(crate) fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            detail: sentence(detail.into()),
-            retry_after: None,
-            cause: None,
-        }
+        Self { kind, detail: sentence(detail.into()), retry_after: None, cause: None }
     }
 
     /// 422: a value has the wrong form.
@@ -130,18 +116,12 @@ impl Problem {
     /// 500: our own fault. The client learns nothing of it; `cause` goes to the log with the request's id.
     pub(crate) fn internal(cause: &str) -> Self {
         let detail = "something went wrong on our side: report the x-request-id of this response";
-        Self {
-            cause: Some(Cause(cause.into())),
-            ..Self::new(&INTERNAL, detail)
-        }
+        Self { cause: Some(Cause(cause.into())), ..Self::new(&INTERNAL, detail) }
     }
 
     #[must_use]
     fn retry_after(self, wait: Duration) -> Self {
-        Self {
-            retry_after: Some(wait),
-            ..self
-        }
+        Self { retry_after: Some(wait), ..self }
     }
 }
 
@@ -213,13 +193,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Kind { code, status, title } = *self.kind;
         let kind = format!("urn:parlour:{code}");
-        let body = ProblemBody {
-            kind,
-            title,
-            status: status.as_u16(),
-            detail: self.detail,
-            code,
-        };
+        let body = ProblemBody { kind, title, status: status.as_u16(), detail: self.detail, code };
         // Serializing strings and a number cannot fail; an empty body would still carry the status.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, body).into_response();
@@ -245,18 +219,12 @@ impl IntoResponse for Problem {
 
 /// The router's fallback: 404 `no_such_route`.
 pub(crate) async fn no_such_route() -> Problem {
-    Problem::new(
-        &NO_SUCH_ROUTE,
-        "there is nothing at this path: see /openapi.yaml for what there is",
-    )
+    Problem::new(&NO_SUCH_ROUTE, "there is nothing at this path: see /openapi.yaml for what there is")
 }
 
 /// The router's fallback for a known path: 405 `method_not_allowed`. axum adds `Allow`.
 pub(crate) async fn method_not_allowed() -> Problem {
-    Problem::new(
-        &METHOD_NOT_ALLOWED,
-        "this path does not know the method: see the Allow header",
-    )
+    Problem::new(&METHOD_NOT_ALLOWED, "this path does not know the method: see the Allow header")
 }
 
 /// How a panic becomes a response.

@@ -23,11 +23,7 @@ pub(crate) struct RateLimits {
 impl RateLimits {
     /// From `PARLOUR_RATE_SENDS`, `PARLOUR_RATE_CALLS` and `PARLOUR_RATE_SESSIONS`.
     pub(crate) fn new(sends: Option<&Rate>, calls: Option<&Rate>, sessions: Option<&Rate>) -> Self {
-        Self {
-            sends: sends.map(Limit::new),
-            calls: calls.map(Limit::new),
-            sessions: sessions.map(Limit::new),
-        }
+        Self { sends: sends.map(Limit::new), calls: calls.map(Limit::new), sessions: sessions.map(Limit::new) }
     }
 
     /// Counts a send of this session.
@@ -51,9 +47,7 @@ impl RateLimits {
     /// # Errors
     /// [`ChatError::RateLimited`], with the time until the next is taken.
     pub(crate) fn check_session(&self, address: IpAddr) -> Result<(), ChatError> {
-        self.sessions
-            .as_ref()
-            .map_or(Ok(()), |limit| limit.check(&network(address)))
+        self.sessions.as_ref().map_or(Ok(()), |limit| limit.check(&network(address)))
     }
 
     /// Forgets whoever has their whole burst back: they count as never seen. A janitor calls this every minute, so
@@ -75,20 +69,13 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     fn new(rate: &Rate) -> Self {
         // At least a nanosecond, as governor has no faster rate.
         let each = (rate.per / rate.count.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(each)
-            .unwrap_or(Quota::per_second(rate.count))
-            .allow_burst(rate.count);
-        Self {
-            limiter: RateLimiter::keyed(quota),
-            clock: DefaultClock::default(),
-        }
+        let quota = Quota::with_period(each).unwrap_or(Quota::per_second(rate.count)).allow_burst(rate.count);
+        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default() }
     }
 
     fn check(&self, key: &K) -> Result<(), ChatError> {
         let early = self.limiter.check_key(key);
-        early.map_err(|early| ChatError::RateLimited {
-            retry_after: early.wait_time_from(self.clock.now()),
-        })
+        early.map_err(|early| ChatError::RateLimited { retry_after: early.wait_time_from(self.clock.now()) })
     }
 
     fn prune(&self) {
@@ -116,10 +103,7 @@ mod tests {
     use super::*;
 
     fn rate(count: u32, per: Duration) -> Rate {
-        Rate {
-            count: NonZeroU32::new(count).expect("not zero"),
-            per,
-        }
+        Rate { count: NonZeroU32::new(count).expect("not zero"), per }
     }
 
     fn session(number: u128) -> SessionId {
@@ -134,16 +118,9 @@ mod tests {
             limits.check_send(session(1)).expect("within the burst");
         }
         let refused = limits.check_send(session(1)).expect_err("the burst is used up");
-        let ChatError::RateLimited { retry_after } = refused else {
-            panic!("another error: {refused}")
-        };
-        assert!(
-            retry_after <= Duration::from_secs(1200) && retry_after > Duration::from_secs(1190),
-            "{retry_after:?}"
-        );
-        limits
-            .check_send(session(2))
-            .expect("another session has its own burst");
+        let ChatError::RateLimited { retry_after } = refused else { panic!("another error: {refused}") };
+        assert!(retry_after <= Duration::from_secs(1200) && retry_after > Duration::from_secs(1190), "{retry_after:?}");
+        limits.check_send(session(2)).expect("another session has its own burst");
         for _ in 0..1000 {
             limits.check_call(session(1)).expect("no limit on calls");
         }

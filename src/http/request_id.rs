@@ -25,11 +25,7 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// its cause, and that is the only place where the cause is told. A stream counts until its head is sent.
 pub(crate) async fn track(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request
-        .headers()
-        .get(&X_REQUEST_ID)
-        .filter(|id| visible_ascii(id).is_some())
-        .cloned();
+    let id = request.headers().get(&X_REQUEST_ID).filter(|id| visible_ascii(id).is_some()).cloned();
     // A UUID is always a fit header value; the dash is for the compiler.
     let id = id.unwrap_or_else(|| {
         HeaderValue::try_from(clock.uuid().to_string()).unwrap_or_else(|_| HeaderValue::from_static("-"))
@@ -42,13 +38,7 @@ pub(crate) async fn track(State(clock): State<Clock>, request: Request, next: Ne
     let span = tracing::debug_span!("request", id = text(&id), method, route);
     let mut response = next.run(request).instrument(span).await;
 
-    let seen = Seen {
-        id: text(&id),
-        method,
-        route,
-        status: response.status().as_u16(),
-        elapsed: started.elapsed(),
-    };
+    let seen = Seen { id: text(&id), method, route, status: response.status().as_u16(), elapsed: started.elapsed() };
     seen.log(response.extensions_mut().remove::<Cause>().as_ref());
     seen.count();
     response.headers_mut().insert(X_REQUEST_ID, id);
@@ -66,13 +56,7 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn log(&self, cause: Option<&Cause>) {
-        let Self {
-            id,
-            method,
-            route,
-            status,
-            elapsed,
-        } = *self;
+        let Self { id, method, route, status, elapsed } = *self;
         let latency_ms = elapsed.as_secs_f64() * 1000.0;
         if let Some(Cause(cause)) = cause {
             tracing::error!(id, method, route, status, latency_ms, %cause, "request failed");
@@ -97,21 +81,10 @@ fn text(id: &HeaderValue) -> &str {
 
 /// A client may invent methods without end.
 fn label(method: &Method) -> &'static str {
-    const KNOWN: [Method; 7] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
+    const KNOWN: [Method; 7] =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     const LABELS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN
-        .iter()
-        .zip(LABELS)
-        .find_map(|(known, label)| (known == method).then_some(label))
-        .unwrap_or("OTHER")
+    KNOWN.iter().zip(LABELS).find_map(|(known, label)| (known == method).then_some(label)).unwrap_or("OTHER")
 }
 
 #[cfg(test)]
@@ -146,10 +119,7 @@ mod tests {
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend_from_slice(bytes);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -187,30 +157,13 @@ mod tests {
     /// Calls with an id and answers the status, the id that came back, the body and what was logged.
     async fn call(level: Level, method: &str, path: &str, id: &str) -> (u16, String, String, String) {
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(false)
-            .with_writer(lines.clone());
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(X_REQUEST_ID, id)
-            .body(Body::empty());
-        let sent = app()
-            .oneshot(request.expect("a request"))
-            .with_subscriber(subscriber.finish());
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(lines.clone());
+        let request = Request::builder().method(method).uri(path).header(X_REQUEST_ID, id).body(Body::empty());
+        let sent = app().oneshot(request.expect("a request")).with_subscriber(subscriber.finish());
         let response = sent.await.expect("infallible").into_response();
-        let (status, id) = (
-            response.status().as_u16(),
-            text(&response.headers()[X_REQUEST_ID]).to_owned(),
-        );
+        let (status, id) = (response.status().as_u16(), text(&response.headers()[X_REQUEST_ID]).to_owned());
         let bytes = body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-        (
-            status,
-            id,
-            String::from_utf8(bytes.to_vec()).expect("UTF-8"),
-            lines.take(),
-        )
+        (status, id, String::from_utf8(bytes.to_vec()).expect("UTF-8"), lines.take())
     }
 
     #[tokio::test]
@@ -226,15 +179,8 @@ mod tests {
     #[tokio::test]
     async fn the_log_shows_the_route_and_never_the_path_or_the_query() {
         let (.., log) = call(Level::DEBUG, "GET", "/fine/secret?access_token=secret", "abc").await;
-        assert!(
-            log.contains("/fine/{what}") && log.contains("abc") && !log.contains("secret"),
-            "{log}"
-        );
-        assert_eq!(
-            log.lines().filter(|line| line.contains("latency_ms")).count(),
-            1,
-            "{log}"
-        );
+        assert!(log.contains("/fine/{what}") && log.contains("abc") && !log.contains("secret"), "{log}");
+        assert_eq!(log.lines().filter(|line| line.contains("latency_ms")).count(), 1, "{log}");
         assert_eq!(call(Level::INFO, "GET", "/fine/a", "abc").await.3, "");
     }
 

@@ -59,10 +59,7 @@ struct Patience {
     next_head: Duration,
 }
 
-const PATIENCE: Patience = Patience {
-    first_head: Duration::from_secs(10),
-    next_head: Duration::from_secs(75),
-};
+const PATIENCE: Patience = Patience { first_head: Duration::from_secs(10), next_head: Duration::from_secs(75) };
 
 /// Serves `router` on `listener` until `shutdown` is cancelled. Then nothing more is accepted, idle connections close,
 /// requests in flight (streams too, which the caller ends) have `drain` to finish, and what is left is cut. Returns
@@ -90,12 +87,7 @@ async fn serve_with(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = Connection {
-                    stream,
-                    peer,
-                    patience,
-                    shutdown: shutdown.clone(),
-                };
+                let connection = Connection { stream, peer, patience, shutdown: shutdown.clone() };
                 let served = connection.serve(router.clone());
                 let cut = cut.clone();
                 connections.spawn(async move {
@@ -121,10 +113,7 @@ async fn serve_with(
     drop(listener);
     connections.close();
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "cutting connections that did not finish in time"
-        );
+        tracing::warn!(connections = connections.len(), "cutting connections that did not finish in time");
         cut.cancel();
         connections.wait().await;
     }
@@ -150,9 +139,7 @@ struct Failures {
 impl Failures {
     /// Counts a failure; whether it is the first of its burst.
     fn begin_burst(&mut self, now: Instant) -> bool {
-        self.last
-            .replace(now)
-            .is_none_or(|last| now.duration_since(last) > ACCEPT_BURST)
+        self.last.replace(now).is_none_or(|last| now.duration_since(last) > ACCEPT_BURST)
     }
 }
 
@@ -165,12 +152,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, router: Router) {
-        let Self {
-            stream,
-            peer,
-            patience,
-            shutdown,
-        } = self;
+        let Self { stream, peer, patience, shutdown } = self;
         if let Err(error) = tune(&stream) {
             // The connection works without; on a dead socket the next read says so.
             tracing::debug!(%error, "cannot set socket options");
@@ -213,11 +195,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     // Events are small and written whole: waiting for more (Nagle) only delays them.
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(Duration::from_secs(10)),
-    )?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(Duration::from_secs(10)))?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;

@@ -99,10 +99,7 @@ async fn metrics_page(State(shared): State<Shared>) -> impl IntoResponse {
     responses((status = 200, description = "OpenAPI 3.1.", body = String, content_type = "application/yaml")),
 )]
 async fn openapi_yaml(State(shared): State<Shared>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/yaml")],
-        shared.service.openapi.yaml.clone(),
-    )
+    ([(header::CONTENT_TYPE, "application/yaml")], shared.service.openapi.yaml.clone())
 }
 
 /// The contract, as JSON
@@ -111,8 +108,5 @@ async fn openapi_yaml(State(shared): State<Shared>) -> impl IntoResponse {
     responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json")),
 )]
 async fn openapi_json(State(shared): State<Shared>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        shared.service.openapi.json.clone(),
-    )
+    ([(header::CONTENT_TYPE, "application/json")], shared.service.openapi.json.clone())
 }

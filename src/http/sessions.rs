@@ -33,12 +33,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 pub(crate) struct OpenSession {
     /// The secret of a built-in account, 16 to 128 characters, made by the client and kept there: who knows it is that
     /// user. The account is made on first use.
-    #[schema(
-        example = "6f1c2ab0-device-of-ana",
-        min_length = 16,
-        max_length = 128,
-        nullable = false
-    )]
+    #[schema(example = "6f1c2ab0-device-of-ana", min_length = 16, max_length = 128, nullable = false)]
     device_id: Option<String>,
     /// How a new account is called, 1 to 64 characters; one that exists keeps its name.
     #[schema(example = "Ana", min_length = 1, max_length = 64, nullable = false)]
@@ -125,12 +120,7 @@ pub(crate) struct PageParams {
 
 impl From<SessionRow> for SessionDto {
     fn from(row: SessionRow) -> Self {
-        Self {
-            id: row.id,
-            user: row.user,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-        }
+        Self { id: row.id, user: row.user, created_at: row.created_at, expires_at: row.expires_at }
     }
 }
 
@@ -138,19 +128,10 @@ impl From<SessionRow> for SessionDto {
 type Secret<T> = ([(HeaderName, &'static str); 1], Json<T>);
 
 fn secret(opened: OpenedSession) -> Secret<OpenedSessionDto> {
-    let OpenedSession {
-        session,
-        token,
-        stream_token,
-    } = opened;
+    let OpenedSession { session, token, stream_token } = opened;
     // A JWT has only characters that need no escape in a query.
     let events_url = format!("/v1/session/events?access_token={stream_token}");
-    let dto = OpenedSessionDto {
-        session: session.into(),
-        token,
-        stream_token,
-        events_url,
-    };
+    let dto = OpenedSessionDto { session: session.into(), token, stream_token, events_url };
     ([(header::CACHE_CONTROL, "no-store")], Json(dto))
 }
 
@@ -181,21 +162,12 @@ async fn open(
             return Err(Problem::invalid("bring a user token or a device_id, not both"));
         }
         (Some(_), None) if body.username.is_some() => {
-            return Err(Problem::invalid(
-                "username goes with device_id; a user token names its user itself",
-            ));
+            return Err(Problem::invalid("username goes with device_id; a user token names its user itself"));
         }
         (Some(token), None) => shared.chat.open_issued_session(token.as_str()).await?,
-        (None, Some(device)) => {
-            shared
-                .chat
-                .open_device_session(&device, body.username.as_deref())
-                .await?
-        }
+        (None, Some(device)) => shared.chat.open_device_session(&device, body.username.as_deref()).await?,
         (None, None) => {
-            return Err(Problem::invalid(
-                "bring a user token as the Bearer, or a device_id in the body",
-            ));
+            return Err(Problem::invalid("bring a user token as the Bearer, or a device_id in the body"));
         }
     };
     Ok((StatusCode::CREATED, secret(opened)))
@@ -209,19 +181,9 @@ async fn open(
                body = OwnSessionDto)),
 )]
 async fn read(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<OwnSessionDto>, Problem> {
-    let topics = shared
-        .chat
-        .joins(caller.session)
-        .await?
-        .iter()
-        .map(JoinDto::from)
-        .collect();
+    let topics = shared.chat.joins(caller.session).await?.iter().map(JoinDto::from).collect();
     let stream_open = caller.row.streaming;
-    Ok(Json(OwnSessionDto {
-        session: caller.row.into(),
-        topics,
-        stream_open,
-    }))
+    Ok(Json(OwnSessionDto { session: caller.row.into(), topics, stream_open }))
 }
 
 /// Signs out
@@ -288,10 +250,7 @@ async fn list(
         current: row.id == caller.session,
         session: row.into(),
     };
-    Ok(Json(SessionList {
-        sessions: rows.into_iter().map(listed).collect(),
-        next_cursor,
-    }))
+    Ok(Json(SessionList { sessions: rows.into_iter().map(listed).collect(), next_cursor }))
 }
 
 /// Ends one of my sessions

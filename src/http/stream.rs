@@ -118,10 +118,7 @@ impl FromRequestParts<Shared> for Listener {
         let bearer = <Option<BearerToken> as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
         if let Some(token) = bearer {
             let by_stream_token = || shared.chat.stream_claims(token.as_str());
-            let claims = shared
-                .chat
-                .claims(token.as_str())
-                .or_else(|error| by_stream_token().map_err(|_| error))?;
+            let claims = shared.chat.claims(token.as_str()).or_else(|error| by_stream_token().map_err(|_| error))?;
             return Ok(Self(claims));
         }
         let Params(params) = Params::<EventsParams>::from_request_parts(parts, shared).await?;
@@ -170,9 +167,7 @@ async fn events(
     if method == Method::HEAD {
         return Ok(sse(Body::empty())); // asks what a GET would say; a stream would end the one that is open
     }
-    let id = header_id
-        .or(params.last_event_id)
-        .and_then(|text| shared.chat.event_id(claims.session, &text));
+    let id = header_id.or(params.last_event_id).and_then(|text| shared.chat.event_id(claims.session, &text));
     let resume = match id {
         Some(id) if id.kind == Kind::Replaced => return Ok(StatusCode::NO_CONTENT.into_response()),
         Some(id) => Resume::Id(id),
@@ -194,22 +189,12 @@ async fn events(
 /// Whether the caller wants a stream or a long poll: whoever names JSON and not SSE polls.
 fn form(headers: &HeaderMap) -> Form {
     let accepts = |kind: &str| {
-        let values = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|range| {
-            range
-                .split(';')
-                .next()
-                .is_some_and(|name| name.trim().eq_ignore_ascii_case(kind))
-        })
+        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .any(|range| range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
     };
-    if accepts("application/json") && !accepts("text/event-stream") {
-        Form::Json
-    } else {
-        Form::Sse
-    }
+    if accepts("application/json") && !accepts("text/event-stream") { Form::Json } else { Form::Sse }
 }
 
 fn chunks(mut open: Stream) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> {

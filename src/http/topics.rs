@@ -115,23 +115,14 @@ pub(crate) struct PresenceList {
 
 impl TopicDto {
     fn new(id: &TopicId, last_seq: Seq) -> Self {
-        Self {
-            kind: id.kind(),
-            name: id.name().map(str::to_owned),
-            last_seq,
-            id: id.clone(),
-        }
+        Self { kind: id.kind(), name: id.name().map(str::to_owned), last_seq, id: id.clone() }
     }
 }
 
 impl From<&Joined> for JoinDto {
     fn from(join: &Joined) -> Self {
         let topic = TopicDto::new(&join.topic.id, join.topic.last_seq);
-        Self {
-            topic,
-            position: join.position,
-            hidden: join.hidden,
-        }
+        Self { topic, position: join.position, hidden: join.hidden }
     }
 }
 
@@ -142,17 +133,8 @@ impl From<&Joined> for JoinDto {
     responses((status = 200, description = "The joins.", body = JoinList)),
 )]
 async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<JoinList>, Problem> {
-    let topics = shared
-        .chat
-        .joins(caller.session)
-        .await?
-        .iter()
-        .map(JoinDto::from)
-        .collect();
-    Ok(Json(JoinList {
-        topics,
-        next_cursor: None,
-    }))
+    let topics = shared.chat.joins(caller.session).await?.iter().map(JoinDto::from).collect();
+    Ok(Json(JoinList { topics, next_cursor: None }))
 }
 
 /// Joins a topic
@@ -223,17 +205,8 @@ async fn read(
     Session(caller): Session,
     Segments(topic): Segments<String>,
 ) -> Result<Json<TopicInfoDto>, Problem> {
-    let TopicInfo {
-        id,
-        last_seq,
-        presence_count,
-        created_at,
-    } = shared.chat.topic(&caller, &topic).await?;
-    Ok(Json(TopicInfoDto {
-        topic: TopicDto::new(&id, last_seq),
-        presence_count,
-        created_at,
-    }))
+    let TopicInfo { id, last_seq, presence_count, created_at } = shared.chat.topic(&caller, &topic).await?;
+    Ok(Json(TopicInfoDto { topic: TopicDto::new(&id, last_seq), presence_count, created_at }))
 }
 
 /// Lists who is present on a topic

@@ -14,9 +14,7 @@ use crate::chat::ChatError;
 use crate::model::{User, UserId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(me, rename))
-        .routes(routes!(profile))
+    OpenApiRouter::new().routes(routes!(me, rename)).routes(routes!(profile))
 }
 
 /// What can be changed of a user.
@@ -70,8 +68,6 @@ async fn profile(
     Session(_): Session,
     Segments(id): Segments<String>,
 ) -> Result<Json<User>, Problem> {
-    let id = UserId::parse(&id).ok_or(ChatError::invalid(
-        "a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -",
-    ))?;
+    let id = UserId::parse(&id).ok_or(ChatError::invalid("a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -"))?;
     Ok(Json(shared.chat.user(&id).await?))
 }

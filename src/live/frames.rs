@@ -20,10 +20,7 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(form: Form) -> Self {
-        Self {
-            form,
-            out: BytesMut::new(),
-        }
+        Self { form, out: BytesMut::new() }
     }
 
     /// Adds an event. `id` is empty where it has none; `data` is JSON on one line.
@@ -100,9 +97,6 @@ mod tests {
         json.retry(1500);
         json.event("ready", b"abc", b"{}");
         json.event("typing", b"", b"[1]");
-        assert_eq!(
-            json.take(),
-            "{\"event\":\"ready\",\"id\":\"abc\",\"data\":{}},{\"event\":\"typing\",\"data\":[1]}"
-        );
+        assert_eq!(json.take(), "{\"event\":\"ready\",\"id\":\"abc\",\"data\":{}},{\"event\":\"typing\",\"data\":[1]}");
     }
 }

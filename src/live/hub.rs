@@ -111,10 +111,7 @@ impl Hub {
     /// Somebody may have come to or gone from these topics.
     pub fn presence_changed(&self, topics: &[TopicKey]) {
         let hot = lock(&self.inner.topics);
-        topics
-            .iter()
-            .filter_map(|key| hot.get(key))
-            .for_each(|topic| topic.presence.touch());
+        topics.iter().filter_map(|key| hot.get(key)).for_each(|topic| topic.presence.touch());
     }
 
     /// A session was signed out.
@@ -126,11 +123,7 @@ impl Hub {
     pub fn drain(&self) {
         let mut sessions = lock(&self.inner.sessions);
         sessions.draining = true;
-        sessions
-            .wakes
-            .values()
-            .flatten()
-            .for_each(|wake| wake.end(End::Shutdown));
+        sessions.wakes.values().flatten().for_each(|wake| wake.end(End::Shutdown));
     }
 
     /// How many streams are open here.
@@ -145,16 +138,8 @@ impl Hub {
 
     /// Who is present on a topic, for an answer; streams have views.
     pub async fn present(&self, topic: TopicKey) -> Result<Present, StoreError> {
-        let Settings {
-            presence_list,
-            presence_grace,
-            node,
-            ..
-        } = self.inner.settings;
-        self.inner
-            .store
-            .present(topic, presence_list, presence_grace, node)
-            .await
+        let Settings { presence_list, presence_grace, node, .. } = self.inner.settings;
+        self.inner.store.present(topic, presence_list, presence_grace, node).await
     }
 
     /// How event ids are tied to a session.
@@ -177,13 +162,7 @@ impl Hub {
     pub(super) fn opened(&self, session: SessionId, wake: &Wake, generation: u64) {
         wake.set_generation(generation);
         let sessions = lock(&self.inner.sessions);
-        let latest = sessions
-            .wakes
-            .get(&session)
-            .into_iter()
-            .flatten()
-            .map(|w| w.generation())
-            .max();
+        let latest = sessions.wakes.get(&session).into_iter().flatten().map(|w| w.generation()).max();
         for wake in sessions.wakes.get(&session).into_iter().flatten() {
             if wake.generation() != 0 && Some(wake.generation()) < latest {
                 wake.end(End::Replaced);
@@ -219,30 +198,19 @@ impl Hub {
     /// The streams here, by session and generation.
     pub(super) fn open_streams(&self) -> Vec<(SessionId, Arc<Wake>)> {
         let sessions = lock(&self.inner.sessions);
-        sessions
-            .wakes
-            .iter()
-            .flat_map(|(id, wakes)| wakes.iter().map(|wake| (*id, wake.clone())))
-            .collect()
+        sessions.wakes.iter().flat_map(|(id, wakes)| wakes.iter().map(|wake| (*id, wake.clone()))).collect()
     }
 
     /// The topic's live state, made where there is none.
     pub(super) fn heat(&self, key: TopicKey, id: &TopicId) -> Arc<HotTopic> {
         let mut topics = lock(&self.inner.topics);
-        topics
-            .entry(key)
-            .or_insert_with(|| Arc::new(HotTopic::new(key, id.clone())))
-            .clone()
+        topics.entry(key).or_insert_with(|| Arc::new(HotTopic::new(key, id.clone()))).clone()
     }
 
     /// Reads the ends of topics that have just become hot: their listeners are registered, so that nothing falls in
     /// between.
     pub(super) async fn sync(&self, topics: &[Arc<HotTopic>]) -> Result<(), StoreError> {
-        let cold: Vec<_> = topics
-            .iter()
-            .filter(|topic| !topic.synced())
-            .map(|topic| topic.key)
-            .collect();
+        let cold: Vec<_> = topics.iter().filter(|topic| !topic.synced()).map(|topic| topic.key).collect();
         self.read_ends(&cold).await
     }
 
@@ -260,18 +228,8 @@ impl Hub {
 
     /// Who is present on a topic, no older than this call.
     pub(super) async fn look(&self, topic: &HotTopic) -> Result<Arc<View>, StoreError> {
-        let Settings {
-            presence_list,
-            presence_grace,
-            node,
-            ..
-        } = self.inner.settings;
-        let read = async || {
-            self.inner
-                .store
-                .present(topic.key, presence_list, presence_grace, node)
-                .await
-        };
+        let Settings { presence_list, presence_grace, node, .. } = self.inner.settings;
+        let read = async || self.inner.store.present(topic.key, presence_list, presence_grace, node).await;
         topic.presence.look(read).await
     }
 
@@ -280,12 +238,7 @@ impl Hub {
     }
 
     fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
-        lock(&self.inner.sessions)
-            .wakes
-            .get(&session)
-            .into_iter()
-            .flatten()
-            .for_each(|wake| tell(wake));
+        lock(&self.inner.sessions).wakes.get(&session).into_iter().flatten().for_each(|wake| tell(wake));
     }
 }
 

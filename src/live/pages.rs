@@ -45,10 +45,7 @@ pub(super) struct Pages {
 
 impl Default for Pages {
     fn default() -> Self {
-        Self {
-            slots: Mutex::default(),
-            reads: Semaphore::new(READS),
-        }
+        Self { slots: Mutex::default(), reads: Semaphore::new(READS) }
     }
 }
 
@@ -66,16 +63,9 @@ impl Pages {
         let end = Seq(((number + 1) * SIZE).min(last.0));
         let cell = self.cell((key, number, end));
         let read = async || {
-            let _permit = self
-                .reads
-                .acquire()
-                .await
-                .map_err(|_| StoreError::Unavailable("closed".into()))?;
+            let _permit = self.reads.acquire().await.map_err(|_| StoreError::Unavailable("closed".into()))?;
             let messages = store.entries(key, topic, Seq(number * SIZE + 1), end).await?;
-            Ok(Arc::new(Page {
-                entries: messages.iter().map(Message::render).collect(),
-                end,
-            }))
+            Ok(Arc::new(Page { entries: messages.iter().map(Message::render).collect(), end }))
         };
         cell.get_or_try_init(read).await.cloned()
     }
@@ -86,14 +76,7 @@ impl Pages {
             let oldest = slots.iter().min_by_key(|(_, slot)| slot.since).map(|(key, _)| *key);
             oldest.map(|key| slots.remove(&key));
         }
-        slots
-            .entry(key)
-            .or_insert_with(|| Slot {
-                page: Arc::default(),
-                since: Instant::now(),
-            })
-            .page
-            .clone()
+        slots.entry(key).or_insert_with(|| Slot { page: Arc::default(), since: Instant::now() }).page.clone()
     }
 
     /// Forgets pages that nobody has asked for lately.

@@ -22,12 +22,7 @@ pub(super) struct Positions {
 
 impl Positions {
     pub(super) fn new(tag: IdTag, generation: u64) -> Self {
-        Self {
-            tag,
-            generation,
-            moved: Vec::new(),
-            scratch: Vec::new(),
-        }
+        Self { tag, generation, moved: Vec::new(), scratch: Vec::new() }
     }
 
     /// The stream has sent this slot's topic up to here.
@@ -54,15 +49,7 @@ impl Positions {
 
     /// Appends the id of what has been sent.
     pub(super) fn write_id(&mut self, digests: &[(Slot, Digest)], out: &mut Vec<u8>) {
-        EventId::write(
-            self.tag,
-            Kind::Position,
-            self.generation,
-            &self.moved,
-            digests,
-            &mut self.scratch,
-            out,
-        );
+        EventId::write(self.tag, Kind::Position, self.generation, &self.moved, digests, &mut self.scratch, out);
     }
 
     /// Appends the mark of a stream that was replaced.
@@ -80,16 +67,11 @@ impl Positions {
 
     /// What has been told to have ended since the generation.
     pub(super) fn forget_told(&mut self, told: &[Slot]) {
-        self.moved
-            .retain(|(slot, reached)| *reached != Reached::Told || !told.contains(slot));
+        self.moved.retain(|(slot, reached)| *reached != Reached::Told || !told.contains(slot));
     }
 
     /// The slots that were told to have ended.
     pub(super) fn told_slots(&self) -> Vec<Slot> {
-        self.moved
-            .iter()
-            .filter(|(_, reached)| *reached == Reached::Told)
-            .map(|(slot, _)| *slot)
-            .collect()
+        self.moved.iter().filter(|(_, reached)| *reached == Reached::Told).map(|(slot, _)| *slot).collect()
     }
 }

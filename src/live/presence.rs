@@ -79,13 +79,7 @@ impl Published {
 impl View {
     fn new(version: u64, present: Present) -> Self {
         let truncated = present.count > present.list.len();
-        Self {
-            version,
-            list: present.list,
-            count: present.count,
-            truncated,
-            state: OnceLock::new(),
-        }
+        Self { version, list: present.list, count: present.count, truncated, state: OnceLock::new() }
     }
 
     fn same(&self, present: &Present) -> bool {
@@ -97,15 +91,8 @@ impl View {
     /// The data of `presence_state`.
     pub(super) fn state(&self, topic: &TopicId) -> Bytes {
         let render = || {
-            let Self {
-                list, count, truncated, ..
-            } = self;
-            to_json(&PresenceState {
-                topic,
-                presences: list,
-                presence_count: *count,
-                truncated: *truncated,
-            })
+            let Self { list, count, truncated, .. } = self;
+            to_json(&PresenceState { topic, presences: list, presence_count: *count, truncated: *truncated })
         };
         self.state.get_or_init(render).clone()
     }
@@ -117,9 +104,7 @@ impl View {
 
     /// Whether the session is in the list.
     pub(super) fn shows(&self, session: SessionId) -> bool {
-        self.list
-            .binary_search_by_key(&session, |presence| presence.session_id)
-            .is_ok()
+        self.list.binary_search_by_key(&session, |presence| presence.session_id).is_ok()
     }
 
     /// Tells views apart for a long poll, which comes back later, perhaps to another instance: it depends on what is
@@ -144,9 +129,7 @@ impl View {
             // Both lists are in the order of session ids. A presence that changed joins once more, under its session.
             let has = |list: &[Presence], session| list.binary_search_by_key(&session, |p: &Presence| p.session_id);
             joins.extend(
-                next.list
-                    .iter()
-                    .filter(|p| has(&self.list, p.session_id).map_or(true, |i| self.list[i] != **p)),
+                next.list.iter().filter(|p| has(&self.list, p.session_id).map_or(true, |i| self.list[i] != **p)),
             );
             leaves.extend(self.list.iter().filter(|p| has(&next.list, p.session_id).is_err()));
         }
@@ -257,11 +240,7 @@ mod tests {
             online_since: Millis(since),
         };
         let list = sessions.iter().take(limit).map(presence).collect();
-        Present {
-            list,
-            count: sessions.len(),
-            next_expiry: None,
-        }
+        Present { list, count: sessions.len(), next_expiry: None }
     }
 
     /// What a client knows: sessions by id.
@@ -272,12 +251,7 @@ mod tests {
         if data.get("presences").is_some() {
             client.clear();
         }
-        client.extend(
-            list("presences")
-                .iter()
-                .chain(&list("joins"))
-                .map(|p| (id(p), p.clone())),
-        );
+        client.extend(list("presences").iter().chain(&list("joins")).map(|p| (id(p), p.clone())));
         list("leaves").iter().for_each(|p| drop(client.remove(&id(p))));
     }
 

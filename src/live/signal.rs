@@ -116,12 +116,7 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(wake: Arc<Wake>, slot: Slot) -> Self {
-        Self {
-            wake,
-            slot,
-            noted: AtomicBool::new(false),
-            presence: AtomicBool::new(false),
-        }
+        Self { wake, slot, noted: AtomicBool::new(false), presence: AtomicBool::new(false) }
     }
 
     /// Something is new in the topic.

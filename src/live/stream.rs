@@ -108,24 +108,12 @@ impl Stream {
         let opening = tokio::spawn(async move {
             let mut stream = Self::unopened(hub.clone(), session, user, form);
             let node = hub.inner.settings.node;
-            let open = OpenStream {
-                session,
-                node,
-                resume,
-                grace: hub.grace(),
-            };
-            let opened = hub
-                .inner
-                .store
-                .open_stream(open)
-                .await?
-                .map_err(|_| StreamError::Ended)?;
+            let open = OpenStream { session, node, resume, grace: hub.grace() };
+            let opened = hub.inner.store.open_stream(open).await?.map_err(|_| StreamError::Ended)?;
             stream.begin(opened, &digests).await?;
             Ok(stream)
         });
-        opening
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("opening was given up".into()).into()))
+        opening.await.unwrap_or_else(|_| Err(StoreError::Unavailable("opening was given up".into()).into()))
     }
 
     fn unopened(hub: Hub, session: SessionId, user: UserId, form: Form) -> Self {
@@ -172,10 +160,7 @@ impl Stream {
         let replay = i64::try_from(self.hub.inner.settings.replay).unwrap_or(i64::MAX);
         for join in &opened.joins {
             let gap_to = Seq(join.last_seq.0.saturating_sub(replay));
-            let known = digests
-                .binary_search_by_key(&join.slot, |(slot, _)| *slot)
-                .ok()
-                .map(|i| digests[i].1);
+            let known = digests.binary_search_by_key(&join.slot, |(slot, _)| *slot).ok().map(|i| digests[i].1);
             let topic = self.listen(join.slot, join.key, &join.topic, join.position);
             topic.gap_to = (gap_to > join.position).then_some(gap_to);
             topic.known = known.filter(|_| opened.resumed);
@@ -191,15 +176,7 @@ impl Stream {
         let (number, ephemeral) = hot.listen(listener.clone());
         let place = Place { position, ephemeral };
         listener.notice();
-        let topic = Topic {
-            hot,
-            listener,
-            number,
-            place,
-            gap_to: None,
-            shown: None,
-            known: None,
-        };
+        let topic = Topic { hot, listener, number, place, gap_to: None, shown: None, known: None };
         self.topics.entry(slot).insert_entry(topic).into_mut()
     }
 
@@ -265,18 +242,10 @@ impl Stream {
     async fn wait(&mut self, until: Option<Instant>) {
         let now = Instant::now();
         let keepalive = self.written_at + self.hub.inner.settings.keepalive;
-        let expiry = now
-            + self
-                .expires_at
-                .since(self.hub.inner.store.now())
-                .max(Duration::from_millis(10));
+        let expiry = now + self.expires_at.since(self.hub.inner.store.now()).max(Duration::from_millis(10));
         let fixed = [keepalive, self.opened_at + self.max_age, expiry];
         let sometimes = [self.again_at, self.generation_due(), until];
-        let due = fixed
-            .into_iter()
-            .chain(sometimes.into_iter().flatten())
-            .min()
-            .unwrap_or(keepalive);
+        let due = fixed.into_iter().chain(sometimes.into_iter().flatten()).min().unwrap_or(keepalive);
         let storing = Self::stored(self.storing.as_mut());
         tokio::select! {
             () = self.wake.rung() => {}
@@ -306,19 +275,8 @@ impl Stream {
         if self.resumed && self.is_poll() {
             return;
         }
-        let topics = opened
-            .joins
-            .iter()
-            .map(|j| ReadyTopic {
-                topic: &j.topic,
-                position: j.position,
-            })
-            .collect();
-        let ready = to_json(&Ready {
-            session_id: self.session,
-            user_id: &self.user,
-            topics,
-        });
+        let topics = opened.joins.iter().map(|j| ReadyTopic { topic: &j.topic, position: j.position }).collect();
+        let ready = to_json(&Ready { session_id: self.session, user_id: &self.user, topics });
         self.say("ready", true, &ready);
     }
 
@@ -332,10 +290,7 @@ impl Stream {
         if end.reconnect() {
             self.frames.retry(self.jittered(500, 4_500));
         }
-        let data = to_json(&Bye {
-            reason: end.as_str(),
-            reconnect: end.reconnect(),
-        });
+        let data = to_json(&Bye { reason: end.as_str(), reconnect: end.reconnect() });
         self.id.clear();
         if end == End::Replaced {
             self.positions.write_replaced(self.generation, &mut self.id);
@@ -357,11 +312,7 @@ impl Stream {
         self.frames.form() == Form::Json
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a jitter is within 0.0..1.0"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter is within 0.0..1.0")]
     fn jittered(&self, least: u64, spread: u64) -> u64 {
         least + (self.hub.inner.clock.jitter() * spread as f64) as u64
     }
@@ -375,11 +326,7 @@ impl Drop for Stream {
         }
         if self.generation != 0 {
             let topics = self.topics.values().map(|topic| topic.hot.key).collect();
-            self.hub.closed(Closed {
-                session: self.session,
-                stream: self.generation,
-                topics,
-            });
+            self.hub.closed(Closed { session: self.session, stream: self.generation, topics });
         }
     }
 }

@@ -66,15 +66,11 @@ mod tests {
     use super::*;
 
     fn entry(seq: i64, size: usize) -> Entry {
-        Entry {
-            seq: Seq(seq),
-            json: Bytes::from(vec![b'x'; size]),
-        }
+        Entry { seq: Seq(seq), json: Bytes::from(vec![b'x'; size]) }
     }
 
     fn after(tail: &Tail, position: i64) -> Option<Vec<i64>> {
-        tail.after(Seq(position))
-            .map(|entries| entries.map(|e| e.seq.0).collect())
+        tail.after(Seq(position)).map(|entries| entries.map(|e| e.seq.0).collect())
     }
 
     #[test]

@@ -25,12 +25,7 @@ impl Hub {
     /// Works until `stop`; then every stream's end has been written down and the lease given back.
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
-            tokio::join!(
-                self.publish_presence(),
-                self.write_down_closed(),
-                self.renew_lease(),
-                self.reconcile()
-            );
+            tokio::join!(self.publish_presence(), self.write_down_closed(), self.renew_lease(), self.reconcile());
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -44,9 +39,7 @@ impl Hub {
 
     /// Takes this instance's lease; nothing may be served before it stands.
     pub async fn take_lease(&self) -> Result<(), StoreError> {
-        self.store()
-            .renew_lease(self.inner.settings.node, self.inner.settings.lease)
-            .await
+        self.store().renew_lease(self.inner.settings.node, self.inner.settings.lease).await
     }
 
     async fn give_up_lease(&self) -> Result<(), StoreError> {
@@ -154,11 +147,7 @@ impl Hub {
         let cold = |topic: &HotTopic| topic.deserted().is_some_and(|since| since.elapsed() >= LINGER);
         // A stream that is being opened holds a topic before it listens: then somebody else has it, too.
         lock(&self.inner.topics).retain(|_, topic| !(cold(topic) && Arc::strong_count(topic) == 1));
-        let mut sizes: Vec<_> = self
-            .hot_topics()
-            .into_iter()
-            .map(|topic| (topic.tail_bytes(), topic))
-            .collect();
+        let mut sizes: Vec<_> = self.hot_topics().into_iter().map(|topic| (topic.tail_bytes(), topic)).collect();
         let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
         sizes.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         for (size, topic) in sizes {

@@ -78,16 +78,8 @@ pub(super) struct Place {
 
 impl HotTopic {
     pub(super) fn new(key: TopicKey, id: TopicId) -> Self {
-        let state = State {
-            deserted: Some(Instant::now()),
-            ..State::default()
-        };
-        Self {
-            key,
-            id,
-            presence: Track::default(),
-            state: Mutex::new(state),
-        }
+        let state = State { deserted: Some(Instant::now()), ..State::default() };
+        Self { key, id, presence: Track::default(), state: Mutex::new(state) }
     }
 
     /// Takes entries that were just committed and wakes the listeners. What is known already is passed over.
@@ -138,11 +130,7 @@ impl HotTopic {
             return Found::Items(Vec::new(), false);
         }
         let behind = place.position < state.last;
-        let Some(entries) = state
-            .tail
-            .after(place.position)
-            .or_else(|| (!behind).then(|| state.tail.nothing()))
-        else {
+        let Some(entries) = state.tail.after(place.position).or_else(|| (!behind).then(|| state.tail.nothing())) else {
             // Whoever has to read the log has missed what was whispered meanwhile.
             place.ephemeral = state.ephemeral_count;
             return Found::Behind(state.last);
@@ -182,10 +170,7 @@ impl HotTopic {
 
     /// Tells every listener that a presence interval has brought a change.
     pub(super) fn wake_for_presence(&self) {
-        self.lock()
-            .listeners
-            .values()
-            .for_each(|listener| listener.notice_presence());
+        self.lock().listeners.values().for_each(|listener| listener.notice_presence());
     }
 
     /// Since when nobody has listened; `None` while somebody does.

@@ -54,11 +54,7 @@ impl HistoryCursor {
     /// Reads a cursor that was given for this topic and direction.
     pub fn decode(text: &str, topic: &TopicId, direction: Direction) -> Option<Self> {
         [false, true].into_iter().find_map(|back| {
-            let wanted = Self {
-                direction,
-                back,
-                beyond: Seq(0),
-            };
+            let wanted = Self { direction, back, beyond: Seq(0) };
             let key: [u8; 8] = decode(wanted.kind(), topic.as_str(), text)?;
             let beyond = Seq(i64::from_be_bytes(key));
             (beyond.0 >= 0).then_some(Self { beyond, ..wanted })
@@ -114,9 +110,7 @@ fn decode<const N: usize>(kind: u8, owner: &str, text: &str) -> Option<[u8; N]> 
 
 /// FNV-1a, 64 bits: tells lists apart, and stays the same over versions and machines.
 fn hash(owner: &str) -> [u8; 8] {
-    let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash.to_be_bytes()
 }
 

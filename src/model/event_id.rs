@@ -106,15 +106,7 @@ impl EventId {
     /// The text of this id.
     pub fn encode(&self, tag: IdTag) -> String {
         let mut out = Vec::new();
-        Self::write(
-            tag,
-            self.kind,
-            self.generation,
-            &self.moved,
-            &self.digests,
-            &mut Vec::new(),
-            &mut out,
-        );
+        Self::write(tag, self.kind, self.generation, &self.moved, &self.digests, &mut Vec::new(), &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 
@@ -132,17 +124,8 @@ impl EventId {
         };
         let generation = varint::take(&mut rest)?;
         let moved = take_positions(&mut rest)?;
-        let digests = if rest.is_empty() {
-            Vec::new()
-        } else {
-            take_digests(&mut rest)?
-        };
-        rest.is_empty().then_some(Self {
-            generation,
-            moved,
-            digests,
-            kind,
-        })
+        let digests = if rest.is_empty() { Vec::new() } else { take_digests(&mut rest)? };
+        rest.is_empty().then_some(Self { generation, moved, digests, kind })
     }
 }
 
@@ -291,12 +274,7 @@ mod tests {
     #[test]
     fn sixteen_moved_topics_stay_short() {
         let moved: Vec<_> = (1..=16).map(|n| (Slot(n * 12), Reached::Seq(Seq(1_000_000)))).collect();
-        let id = EventId {
-            generation: 1_000_000,
-            moved,
-            digests: Vec::new(),
-            kind: Kind::Position,
-        };
+        let id = EventId { generation: 1_000_000, moved, digests: Vec::new(), kind: Kind::Position };
         assert!(id.encode(tag()).len() < 200, "{}", id.encode(tag()).len());
     }
 }

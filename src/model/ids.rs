@@ -20,9 +20,7 @@ impl UserId {
     /// Accepts exactly what the type promises.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::MAX).contains(&text.len());
-        let clean = text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._@|~+=-".contains(&b));
+        let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@|~+=-".contains(&b));
         (fits && clean).then(|| Self(text.into()))
     }
 

@@ -84,10 +84,7 @@ pub struct Entry {
 impl Message {
     /// Renders it.
     pub fn render(&self) -> Entry {
-        Entry {
-            seq: self.seq,
-            json: to_json(self),
-        }
+        Entry { seq: self.seq, json: to_json(self) }
     }
 }
 

@@ -53,11 +53,7 @@ impl TopicId {
         match pair.split_once(':') {
             None => Self::dm(caller, &user(pair)?).ok_or(TopicError::WithOneself),
             Some((a, b)) => match (user(a)?, user(b)?) {
-                (a, b) if a >= b => Err(if a == b {
-                    TopicError::WithOneself
-                } else {
-                    TopicError::Malformed
-                }),
+                (a, b) if a >= b => Err(if a == b { TopicError::WithOneself } else { TopicError::Malformed }),
                 (a, b) if a != *caller && b != *caller => Err(TopicError::NotYours),
                 _ => Ok(Self(text.into())),
             },
@@ -140,22 +136,12 @@ mod tests {
         assert_eq!(parse("dm:~a"), Ok("dm:ana:~a".into()));
         let group = "group:0190a5b0-7c00-7000-8000-000000000000";
         assert_eq!(parse(group), Ok(group.into()));
-        for bad in [
-            "",
-            "room",
-            "room:",
-            "room:a\nb",
-            "group:1",
-            "group:0190A5B0-7c00-7000-8000-000000000000",
-            "dm:",
-            "x:y",
-        ] {
+        for bad in
+            ["", "room", "room:", "room:a\nb", "group:1", "group:0190A5B0-7c00-7000-8000-000000000000", "dm:", "x:y"]
+        {
             assert_eq!(parse(bad), Err(TopicError::Malformed), "{bad:?}");
         }
-        assert_eq!(
-            parse(&format!("room:{}", "é".repeat(64))),
-            Ok(format!("room:{}", "é".repeat(64)))
-        );
+        assert_eq!(parse(&format!("room:{}", "é".repeat(64))), Ok(format!("room:{}", "é".repeat(64))));
         assert_eq!(parse(&format!("room:{}x", "é".repeat(64))), Err(TopicError::Malformed));
     }
 }

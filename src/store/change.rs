@@ -34,11 +34,7 @@ impl Store {
     {
         let (reply, answer) = oneshot::channel();
         match &self.inner.changes {
-            Some(lane) => lane.enqueue(Box::new(Change {
-                work: Some(Box::new(work)),
-                done: None,
-                reply,
-            }))?,
+            Some(lane) => lane.enqueue(Box::new(Change { work: Some(Box::new(work)), done: None, reply }))?,
             None => {
                 let pool = self.inner.pools.read.clone();
                 tokio::spawn(async move {
@@ -46,9 +42,7 @@ impl Store {
                 });
             }
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("the change was given up".into())))
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the change was given up".into())))
     }
 }
 
@@ -62,12 +56,7 @@ async fn alone<T>(pool: &DatabaseConnection, work: Work<T>) -> Result<T, StoreEr
 /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
 pub(super) async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    Ok(pool
-        .begin_with_options(TransactionOptions {
-            sqlite_transaction_mode,
-            ..Default::default()
-        })
-        .await?)
+    Ok(pool.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await?)
 }
 
 /// The queue to SQLite's one writer.
@@ -94,11 +83,8 @@ impl Lane {
 async fn run(writer: DatabaseConnection, mut queue: mpsc::Receiver<(Instant, Box<dyn Job>)>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let mut jobs: Vec<_> = batch
-            .drain(..)
-            .filter(|(since, _)| since.elapsed() < PATIENCE)
-            .map(|(_, job)| job)
-            .collect();
+        let mut jobs: Vec<_> =
+            batch.drain(..).filter(|(since, _)| since.elapsed() < PATIENCE).map(|(_, job)| job).collect();
         let committed = commit_together(&writer, &mut jobs).await;
         for job in jobs {
             job.finish(committed.as_ref().err());

@@ -34,12 +34,7 @@ impl Pools {
             let write = Database::connect(sqlite(url, 1, false)).await?;
             let read = Database::connect(sqlite(url, connections, true)).await?;
             // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
-            return Ok(Self {
-                read,
-                lease: write.clone(),
-                write,
-                lanes: 1,
-            });
+            return Ok(Self { read, lease: write.clone(), write, lanes: 1 });
         }
         let shared = connections.saturating_sub(LANES + 1).max(2);
         Ok(Self {
@@ -78,11 +73,7 @@ fn common(url: &str, connections: u32) -> ConnectOptions {
 
 fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
     let mut options = common(url, connections);
-    options
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false);
+    options.min_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     options.map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite
             .journal_mode(SqliteJournalMode::Wal)
@@ -93,20 +84,14 @@ fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
             .pragma("cache_size", "-16384")
             .pragma("mmap_size", "268435456")
             .pragma("journal_size_limit", "67108864");
-        if reader {
-            sqlite.pragma("query_only", "on")
-        } else {
-            sqlite
-        }
+        if reader { sqlite.pragma("query_only", "on") } else { sqlite }
     });
     options
 }
 
 fn postgres(url: &str, connections: u32) -> ConnectOptions {
     let mut options = common(url, connections);
-    options
-        .min_connections(1)
-        .test_before_acquire_if_idle_for(Duration::from_secs(30));
+    options.min_connections(1).test_before_acquire_if_idle_for(Duration::from_secs(30));
     options.set_application_name("parlour");
     // A row that somebody holds for longer than this is a 503, not a queue.
     options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "2s"), ("statement_timeout", "30s")]));

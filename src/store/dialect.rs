@@ -12,9 +12,7 @@ pub(super) async fn rows(
     sql: impl Into<String>,
     values: Vec<Value>,
 ) -> Result<Vec<QueryResult>, StoreError> {
-    Ok(on
-        .query_all_raw(Statement::from_sql_and_values(on.get_database_backend(), sql, values))
-        .await?)
+    Ok(on.query_all_raw(Statement::from_sql_and_values(on.get_database_backend(), sql, values)).await?)
 }
 
 /// The first row of a query.

@@ -34,11 +34,7 @@ impl From<DbErr> for StoreError {
             DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => passes(e),
             _ => false,
         };
-        if passes {
-            Self::Unavailable(error.to_string())
-        } else {
-            Self::Database(error)
-        }
+        if passes { Self::Unavailable(error.to_string()) } else { Self::Database(error) }
     }
 }
 
@@ -60,6 +56,5 @@ fn passing_code(code: &str) -> bool {
             || ["40001", "40P01", "55P03", "25006"].contains(&code);
     }
     // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN; extended codes carry more in their higher bytes
-    code.parse::<i32>()
-        .is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
+    code.parse::<i32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
 }

@@ -85,8 +85,7 @@ impl Store {
     /// Joins; a repeat moves nothing.
     pub async fn join(&self, joining: Joining) -> Result<Result<Joined, JoinRefused>, StoreError> {
         let now = self.now();
-        self.change(move |tx| Box::pin(async move { join(tx, &joining, now).await }))
-            .await
+        self.change(move |tx| Box::pin(async move { join(tx, &joining, now).await })).await
     }
 
     /// Leaves. Answers the topic's key, where the session had joined it.
@@ -117,28 +116,20 @@ impl Store {
     /// What a session has joined, in the order of joining.
     pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Joined>, StoreError> {
         let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.slot");
-        dialect::rows(self.read(), sql, vec![session.0.into()])
-            .await?
-            .iter()
-            .map(joined)
-            .collect()
+        dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
     }
 
     /// How the session's joins of these slots have ended, of those that have and were not made anew.
     pub async fn ended_joins(&self, session: SessionId) -> Result<Vec<(Slot, LeaveReason)>, StoreError> {
         let sql = "SELECT slot, ended FROM joined WHERE session_id = $1 AND ended IS NOT NULL";
         let rows = dialect::rows(self.read(), sql, vec![session.0.into()]).await?;
-        rows.iter()
-            .map(|row| Ok((slot(row)?, LeaveReason::read(dialect::get(row, "ended")?)?)))
-            .collect()
+        rows.iter().map(|row| Ok((slot(row)?, LeaveReason::read(dialect::get(row, "ended")?)?))).collect()
     }
 
     /// Whether a session may speak in a topic: it lives and has joined it.
     pub async fn has_joined(&self, session: SessionId, topic: TopicKey) -> Result<bool, StoreError> {
         let sql = "SELECT 1 AS one FROM joined WHERE session_id = $1 AND topic_id = $2 AND ended IS NULL";
-        Ok(dialect::row(self.read(), sql, vec![session.0.into(), topic.into()])
-            .await?
-            .is_some())
+        Ok(dialect::row(self.read(), sql, vec![session.0.into(), topic.into()]).await?.is_some())
     }
 }
 
@@ -148,20 +139,30 @@ async fn join(
     now: Millis,
 ) -> Result<Result<Joined, JoinRefused>, StoreError> {
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
-    let lock = if joining.topic.kind() == TopicKind::Room {
-        ""
-    } else {
-        dialect::for_share(tx)
-    };
-    let topic = match topics::find(tx, &joining.topic, lock).await? {
-        Some(topic) => topic,
-        None => {
-            topics::ensure(tx, &joining.topic, now).await?;
-            topics::find(tx, &joining.topic, lock)
-                .await?
-                .ok_or(StoreError::Corrupt("topic"))?
-        }
-    };
+    let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
+    if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
+        return join_existing(tx, joining, topic, now).await;
+    }
+    topics::ensure(tx, &joining.topic, now).await?;
+    let topic = topics::find(tx, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
+    let key = topic.key;
+    let joined = join_existing(tx, joining, topic, now).await?;
+    if joined.is_err() {
+        // A join that is refused makes no room. Nobody can have seen it: the row is this transaction's own, or somebody
+        // else has committed it and joined, and then it stays.
+        let sql = "DELETE FROM topic WHERE id = $1 AND last_seq = 0 \
+                   AND NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = $1)";
+        dialect::exec(tx, sql, vec![key.into()]).await?;
+    }
+    Ok(joined)
+}
+
+async fn join_existing(
+    tx: &DatabaseTransaction,
+    joining: &Joining,
+    topic: TopicRow,
+    now: Millis,
+) -> Result<Result<Joined, JoinRefused>, StoreError> {
     let session = joining.session.0;
     let sql = format!(
         "SELECT next_slot FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
@@ -171,16 +172,7 @@ async fn join(
         return Ok(Err(JoinRefused::SessionEnded));
     };
     let next_slot: i32 = dialect::get(&row, "next_slot")?;
-    touch_session(
-        tx,
-        Touch {
-            session: joining.session,
-            at: now,
-        },
-        joining.grace,
-        now,
-    )
-    .await?;
+    touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
 
     let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
     if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
@@ -194,44 +186,33 @@ async fn join(
     if usize::try_from(joins).is_ok_and(|joins| joins >= joining.max) {
         return Ok(Err(JoinRefused::TooMany));
     }
+    insert(tx, joining, topic, next_slot).await.map(Ok)
+}
+
+async fn insert(
+    tx: &DatabaseTransaction,
+    joining: &Joining,
+    topic: TopicRow,
+    next_slot: i32,
+) -> Result<Joined, StoreError> {
+    let session = joining.session.0;
     let hidden = joining.hidden.unwrap_or(false);
     let sql = "INSERT INTO joined (session_id, topic_id, slot, position, hidden) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (session_id, topic_id) DO UPDATE SET slot = excluded.slot, position = excluded.position, \
                hidden = excluded.hidden, ended = NULL";
     let position = topic.last_seq;
-    let values = vec![
-        session.into(),
-        topic.key.into(),
-        next_slot.into(),
-        position.0.into(),
-        hidden.into(),
-    ];
+    let values = vec![session.into(), topic.key.into(), next_slot.into(), position.0.into(), hidden.into()];
     dialect::exec(tx, sql, values).await?;
-    dialect::exec(
-        tx,
-        "UPDATE session SET next_slot = next_slot + 1 WHERE id = $1",
-        vec![session.into()],
-    )
-    .await?;
+    dialect::exec(tx, "UPDATE session SET next_slot = next_slot + 1 WHERE id = $1", vec![session.into()]).await?;
     let slot = Slot(u32::try_from(next_slot).map_err(|_| StoreError::Corrupt("slot"))?);
-    Ok(Ok(Joined {
-        topic,
-        slot,
-        position,
-        hidden,
-    }))
+    Ok(Joined { topic, slot, position, hidden })
 }
 
 /// A repeated join may show or hide the session, and nothing else.
 async fn show(tx: &DatabaseTransaction, joining: &Joining, mut join: Joined) -> Result<Joined, StoreError> {
     if let Some(hidden) = joining.hidden.filter(|&hidden| hidden != join.hidden) {
         let sql = "UPDATE joined SET hidden = $1 WHERE session_id = $2 AND topic_id = $3";
-        dialect::exec(
-            tx,
-            sql,
-            vec![hidden.into(), joining.session.0.into(), join.topic.key.into()],
-        )
-        .await?;
+        dialect::exec(tx, sql, vec![hidden.into(), joining.session.0.into(), join.topic.key.into()]).await?;
         join.hidden = hidden;
     }
     Ok(join)

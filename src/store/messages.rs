@@ -32,8 +32,7 @@ impl Store {
             "SELECT {COLUMNS} FROM message WHERE topic_id = $1 AND seq {compare} $2 ORDER BY seq {order} LIMIT $3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.page(&topic.id, sql, vec![topic.key.into(), from.0.into(), limit.into()])
-            .await
+        self.page(&topic.id, sql, vec![topic.key.into(), from.0.into(), limit.into()]).await
     }
 
     /// The entries from `first` to `last`, both inclusive, oldest first; what is missing among them was pruned.
@@ -45,25 +44,19 @@ impl Store {
         last: Seq,
     ) -> Result<Vec<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE topic_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq");
-        self.page(topic, sql, vec![key.into(), first.0.into(), last.0.into()])
-            .await
+        self.page(topic, sql, vec![key.into(), first.0.into(), last.0.into()]).await
     }
 
     /// One entry.
     pub async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2");
-        Ok(self
-            .page(&topic.id, sql, vec![id.0.into(), topic.key.into()])
-            .await?
-            .pop())
+        Ok(self.page(&topic.id, sql, vec![id.0.into(), topic.key.into()]).await?.pop())
     }
 
     /// Whether a topic holds an entry before this one.
     pub async fn has_before(&self, topic: TopicKey, seq: Seq) -> Result<bool, StoreError> {
         let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq < $2 LIMIT 1";
-        Ok(dialect::row(self.read(), sql, vec![topic.into(), seq.0.into()])
-            .await?
-            .is_some())
+        Ok(dialect::row(self.read(), sql, vec![topic.into(), seq.0.into()]).await?.is_some())
     }
 
     /// The oldest and the newest entry that a topic holds.

@@ -24,15 +24,8 @@ impl Store {
             ("device_key", self.clock().random_bytes::<32>().to_vec()),
         ];
         let [epoch, token_key, device_key] = self.change(move |tx| Box::pin(insert_or_read(tx, fresh))).await?;
-        let epoch = epoch
-            .try_into()
-            .map(u32::from_be_bytes)
-            .map_err(|_| StoreError::Corrupt("epoch"))?;
-        Ok(Meta {
-            epoch,
-            token_key,
-            device_key,
-        })
+        let epoch = epoch.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Corrupt("epoch"))?;
+        Ok(Meta { epoch, token_key, device_key })
     }
 }
 
@@ -57,8 +50,5 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    digits?
-        .chunks_exact(2)
-        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok())
-        .collect()
+    digits?.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
 }

@@ -60,25 +60,12 @@ impl Store {
     pub fn new(pools: Pools, clock: Clock) -> Self {
         let changes =
             (pools.read.get_database_backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
-        Self {
-            inner: Arc::new(Inner {
-                pools,
-                changes,
-                clock,
-                skew: AtomicI64::new(0),
-            }),
-        }
+        Self { inner: Arc::new(Inner { pools, changes, clock, skew: AtomicI64::new(0) }) }
     }
 
     /// The database's time.
     pub fn now(&self) -> Millis {
-        Millis(
-            self.inner
-                .clock
-                .now()
-                .0
-                .saturating_add(self.inner.skew.load(Ordering::Relaxed)),
-        )
+        Millis(self.inner.clock.now().0.saturating_add(self.inner.skew.load(Ordering::Relaxed)))
     }
 
     /// Whether the database answers.

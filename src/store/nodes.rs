@@ -35,9 +35,7 @@ impl Store {
         if let Some(row) = dialect::row(lease, sql, vec![]).await? {
             let there: i64 = dialect::get(&row, "now")?;
             let here = i64::midpoint(before.0, self.clock().now().0);
-            self.inner
-                .skew
-                .store(there.saturating_sub(here), std::sync::atomic::Ordering::Relaxed);
+            self.inner.skew.store(there.saturating_sub(here), std::sync::atomic::Ordering::Relaxed);
         }
         Ok(())
     }
@@ -45,8 +43,7 @@ impl Store {
     /// Gives the lease back: streams that were not closed one by one count as closed now.
     pub async fn release_lease(&self, node: Uuid, grace: Duration) -> Result<(), StoreError> {
         let until = self.now().plus(grace);
-        self.change(move |tx| Box::pin(async move { bury(tx, node, until).await }))
-            .await
+        self.change(move |tx| Box::pin(async move { bury(tx, node, until).await })).await
     }
 
     /// Buries instances whose lease lapsed longer than `grace` ago; their sessions are offline already, by the clock.
@@ -57,8 +54,7 @@ impl Store {
         for row in dead {
             let node: Uuid = dialect::get(&row, "id")?;
             let until = Millis(dialect::get(&row, "lease_until")?).plus(grace);
-            self.change(move |tx| Box::pin(async move { bury(tx, node, until).await }))
-                .await?;
+            self.change(move |tx| Box::pin(async move { bury(tx, node, until).await })).await?;
         }
         Ok(())
     }
@@ -67,7 +63,5 @@ impl Store {
 async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis) -> Result<(), StoreError> {
     let sql = "UPDATE session SET node = NULL, online_until = $1 WHERE node = $2";
     dialect::exec(tx, sql, vec![online_until.0.into(), node.into()]).await?;
-    dialect::exec(tx, "DELETE FROM node WHERE id = $1", vec![node.into()])
-        .await
-        .map(drop)
+    dialect::exec(tx, "DELETE FROM node WHERE id = $1", vec![node.into()]).await.map(drop)
 }

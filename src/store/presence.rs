@@ -36,13 +36,8 @@ impl Store {
         own: Uuid,
     ) -> Result<Present, StoreError> {
         let now = self.now();
-        let rows = self
-            .present_rows(topic, None, limit.saturating_add(1), grace, now)
-            .await?;
-        let mut present = Present {
-            count: rows.len(),
-            ..Present::default()
-        };
+        let rows = self.present_rows(topic, None, limit.saturating_add(1), grace, now).await?;
+        let mut present = Present { count: rows.len(), ..Present::default() };
         for row in &rows {
             let expiry = expiry(row, grace, own)?;
             present.next_expiry = [present.next_expiry, Some(expiry)].into_iter().flatten().min();
@@ -65,11 +60,7 @@ impl Store {
         limit: usize,
         grace: Duration,
     ) -> Result<Vec<Presence>, StoreError> {
-        self.present_rows(topic, after, limit, grace, self.now())
-            .await?
-            .iter()
-            .map(presence)
-            .collect()
+        self.present_rows(topic, after, limit, grace, self.now()).await?.iter().map(presence).collect()
     }
 
     /// How many are present.
@@ -94,13 +85,8 @@ impl Store {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = after.unwrap_or(Uuid::nil());
-        let values: Vec<Value> = vec![
-            topic.into(),
-            now.0.into(),
-            now.minus(grace).0.into(),
-            after.into(),
-            limit.into(),
-        ];
+        let values: Vec<Value> =
+            vec![topic.into(), now.0.into(), now.minus(grace).0.into(), after.into(), limit.into()];
         let sql = format!(
             "SELECT j.session_id, s.user_id, u.username, s.online_since, s.online_until, s.expires_at, s.node, \
              n.lease_until {PRESENT} AND j.session_id > $4 ORDER BY j.session_id LIMIT $5"

@@ -17,10 +17,7 @@ impl Store {
         let before = self.now().minus(after).0;
         let sql = "SELECT id FROM session WHERE expires_at < $1 OR ended_at < $1 LIMIT $2";
         let rows = dialect::rows(self.read(), sql, vec![before.into(), CHUNK.into()]).await?;
-        let ids = rows
-            .iter()
-            .map(|row| dialect::get(row, "id"))
-            .collect::<Result<Vec<Uuid>, _>>()?;
+        let ids = rows.iter().map(|row| dialect::get(row, "id")).collect::<Result<Vec<Uuid>, _>>()?;
         let count = ids.len();
         if count == 0 {
             return Ok(0);
@@ -28,11 +25,7 @@ impl Store {
         self.change(move |tx| {
             Box::pin(async move {
                 let places = dialect::places(1, ids.len());
-                for (table, column) in [
-                    ("joined", "session_id"),
-                    ("generation", "session_id"),
-                    ("session", "id"),
-                ] {
+                for (table, column) in [("joined", "session_id"), ("generation", "session_id"), ("session", "id")] {
                     let values: Vec<Value> = ids.iter().map(|&id| id.into()).collect();
                     dialect::exec(tx, format!("DELETE FROM {table} WHERE {column} IN ({places})"), values).await?;
                 }
@@ -61,8 +54,7 @@ impl Store {
             let to = Seq(from.0.saturating_add(CHUNK)).min(end);
             let sql = "DELETE FROM message WHERE topic_id = $1 AND seq >= $2 AND seq < $3";
             let values = vec![topic.into(), from.0.into(), to.0.into()];
-            self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await.map(drop) }))
-                .await?;
+            self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await.map(drop) })).await?;
             from = to;
         }
         Ok(())

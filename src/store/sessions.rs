@@ -77,12 +77,7 @@ impl Store {
                 let sql = "INSERT INTO session (id, user_id, created_at, expires_at, generation, stream, online_since, \
                            online_until, next_slot) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1)";
                 let expires_at = now.plus(lifetime);
-                dialect::exec(
-                    tx,
-                    sql,
-                    vec![id.0.into(), user_id.into(), now.0.into(), expires_at.0.into()],
-                )
-                .await?;
+                dialect::exec(tx, sql, vec![id.0.into(), user_id.into(), now.0.into(), expires_at.0.into()]).await?;
                 let row = dialect::row(tx, format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
                 session(&row.ok_or(StoreError::Corrupt("session"))?)
             })
@@ -110,11 +105,7 @@ impl Store {
         let after = after.unwrap_or(Uuid::nil());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = vec![user.as_str().into(), self.now().0.into(), after.into(), limit.into()];
-        dialect::rows(self.read(), sql, values)
-            .await?
-            .iter()
-            .map(session)
-            .collect()
+        dialect::rows(self.read(), sql, values).await?.iter().map(session).collect()
     }
 
     /// Moves a living session's end to `lifetime` from now; `None` where it lives no more.
@@ -203,12 +194,7 @@ pub(super) async fn touch_session(
         "UPDATE session SET online_since = $2, online_until = $1 \
          WHERE id = $4 AND ended_at IS NULL AND online_until < $1 AND NOT {online}"
     );
-    let values: Vec<Value> = vec![
-        until.0.into(),
-        now.0.into(),
-        now.minus(grace).0.into(),
-        touch.session.0.into(),
-    ];
+    let values: Vec<Value> = vec![until.0.into(), now.0.into(), now.minus(grace).0.into(), touch.session.0.into()];
     if dialect::exec(tx, appear, values).await? > 0 {
         return Ok(true);
     }
@@ -227,11 +213,7 @@ pub(super) async fn live_topics(tx: &DatabaseTransaction, sessions: &[Uuid]) -> 
         dialect::places(1, sessions.len())
     );
     let values = sessions.iter().map(|&id| id.into()).collect();
-    dialect::rows(tx, sql, values)
-        .await?
-        .iter()
-        .map(|row| dialect::get(row, "topic_id"))
-        .collect()
+    dialect::rows(tx, sql, values).await?.iter().map(|row| dialect::get(row, "topic_id")).collect()
 }
 
 fn session(row: &QueryResult) -> Result<SessionRow, StoreError> {

@@ -92,8 +92,7 @@ impl Store {
     /// Opens a session's stream; from here on any other one is the session's no more.
     pub async fn open_stream(&self, open: OpenStream) -> Result<Result<Opened, StreamRefused>, StoreError> {
         let now = self.now();
-        self.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await }))
-            .await
+        self.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await
     }
 
     /// Stores how far a stream has come as the session's next generation; `None` where another stream has taken over.
@@ -189,22 +188,10 @@ async fn open_stream(
     let appeared = touch_session(tx, Touch { session: id, at: now }, open.grace, now).await?;
     let sql = "UPDATE session SET generation = $1, stream = $1, node = $2 WHERE id = $3";
     dialect::exec(tx, sql, vec![generation.into(), open.node.into(), id.0.into()]).await?;
-    let appeared = if appeared {
-        live_topics(tx, &[id.0]).await?
-    } else {
-        Vec::new()
-    };
+    let appeared = if appeared { live_topics(tx, &[id.0]).await? } else { Vec::new() };
     let expires_at = Millis(dialect::get(&row, "expires_at")?);
     let next_slot = Slot(next_slot.unsigned_abs());
-    Ok(Ok(Opened {
-        generation: generation.unsigned_abs(),
-        next_slot,
-        joins,
-        left,
-        resumed,
-        expires_at,
-        appeared,
-    }))
+    Ok(Ok(Opened { generation: generation.unsigned_abs(), next_slot, joins, left, resumed, expires_at, appeared }))
 }
 
 /// What an id that has been brought back says, remembered as the session's last; `None` where its generation is gone.
@@ -220,12 +207,7 @@ async fn brought_back(
         return Ok(None);
     };
     let sql = "UPDATE session SET resume_generation = $1, resume_moved = $2 WHERE id = $3";
-    dialect::exec(
-        tx,
-        sql,
-        vec![number.into(), positions_to_bytes(moved).into(), session.0.into()],
-    )
-    .await?;
+    dialect::exec(tx, sql, vec![number.into(), positions_to_bytes(moved).into(), session.0.into()]).await?;
     let oldest = number.min(next - KEPT_BEHIND);
     let sql = "DELETE FROM generation WHERE session_id = $1 AND number < $2";
     dialect::exec(tx, sql, vec![session.0.into(), oldest.into()]).await?;
@@ -258,16 +240,11 @@ async fn read(
         return Ok(None);
     };
     let stored: Vec<u8> = dialect::get(&row, "positions")?;
-    let mut positions: BTreeMap<_, _> = positions_from_bytes(&stored)
-        .ok_or(StoreError::Corrupt("positions"))?
-        .into_iter()
-        .collect();
+    let mut positions: BTreeMap<_, _> =
+        positions_from_bytes(&stored).ok_or(StoreError::Corrupt("positions"))?.into_iter().collect();
     positions.extend(moved.iter().copied());
     let next_slot: i32 = dialect::get(&row, "next_slot")?;
-    Ok(Some(Generation {
-        next_slot: next_slot.unsigned_abs(),
-        positions,
-    }))
+    Ok(Some(Generation { next_slot: next_slot.unsigned_abs(), positions }))
 }
 
 type Placed = (Vec<StreamJoin>, Vec<(Slot, TopicId, LeaveReason)>);
@@ -296,13 +273,7 @@ async fn place(
                 Some(Reached::Seq(seq)) => seq.clamp(joined, last_seq),
                 _ => joined,
             };
-            joins.push(StreamJoin {
-                slot,
-                key,
-                topic,
-                position,
-                last_seq,
-            });
+            joins.push(StreamJoin { slot, key, topic, position, last_seq });
             continue;
         };
         let gone_by_then = base.is_some_and(|base| slot.0 < base.next_slot && reached.is_none());
@@ -324,17 +295,10 @@ async fn insert(
     positions: &[(Slot, Reached)],
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO generation (session_id, number, next_slot, positions) VALUES ($1, $2, $3, $4)";
-    let values = vec![
-        session.0.into(),
-        generation.into(),
-        next_slot.into(),
-        positions_to_bytes(positions).into(),
-    ];
+    let values = vec![session.0.into(), generation.into(), next_slot.into(), positions_to_bytes(positions).into()];
     dialect::exec(tx, sql, values).await?;
     let sql = "DELETE FROM generation WHERE session_id = $1 AND number <= $2";
-    dialect::exec(tx, sql, vec![session.0.into(), (generation - KEPT).into()])
-        .await
-        .map(drop)
+    dialect::exec(tx, sql, vec![session.0.into(), (generation - KEPT).into()]).await.map(drop)
 }
 
 fn number(generation: u64) -> i64 {

@@ -33,14 +33,9 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!(
-            "SELECT id, last_seq FROM topic WHERE id IN ({})",
-            dialect::places(1, keys.len())
-        );
+        let sql = format!("SELECT id, last_seq FROM topic WHERE id IN ({})", dialect::places(1, keys.len()));
         let rows = dialect::rows(self.read(), sql, keys.iter().map(|&key| key.into()).collect()).await?;
-        rows.iter()
-            .map(|row| Ok((dialect::get(row, "id")?, Seq(dialect::get(row, "last_seq")?))))
-            .collect()
+        rows.iter().map(|row| Ok((dialect::get(row, "id")?, Seq(dialect::get(row, "last_seq")?)))).collect()
     }
 }
 
@@ -54,18 +49,13 @@ pub(super) async fn find(on: &impl ConnectionTrait, id: &TopicId, lock: &str) ->
 pub(super) async fn ensure(on: &impl ConnectionTrait, id: &TopicId, now: Millis) -> Result<(), StoreError> {
     let sql = "INSERT INTO topic (name, last_seq, last_at, created_at) VALUES ($1, 0, 0, $2) \
                ON CONFLICT (name) DO NOTHING";
-    dialect::exec(on, sql, vec![id.as_str().into(), now.0.into()])
-        .await
-        .map(drop)
+    dialect::exec(on, sql, vec![id.as_str().into(), now.0.into()]).await.map(drop)
 }
 
 /// The topics of these ids, locked in the order of their keys, as every transaction that locks several does.
 pub(super) async fn lock_all(on: &impl ConnectionTrait, ids: &[&TopicId]) -> Result<Vec<TopicRow>, StoreError> {
-    let sql = format!(
-        "{TOPIC} WHERE name IN ({}) ORDER BY id{}",
-        dialect::places(1, ids.len()),
-        dialect::for_update(on)
-    );
+    let sql =
+        format!("{TOPIC} WHERE name IN ({}) ORDER BY id{}", dialect::places(1, ids.len()), dialect::for_update(on));
     let rows = dialect::rows(on, sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
     rows.iter().map(topic).collect()
 }

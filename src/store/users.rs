@@ -17,8 +17,7 @@ impl Store {
     pub async fn rename_user(&self, id: &UserId, username: &str) -> Result<bool, StoreError> {
         let values = vec![username.into(), id.as_str().into()];
         let sql = "UPDATE \"user\" SET username = $1 WHERE id = $2";
-        self.change(move |tx| Box::pin(async move { Ok(dialect::exec(tx, sql, values).await? > 0) }))
-            .await
+        self.change(move |tx| Box::pin(async move { Ok(dialect::exec(tx, sql, values).await? > 0) })).await
     }
 
     /// The topics on which a user can be seen: those that their living sessions have joined.
@@ -35,10 +34,7 @@ pub(super) fn user(row: &QueryResult) -> Result<User, StoreError> {
     let id: String = dialect::get(row, "user_id")?;
     let username: String = dialect::get(row, "username")?;
     let user_id = UserId::parse(&id).ok_or(StoreError::Corrupt("user id"))?;
-    Ok(User {
-        user_id,
-        username: username.into(),
-    })
+    Ok(User { user_id, username: username.into() })
 }
 
 /// Makes a user unless they exist.
@@ -51,11 +47,5 @@ pub(super) async fn ensure(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO \"user\" (id, username, device_hash, created_at) VALUES ($1, $2, $3, $4) \
                ON CONFLICT DO NOTHING";
-    dialect::exec(
-        on,
-        sql,
-        vec![id.as_str().into(), username.into(), device_hash.into(), now.0.into()],
-    )
-    .await
-    .map(drop)
+    dialect::exec(on, sql, vec![id.as_str().into(), username.into(), device_hash.into(), now.0.into()]).await.map(drop)
 }

@@ -56,14 +56,8 @@ impl IssuerKey {
             _ => return None,
         };
         let common = &jwk.common;
-        let signs = common
-            .public_key_use
-            .as_ref()
-            .is_none_or(|it| *it == PublicKeyUse::Signature)
-            && common
-                .key_operations
-                .as_ref()
-                .is_none_or(|them| them.contains(&KeyOperations::Verify))
+        let signs = common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature)
+            && common.key_operations.as_ref().is_none_or(|them| them.contains(&KeyOperations::Verify))
             && common.key_algorithm.is_none_or(|it| it == named);
         let key = if signs {
             DecodingKey::from_jwk(jwk).ok()?
@@ -143,12 +137,7 @@ impl RemoteKeys {
             .https_only(url.starts_with("https://"))
             .build()
             .map_err(|error| wrong(&error))?;
-        Ok(Self {
-            url: url.to_owned(),
-            client,
-            known: Mutex::default(),
-            turn: Arc::default(),
-        })
+        Ok(Self { url: url.to_owned(), client, known: Mutex::default(), turn: Arc::default() })
     }
 
     /// The keys to verify this token with, fetched anew where they do not hold its key, or are old.
@@ -176,11 +165,7 @@ impl RemoteKeys {
         let fetching = tokio::spawn(async move { this.refetch(turn, &header, now).await });
         fetching.await.map_err(|error| ChatError::Internal(Box::new(error)))?;
         let known = self.known();
-        if known.fetched_at.is_some() {
-            Ok(known.keys)
-        } else {
-            Err(ChatError::Unavailable)
-        }
+        if known.fetched_at.is_some() { Ok(known.keys) } else { Err(ChatError::Unavailable) }
     }
 
     async fn refetch(&self, mut last_try: OwnedMutexGuard<Option<Millis>>, header: &Header, now: Millis) {
@@ -194,10 +179,7 @@ impl RemoteKeys {
         *last_try = Some(now);
         match self.fetch().await {
             Ok(keys) => {
-                let known = Known {
-                    keys: Arc::new(keys),
-                    fetched_at: Some(now),
-                };
+                let known = Known { keys: Arc::new(keys), fetched_at: Some(now) };
                 *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
             }
             Err(problem) => tracing::warn!(url = self.url, problem, "the issuer's keys cannot be fetched"),
@@ -205,12 +187,7 @@ impl RemoteKeys {
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
-        let answer = self
-            .client
-            .get(&self.url)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status);
+        let answer = self.client.get(&self.url).send().await.and_then(reqwest::Response::error_for_status);
         let mut answer = answer.map_err(|error| error.to_string())?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {

@@ -97,11 +97,7 @@ impl SessionTokens {
         let (claims, expires) = self.session.verify(token)?;
         // Without an end it was not made by `session_token`.
         let expires = expires.ok_or(ChatError::Unauthenticated(BAD_SESSION))?;
-        if now.0.div_euclid(1000) >= expires {
-            Err(ChatError::Unauthenticated(EXPIRED))
-        } else {
-            Ok(claims)
-        }
+        if now.0.div_euclid(1000) >= expires { Err(ChatError::Unauthenticated(EXPIRED)) } else { Ok(claims) }
     }
 
     /// Whose stream the stream token opens.
@@ -116,13 +112,7 @@ impl SessionTokens {
 impl Kind {
     fn sign(&self, session: SessionId, user: &UserId, exp: Option<i64>) -> String {
         let sid = session.to_string();
-        let payload = Payload {
-            aud: self.audience,
-            scope: self.scope,
-            sid: &sid,
-            sub: user.as_str(),
-            exp,
-        };
+        let payload = Payload { aud: self.audience, scope: self.scope, sid: &sid, sub: user.as_str(), exp };
         let json = serde_json::to_vec(&payload).expect("strings and a number are JSON");
         let mut token = String::with_capacity(HEADER.len() + json.len() * 4 / 3 + 48);
         token.push_str(HEADER);
@@ -144,20 +134,13 @@ impl Kind {
         let mut tag = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
         // `verify_slice` compares in constant time.
-        self.mac
-            .clone()
-            .chain_update(signed)
-            .verify_slice(&tag[..length])
-            .ok()?;
+        self.mac.clone().chain_update(signed).verify_slice(&tag[..length]).ok()?;
 
         let mut json = [0; MAX_CLAIMS];
         let length = URL_SAFE_NO_PAD.decode_slice(claims, &mut json).ok()?;
         let payload: Payload<'_> = serde_json::from_slice(&json[..length]).ok()?;
         let ours = payload.aud == self.audience && payload.scope == self.scope;
-        let claims = Claims {
-            session: SessionId::parse(payload.sid)?,
-            user: UserId::parse(payload.sub)?,
-        };
+        let claims = Claims { session: SessionId::parse(payload.sid)?, user: UserId::parse(payload.sub)? };
         ours.then_some((claims, payload.exp))
     }
 }
@@ -165,10 +148,7 @@ impl Kind {
 /// What is kept of a device id, which is its account's password: a keyed HMAC-SHA256 in base64url. Without the key,
 /// which the tokens' root key yields, a copy of the database does not tell who guessed right.
 pub(crate) fn device_hash(key: &[u8], device_id: &str) -> String {
-    let hash = derive_key(key, "parlour device id v1")
-        .chain_update(device_id)
-        .finalize()
-        .into_bytes();
+    let hash = derive_key(key, "parlour device id v1").chain_update(device_id).finalize().into_bytes();
     URL_SAFE_NO_PAD.encode(hash)
 }
 
@@ -199,10 +179,7 @@ mod tests {
 
     fn somebody() -> Claims {
         let user = UserId::parse("auth0|ana.0+x@example=~-").expect("an id");
-        Claims {
-            session: SessionId(Uuid::now_v7()),
-            user,
-        }
+        Claims { session: SessionId(Uuid::now_v7()), user }
     }
 
     fn session_token(claims: &Claims) -> String {
@@ -215,15 +192,8 @@ mod tests {
         let token = session_token(&claims);
         assert_eq!(tokens().verify_session(&token, NOW).expect("holds"), claims);
         let expiry = NOW.plus(Duration::from_secs(10));
-        assert!(
-            tokens()
-                .verify_session(&token, expiry.minus(Duration::from_millis(1)))
-                .is_ok()
-        );
-        assert_refused(
-            tokens().verify_session(&token, expiry.plus(Duration::from_secs(1))),
-            "expired",
-        );
+        assert!(tokens().verify_session(&token, expiry.minus(Duration::from_millis(1))).is_ok());
+        assert_refused(tokens().verify_session(&token, expiry.plus(Duration::from_secs(1))), "expired");
     }
 
     #[test]
@@ -238,10 +208,7 @@ mod tests {
     #[test]
     fn the_longest_user_id_fits() {
         let user = UserId::parse(&"x".repeat(UserId::MAX)).expect("an id");
-        let claims = Claims {
-            session: SessionId(Uuid::nil()),
-            user,
-        };
+        let claims = Claims { session: SessionId(Uuid::nil()), user };
         let token = tokens().session_token(claims.session, &claims.user, Millis(i64::MAX - 999));
         assert_eq!(tokens().verify_session(&token, NOW).expect("holds"), claims);
     }
@@ -255,15 +222,7 @@ mod tests {
             let tampered = String::from_utf8(bytes).expect("ASCII");
             assert_refused(tokens().verify_session(&tampered, NOW), "no session token");
         }
-        for wrong in [
-            "",
-            ".",
-            "..",
-            "a.b.c",
-            &token[..token.len() - 1],
-            &format!("{token}A"),
-            &"é".repeat(300),
-        ] {
+        for wrong in ["", ".", "..", "a.b.c", &token[..token.len() - 1], &format!("{token}A"), &"é".repeat(300)] {
             assert_refused(tokens().verify_session(wrong, NOW), "no session token");
         }
     }

@@ -24,20 +24,12 @@ fn by_secret(flags: &[&str]) -> UserTokens {
 }
 
 fn sign(algorithm: Algorithm, key: &EncodingKey, kid: Option<&str>, claims: &Value) -> String {
-    let header = Header {
-        kid: kid.map(str::to_owned),
-        ..Header::new(algorithm)
-    };
+    let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
     encode(&header, claims, key).expect("signs")
 }
 
 fn by_login(claims: &Value) -> String {
-    sign(
-        Algorithm::HS256,
-        &EncodingKey::from_secret(SECRET.as_bytes()),
-        None,
-        claims,
-    )
+    sign(Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()), None, claims)
 }
 
 fn ana() -> Value {
@@ -62,21 +54,10 @@ async fn a_user_token_says_who_somebody_is() {
 
 #[tokio::test]
 async fn a_name_that_cannot_be_one_is_ignored() {
-    let names = [
-        json!(""),
-        json!("a\nb"),
-        json!("x".repeat(65)),
-        json!(7),
-        json!(null),
-        json!({"first": "Ana"}),
-    ];
+    let names = [json!(""), json!("a\nb"), json!("x".repeat(65)), json!(7), json!(null), json!({"first": "Ana"})];
     for name in names {
         let token = by_login(&json!({"sub": "ana", "name": name, "exp": IN_AN_HOUR}));
-        assert_eq!(
-            by_secret(&[]).verify(&token, NOW).await.expect("holds").name,
-            None,
-            "{name}"
-        );
+        assert_eq!(by_secret(&[]).verify(&token, NOW).await.expect("holds").name, None, "{name}");
     }
 }
 
@@ -90,10 +71,7 @@ async fn times_are_judged_with_five_seconds_of_leeway() {
         (json!({"sub": "ana"}), Some("lacks")),
         (json!({"sub": "ana", "exp": "soon"}), Some("lacks")),
         (json!({"sub": "ana", "exp": IN_AN_HOUR, "nbf": second + 4}), None),
-        (
-            json!({"sub": "ana", "exp": IN_AN_HOUR, "nbf": second + 60}),
-            Some("not valid yet"),
-        ),
+        (json!({"sub": "ana", "exp": IN_AN_HOUR, "nbf": second + 60}), Some("not valid yet")),
     ];
     for (claims, refused) in cases {
         let outcome = by_secret(&[]).verify(&by_login(&claims), NOW).await;
@@ -118,12 +96,7 @@ async fn issuer_and_audience_are_demanded_where_they_are_configured() {
     let with = |iss: Value, aud: Value| by_login(&json!({"sub": "ana", "exp": IN_AN_HOUR, "iss": iss, "aud": aud}));
     let iss = json!("https://login.example");
     assert!(tokens.verify(&with(iss.clone(), json!("chat")), NOW).await.is_ok());
-    assert!(
-        tokens
-            .verify(&with(iss.clone(), json!(["mail", "chat"])), NOW)
-            .await
-            .is_ok()
-    );
+    assert!(tokens.verify(&with(iss.clone(), json!(["mail", "chat"])), NOW).await.is_ok());
     let wrong = [
         with(iss.clone(), json!("mail")),
         with(iss.clone(), json!(null)),
@@ -144,37 +117,18 @@ async fn only_hs256_with_the_secret_is_believed() {
     let tokens = by_secret(&[]);
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-        assert_refused(
-            tokens.verify(&sign(algorithm, &key, None, &ana()), NOW).await,
-            "a key that its issuer",
-        );
+        assert_refused(tokens.verify(&sign(algorithm, &key, None, &ana()), NOW).await, "a key that its issuer");
     }
     let foreign = EncodingKey::from_secret(b"the secret of somebody else, 32+");
-    assert_refused(
-        tokens
-            .verify(&sign(Algorithm::HS256, &foreign, None, &ana()), NOW)
-            .await,
-        "not signed",
-    );
+    assert_refused(tokens.verify(&sign(Algorithm::HS256, &foreign, None, &ana()), NOW).await, "not signed");
 
     let payload = URL_SAFE_NO_PAD.encode(ana().to_string());
     for algorithm in ["none", "None", "NONE", ""] {
         let header = URL_SAFE_NO_PAD.encode(json!({"alg": algorithm, "typ": "JWT"}).to_string());
-        assert_refused(
-            tokens.verify(&format!("{header}.{payload}."), NOW).await,
-            "no user token",
-        );
+        assert_refused(tokens.verify(&format!("{header}.{payload}."), NOW).await, "no user token");
     }
-    let critical = Header {
-        crit: Some(vec!["exp".to_owned()]),
-        ..Header::new(Algorithm::HS256)
-    };
-    assert_refused(
-        tokens
-            .verify(&encode(&critical, &ana(), &key).expect("signs"), NOW)
-            .await,
-        "no user token",
-    );
+    let critical = Header { crit: Some(vec!["exp".to_owned()]), ..Header::new(Algorithm::HS256) };
+    assert_refused(tokens.verify(&encode(&critical, &ana(), &key).expect("signs"), NOW).await, "no user token");
     for garbage in ["", "a.b.c", "ana", &"x".repeat(100_000)] {
         assert_refused(tokens.verify(garbage, NOW).await, "no user token");
     }
@@ -192,15 +146,8 @@ async fn a_minted_token_is_one_that_the_service_takes() {
     let config = Config::from_flags(flags).expect("a configuration");
     let user = UserId::parse("ana").expect("an id");
     let token = mint_user_token(&config, &user, Some("Ana"), Duration::from_secs(60), NOW).expect("signs");
-    let verified = UserTokens::from_config(&config)
-        .expect("keys")
-        .verify(&token, NOW)
-        .await
-        .expect("holds");
-    assert_eq!(
-        (verified.user_id, verified.name.as_deref()),
-        (user.clone(), Some("Ana"))
-    );
+    let verified = UserTokens::from_config(&config).expect("keys").verify(&token, NOW).await.expect("holds");
+    assert_eq!((verified.user_id, verified.name.as_deref()), (user.clone(), Some("Ana")));
 
     let keyless = Config::from_flags([""; 0]).expect("defaults");
     let refusal = mint_user_token(&keyless, &user, None, Duration::from_secs(60), NOW).expect_err("no secret");

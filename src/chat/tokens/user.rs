@@ -79,11 +79,7 @@ impl UserTokens {
         let keys = match (&config.jwt_secret, &config.jwt_jwks) {
             (Some(secret), _) => {
                 let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
-                Some(Keys::Fixed(Arc::new(KeySet::of_one(IssuerKey::new(
-                    None,
-                    Algorithm::HS256,
-                    key,
-                )))))
+                Some(Keys::Fixed(Arc::new(KeySet::of_one(IssuerKey::new(None, Algorithm::HS256, key)))))
             }
             (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {
                 Some(Keys::Remote(Arc::new(RemoteKeys::new(url)?)))
@@ -91,11 +87,7 @@ impl UserTokens {
             (None, Some(path)) => Some(Keys::Fixed(Arc::new(issuer::read_file(path)?))),
             (None, None) => None,
         };
-        Ok(Self {
-            keys,
-            issuer: config.jwt_issuer.clone(),
-            audience: config.jwt_audience.clone(),
-        })
+        Ok(Self { keys, issuer: config.jwt_issuer.clone(), audience: config.jwt_audience.clone() })
     }
 
     /// Who the bearer of this token is.
@@ -149,11 +141,7 @@ impl UserTokens {
         }
         let user_id = UserId::parse(&claims.sub).filter(|user| !user.is_built_in());
         let user_id = user_id.ok_or(ChatError::Unauthenticated(NO_USER))?;
-        Ok(VerifiedUser {
-            user_id,
-            name: usable_name(claims.name),
-            expires_at,
-        })
+        Ok(VerifiedUser { user_id, name: usable_name(claims.name), expires_at })
     }
 }
 
@@ -165,9 +153,7 @@ fn header_of(token: &str) -> Option<Header> {
 }
 
 fn numeric_date(seconds: f64) -> Option<Millis> {
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .map(|since_epoch| Millis(0).plus(since_epoch))
+    Duration::try_from_secs_f64(seconds).ok().map(|since_epoch| Millis(0).plus(since_epoch))
 }
 
 fn usable_name(name: Value) -> Option<String> {
@@ -200,10 +186,7 @@ pub fn mint_user_token(
     }
     let setting = "PARLOUR_JWT_SECRET";
     let needed = "is not set, and nothing else can sign user tokens here: set it to a secret of at least 32 bytes";
-    let secret = config
-        .jwt_secret
-        .as_ref()
-        .ok_or_else(|| ConfigError::new(setting, needed))?;
+    let secret = config.jwt_secret.as_ref().ok_or_else(|| ConfigError::new(setting, needed))?;
     let claims = Minted {
         sub: user.as_str(),
         name,

@@ -57,11 +57,7 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = whole(request, BodyLimit::from_ref(state).0, PATIENCE).await?;
-        if bytes.trim_ascii().is_empty() {
-            Ok(Self(T::default()))
-        } else {
-            parse(&bytes).map(Self)
-        }
+        if bytes.trim_ascii().is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
 
@@ -123,10 +119,7 @@ async fn drop_some(body: &mut Incoming) {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(
-        &BODY_TOO_LARGE,
-        format!("the body is longer than {limit} bytes: send less"),
-    )
+    Problem::new(&BODY_TOO_LARGE, format!("the body is longer than {limit} bytes: send less"))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

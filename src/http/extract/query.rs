@@ -36,15 +36,10 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let plain = |text: &str| decode(&text.replace('+', " "));
         let (Some(name), Some(value)) = (plain(name), plain(value)) else {
-            return Err(Problem::invalid(
-                "the query is not percent-encoded UTF-8: encode each value",
-            ));
+            return Err(Problem::invalid("the query is not percent-encoded UTF-8: encode each value"));
         };
         if pairs.iter().any(|(known, _)| *known == name) {
-            return Err(Problem::invalid(format!(
-                "`{}` stands twice in the query: send it once",
-                shorten(&name)
-            )));
+            return Err(Problem::invalid(format!("`{}` stands twice in the query: send it once", shorten(&name))));
         }
         pairs.push((name, value));
     }
@@ -73,10 +68,7 @@ impl<'de> Deserializer<'de> for Query {
     type Error = Refusal;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        visitor.visit_map(Pairs {
-            rest: self.0.into_iter(),
-            value: None,
-        })
+        visitor.visit_map(Pairs { rest: self.0.into_iter(), value: None })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -87,10 +79,7 @@ impl<'de> Deserializer<'de> for Query {
     ) -> Result<V::Value, Refusal> {
         if let Some((name, _)) = self.0.iter().find(|(name, _)| !fields.contains(&name.as_str())) {
             let name = shorten(name);
-            return Err(Refusal(format!(
-                "there is no query parameter `{name}` here: there is {}",
-                fields.join(", ")
-            )));
+            return Err(Refusal(format!("there is no query parameter `{name}` here: there is {}", fields.join(", "))));
         }
         self.deserialize_any(visitor)
     }
@@ -118,8 +107,7 @@ impl<'de> MapAccess<'de> for Pairs {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refusal> {
         let (name, value) = self.value.take().unwrap_or_default();
-        seed.deserialize(Value(value))
-            .map_err(|error| Refusal(format!("`{name}`: {error}")))
+        seed.deserialize(Value(value)).map_err(|error| Refusal(format!("`{name}`: {error}")))
     }
 }
 
@@ -137,20 +125,14 @@ impl<'de> Deserializer<'de> for Value {
         match self.0.as_str() {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
-            other => Err(Refusal::invalid_value(
-                Unexpected::Str(&shorten(other)),
-                &"true or false",
-            )),
+            other => Err(Refusal::invalid_value(Unexpected::Str(&shorten(other)), &"true or false")),
         }
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match self.0.parse() {
             Ok(number) => visitor.visit_u64(number),
-            Err(_) => Err(Refusal::invalid_value(
-                Unexpected::Str(&shorten(&self.0)),
-                &"a whole number, 0 or more",
-            )),
+            Err(_) => Err(Refusal::invalid_value(Unexpected::Str(&shorten(&self.0)), &"a whole number, 0 or more")),
         }
     }
 
@@ -169,10 +151,7 @@ impl<'de> Deserializer<'de> for Value {
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         match self.0.parse() {
             Ok(number) => visitor.visit_i64(number),
-            Err(_) => Err(Refusal::invalid_value(
-                Unexpected::Str(&shorten(&self.0)),
-                &"a whole number",
-            )),
+            Err(_) => Err(Refusal::invalid_value(Unexpected::Str(&shorten(&self.0)), &"a whole number")),
         }
     }
 

@@ -44,41 +44,21 @@ struct Page {
 fn app() -> Router {
     Router::new()
         .route("/body", post(async |Body(draft): Body<Draft>| told(&draft)))
-        .route(
-            "/optional",
-            post(async |OptionalBody(draft): OptionalBody<Draft>| told(&draft)),
-        )
+        .route("/optional", post(async |OptionalBody(draft): OptionalBody<Draft>| told(&draft)))
         .route(
             "/page",
             get(async |Params(page): Params<Page>| {
-                let direction = page.direction.map(|d| {
-                    if matches!(d, Direction::Forward) {
-                        "forward"
-                    } else {
-                        "backward"
-                    }
-                });
+                let direction =
+                    page.direction.map(|d| if matches!(d, Direction::Forward) { "forward" } else { "backward" });
                 format!("{direction:?} {:?} {:?} {:?}", page.limit, page.cursor, page.changes)
             }),
         )
         .route("/one/{a}", get(async |Segments(a): Segments<String>| a))
-        .route(
-            "/two/{a}/to/{b}",
-            get(async |Segments((a, b)): Segments<(String, String)>| format!("{a}|{b}")),
-        )
+        .route("/two/{a}/to/{b}", get(async |Segments((a, b)): Segments<(String, String)>| format!("{a}|{b}")))
         .route("/token", get(async |token: BearerToken| token.as_str().to_owned()))
-        .route(
-            "/maybe",
-            get(async |token: Option<BearerToken>| token.map_or("none".to_owned(), |t| t.0)),
-        )
-        .route(
-            "/key",
-            get(async |IdempotencyKey(key): IdempotencyKey| format!("{key:?}")),
-        )
-        .route(
-            "/event",
-            get(async |LastEventId(id): LastEventId| format!("{:?}", id.map(|id| id.len()))),
-        )
+        .route("/maybe", get(async |token: Option<BearerToken>| token.map_or("none".to_owned(), |t| t.0)))
+        .route("/key", get(async |IdempotencyKey(key): IdempotencyKey| format!("{key:?}")))
+        .route("/event", get(async |LastEventId(id): LastEventId| format!("{:?}", id.map(|id| id.len()))))
         .with_state(BodyLimit(64))
 }
 
@@ -88,9 +68,7 @@ fn told(draft: &Draft) -> String {
 
 async fn answer(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 16)
-        .await
-        .expect("a body");
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.expect("a body");
     (status, String::from_utf8(bytes.to_vec()).expect("UTF-8"))
 }
 
@@ -104,21 +82,12 @@ async fn fetch(path: &str, headers: &[(&str, &[u8])]) -> (u16, String) {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    answer(
-        app()
-            .oneshot(request.body(RawBody::empty()).expect("a request"))
-            .await
-            .expect("infallible"),
-    )
-    .await
+    answer(app().oneshot(request.body(RawBody::empty()).expect("a request")).await.expect("infallible")).await
 }
 
 #[tokio::test]
 async fn a_body_is_read_as_it_was_sent() {
-    assert_eq!(
-        send("/body", r#" {"content": [1, 1.50]} "#).await,
-        (200, r#"Some("[1, 1.50]") 0"#.to_owned())
-    );
+    assert_eq!(send("/body", r#" {"content": [1, 1.50]} "#).await, (200, r#"Some("[1, 1.50]") 0"#.to_owned()));
     assert_eq!(send("/optional", " \n").await, (200, "None 0".to_owned()));
     assert_eq!(send("/optional", r#"{"count":3}"#).await, (200, "None 3".to_owned()));
 }
@@ -131,14 +100,7 @@ async fn what_is_no_json_is_400_and_what_does_not_fit_is_422() {
         assert!(text.contains("malformed_json"), "{text}");
     }
     assert_eq!(send("/body", vec![b'{', 0xff]).await.0, 400);
-    for body in [
-        "[]",
-        "null",
-        "\"text\"",
-        r#"{"other":1}"#,
-        r#"{"count":"x"}"#,
-        r#"{"count":1,"count":1}"#,
-    ] {
+    for body in ["[]", "null", "\"text\"", r#"{"other":1}"#, r#"{"count":"x"}"#, r#"{"count":1,"count":1}"#] {
         let (status, text) = send("/body", body).await;
         assert_eq!(status, 422, "{body}");
         assert!(text.contains(r#""code":"invalid""#), "{text}");
@@ -151,11 +113,7 @@ async fn a_body_that_is_too_long_is_413_however_it_comes() {
     let long = format!(r#"{{"content":"{}"}}"#, "x".repeat(60));
     assert_eq!(send("/body", long.clone()).await.0, 413);
     let pieces = stream::iter(
-        long.into_bytes()
-            .chunks(8)
-            .map(Bytes::copy_from_slice)
-            .map(Ok::<_, Infallible>)
-            .collect::<Vec<_>>(),
+        long.into_bytes().chunks(8).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect::<Vec<_>>(),
     );
     assert_eq!(send("/body", RawBody::from_stream(pieces)).await.0, 413);
 }
@@ -179,10 +137,7 @@ async fn refusals_quote_only_a_little_of_the_input() {
 #[tokio::test]
 async fn a_query_is_read_strictly() {
     let good = fetch("/page?direction=forward&limit=5&cursor=a%20b+c&changes=true", &[]).await;
-    assert_eq!(
-        good,
-        (200, r#"Some("forward") Some(5) Some("a b c") Some(true)"#.to_owned())
-    );
+    assert_eq!(good, (200, r#"Some("forward") Some(5) Some("a b c") Some(true)"#.to_owned()));
     assert_eq!(fetch("/page?", &[]).await, (200, "None None None None".to_owned()));
     let wrong = [
         ("limt=5", "`limt`"),
@@ -206,10 +161,7 @@ async fn a_query_is_read_strictly() {
 
 #[tokio::test]
 async fn segments_are_decoded_once_and_strictly() {
-    assert_eq!(
-        fetch("/one/room%3Aa%2Fb%20%C3%BC", &[]).await,
-        (200, "room:a/b ü".to_owned())
-    );
+    assert_eq!(fetch("/one/room%3Aa%2Fb%20%C3%BC", &[]).await, (200, "room:a/b ü".to_owned()));
     assert_eq!(fetch("/one/a%2525", &[]).await, (200, "a%25".to_owned()));
     assert_eq!(fetch("/two/dm:~a/to/a+b", &[]).await, (200, "dm:~a|a+b".to_owned()));
     assert_eq!(fetch("/one/%FF", &[]).await.0, 422);
@@ -218,61 +170,31 @@ async fn segments_are_decoded_once_and_strictly() {
 
 #[tokio::test]
 async fn a_token_comes_as_bearer_and_in_no_other_way() {
-    assert_eq!(
-        fetch("/token", &[("authorization", b"bEARER  abc.def")]).await,
-        (200, "abc.def".to_owned())
-    );
+    assert_eq!(fetch("/token", &[("authorization", b"bEARER  abc.def")]).await, (200, "abc.def".to_owned()));
     assert_eq!(fetch("/maybe", &[]).await, (200, "none".to_owned()));
     assert_eq!(fetch("/token", &[]).await.0, 401);
     for value in ["Basic abc", "Bearer", "Bearer ", "Bearer a b"] {
-        assert_eq!(
-            fetch("/token", &[("authorization", value.as_bytes())]).await.0,
-            401,
-            "{value}"
-        );
-        assert_eq!(
-            fetch("/maybe", &[("authorization", value.as_bytes())]).await.0,
-            401,
-            "{value}"
-        );
+        assert_eq!(fetch("/token", &[("authorization", value.as_bytes())]).await.0, 401, "{value}");
+        assert_eq!(fetch("/maybe", &[("authorization", value.as_bytes())]).await.0, 401, "{value}");
     }
-    assert_eq!(
-        fetch(
-            "/token",
-            &[("authorization", b"Bearer a"), ("authorization", b"Bearer b")]
-        )
-        .await
-        .0,
-        401
-    );
+    assert_eq!(fetch("/token", &[("authorization", b"Bearer a"), ("authorization", b"Bearer b")]).await.0, 401);
 }
 
 #[tokio::test]
 async fn an_idempotency_key_is_visible_ascii_and_stands_once() {
     assert_eq!(fetch("/key", &[]).await, (200, "None".to_owned()));
-    assert_eq!(
-        fetch("/key", &[("idempotency-key", b"k-1")]).await,
-        (200, "Some(\"k-1\")".to_owned())
-    );
+    assert_eq!(fetch("/key", &[("idempotency-key", b"k-1")]).await, (200, "Some(\"k-1\")".to_owned()));
     let long = "k".repeat(129);
     for key in [&b""[..], b"a b", "ü".as_bytes(), long.as_bytes()] {
         assert_eq!(fetch("/key", &[("idempotency-key", key)]).await.0, 422);
     }
-    assert_eq!(
-        fetch("/key", &[("idempotency-key", b"a"), ("idempotency-key", b"a")])
-            .await
-            .0,
-        422
-    );
+    assert_eq!(fetch("/key", &[("idempotency-key", b"a"), ("idempotency-key", b"a")]).await.0, 422);
 }
 
 #[tokio::test]
 async fn an_event_id_that_cannot_be_ours_counts_as_none() {
     assert_eq!(fetch("/event", &[("last-event-id", b"abc")]).await.1, "Some(3)");
-    assert_eq!(
-        fetch("/event", &[("last-event-id", &[b'x'; 4096])]).await.1,
-        "Some(4096)"
-    );
+    assert_eq!(fetch("/event", &[("last-event-id", &[b'x'; 4096])]).await.1, "Some(4096)");
     assert_eq!(fetch("/event", &[("last-event-id", &[b'x'; 4097])]).await.1, "None");
     assert_eq!(fetch("/event", &[("last-event-id", b"\xff")]).await.1, "None");
     assert_eq!(fetch("/event", &[]).await.1, "None");

@@ -15,11 +15,7 @@ use super::*;
 async fn read(response: Response) -> (StatusCode, HeaderMap, Value) {
     let (parts, body) = response.into_parts();
     let bytes = body::to_bytes(body, 4096).await.expect("a short body");
-    (
-        parts.status,
-        parts.headers,
-        serde_json::from_slice(&bytes).expect("JSON"),
-    )
+    (parts.status, parts.headers, serde_json::from_slice(&bytes).expect("JSON"))
 }
 
 #[tokio::test]
@@ -41,19 +37,11 @@ async fn a_refusal_carries_the_five_members_of_rfc_9457() {
 async fn each_refusal_carries_the_header_that_its_status_asks_for() {
     let (_, headers, _) = read(Problem::from(ChatError::Unauthenticated("sign in")).into_response()).await;
     assert_eq!(headers[WWW_AUTHENTICATE], "Bearer realm=\"parlour\"");
-    let limited = ChatError::RateLimited {
-        retry_after: Duration::from_millis(1_001),
-    };
+    let limited = ChatError::RateLimited { retry_after: Duration::from_millis(1_001) };
     let (status, headers, _) = read(Problem::from(limited).into_response()).await;
-    assert_eq!(
-        (status, &headers[RETRY_AFTER]),
-        (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(2))
-    );
+    assert_eq!((status, &headers[RETRY_AFTER]), (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(2)));
     let (status, headers, _) = read(Problem::from(ChatError::Unavailable).into_response()).await;
-    assert_eq!(
-        (status, &headers[RETRY_AFTER]),
-        (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1))
-    );
+    assert_eq!((status, &headers[RETRY_AFTER]), (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1)));
     assert_eq!(whole_seconds(Duration::ZERO), 1);
 }
 
@@ -86,37 +74,23 @@ async fn a_panic_a_wrong_path_and_a_wrong_method_are_problems_too() {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(catch_panic());
     let call = async |method: &str, path: &str| {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::empty())
-            .expect("a request");
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
         read(app.clone().oneshot(request).await.expect("infallible")).await
     };
     let (_, _, body) = call("GET", "/").await;
     assert_eq!(body["code"], "internal");
     let (status, headers, body) = call("DELETE", "/").await;
-    assert_eq!(
-        (status, &body["code"]),
-        (StatusCode::METHOD_NOT_ALLOWED, &Value::from("method_not_allowed"))
-    );
+    assert_eq!((status, &body["code"]), (StatusCode::METHOD_NOT_ALLOWED, &Value::from("method_not_allowed")));
     assert_eq!(headers[ALLOW], "GET,HEAD");
     let (status, _, body) = call("GET", "/elsewhere").await;
-    assert_eq!(
-        (status, &body["code"]),
-        (StatusCode::NOT_FOUND, &Value::from("no_such_route"))
-    );
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &Value::from("no_such_route")));
 }
 
 #[test]
 fn codes_are_slugs_and_each_stands_once() {
     let codes: HashSet<_> = KINDS.iter().map(|kind| kind.code).collect();
     assert_eq!(codes.len(), KINDS.len());
-    assert!(
-        codes
-            .iter()
-            .all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-    );
+    assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
 }
 
 #[test]

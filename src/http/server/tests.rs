@@ -16,10 +16,7 @@ const LONG: Duration = Duration::from_secs(10);
 /// Long enough to connect and ask on a busy machine.
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(100);
-const PATIENT: Patience = Patience {
-    first_head: LONG,
-    next_head: LONG,
-};
+const PATIENT: Patience = Patience { first_head: LONG, next_head: LONG };
 
 struct Server {
     address: SocketAddr,
@@ -41,26 +38,14 @@ impl Server {
             "slow"
         };
         let router = Router::new()
-            .route(
-                "/peer",
-                get(async |Extension(PeerAddr(peer)): Extension<PeerAddr>| peer.to_string()),
-            )
-            .route(
-                "/id",
-                get(async |headers: HeaderMap| headers["last-event-id"].len().to_string()),
-            )
+            .route("/peer", get(async |Extension(PeerAddr(peer)): Extension<PeerAddr>| peer.to_string()))
+            .route("/id", get(async |headers: HeaderMap| headers["last-event-id"].len().to_string()))
             .route("/slow", get(slow));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(serve_with(listener, router, shutdown.clone(), drain, patience));
-        Self {
-            address,
-            shutdown,
-            task,
-            entered,
-            release,
-        }
+        Self { address, shutdown, task, entered, release }
     }
 
     /// Sends this and reads until the server closes.
@@ -75,10 +60,7 @@ impl Server {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(LONG, self.task)
-            .await
-            .expect("it stops")
-            .expect("it does not panic");
+        tokio::time::timeout(LONG, self.task).await.expect("it stops").expect("it does not panic");
     }
 }
 
@@ -110,14 +92,8 @@ fn one(client: &mut Client, path: &str) -> String {
 #[tokio::test]
 async fn a_request_knows_its_peer_and_a_long_event_id_fits() {
     let server = Server::start(PATIENT, LONG).await;
-    let answer = server
-        .exchange("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .expect("joined");
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.contains("127.0.0.1:"),
-        "{answer}"
-    );
+    let answer = server.exchange("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("joined");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("127.0.0.1:"), "{answer}");
     let (id, rest) = ("x".repeat(4096), "y".repeat(4096));
     let head = format!("GET /id HTTP/1.1\r\nlast-event-id: {id}\r\nother: {rest}\r\nconnection: close\r\n\r\n");
     let answer = server.exchange(head).await.expect("joined");
@@ -130,14 +106,7 @@ async fn a_request_knows_its_peer_and_a_long_event_id_fits() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_or_half_a_head_is_closed() {
-    let server = Server::start(
-        Patience {
-            first_head: SHORT,
-            next_head: LONG,
-        },
-        LONG,
-    )
-    .await;
+    let server = Server::start(Patience { first_head: SHORT, next_head: LONG }, LONG).await;
     for said in ["", "GET /peer HTTP/1.1\r\nhost"] {
         let answer = server.exchange(said).await.expect("joined");
         assert!(!answer.contains("200"), "{answer}");
@@ -147,14 +116,7 @@ async fn a_connection_that_says_nothing_or_half_a_head_is_closed() {
 
 #[tokio::test]
 async fn a_connection_that_has_asked_once_may_be_silent_for_longer() {
-    let server = Server::start(
-        Patience {
-            first_head: SECOND,
-            next_head: SECOND * 2,
-        },
-        LONG,
-    )
-    .await;
+    let server = Server::start(Patience { first_head: SECOND, next_head: SECOND * 2 }, LONG).await;
     let address = server.address;
     let silent = spawn_blocking(move || {
         let mut client = connect(address);
@@ -190,10 +152,7 @@ async fn stopping_closes_the_idle_and_lets_requests_in_flight_finish() {
     assert!(!server.task.is_finished(), "a request is in flight");
     server.release.notify_one();
     let answer = slow.await.expect("joined");
-    assert!(
-        answer.ends_with("slow") && answer.contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("slow") && answer.contains("connection: close"), "{answer}");
     server.stop().await;
 }
 
@@ -205,9 +164,7 @@ async fn stopping_cuts_what_does_not_finish_and_takes_no_new_ones() {
     let address = server.address;
     server.stop().await;
     assert_eq!(endless.await.expect("joined"), "");
-    spawn_blocking(move || Client::connect(address).expect_err("nobody listens"))
-        .await
-        .expect("joined");
+    spawn_blocking(move || Client::connect(address).expect_err("nobody listens")).await.expect("joined");
 }
 
 #[test]

@@ -20,11 +20,7 @@ pub(super) struct HeadTimer {
 impl HeadTimer {
     /// `more` is how much longer than the first the later heads may take.
     pub(super) fn new(more: Duration) -> Self {
-        Self {
-            tokio: TokioTimer::new(),
-            more,
-            has_asked: AtomicBool::new(false),
-        }
+        Self { tokio: TokioTimer::new(), more, has_asked: AtomicBool::new(false) }
     }
 }
 
@@ -35,8 +31,7 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
         let later = self.has_asked.swap(true, Ordering::Relaxed);
-        self.tokio
-            .sleep_until(if later { deadline + self.more } else { deadline })
+        self.tokio.sleep_until(if later { deadline + self.more } else { deadline })
     }
 
     fn now(&self) -> Instant {

@@ -68,11 +68,7 @@ impl Stream {
             return Ok(());
         };
         let hot = topic.hot.clone();
-        let view = match hot
-            .presence
-            .latest()
-            .filter(|view| !self.is_poll() && view.shows(self.session))
-        {
+        let view = match hot.presence.latest().filter(|view| !self.is_poll() && view.shows(self.session)) {
             Some(view) => view,
             None => self.hub.look(&hot).await?,
         };
@@ -123,11 +119,7 @@ impl Stream {
         };
         let (hot, position) = (topic.hot.clone(), topic.place.position);
         let hub = self.hub.clone();
-        let page = hub
-            .inner
-            .pages
-            .after(&hub.inner.store, hot.key, &hot.id, position, last)
-            .await?;
+        let page = hub.inner.pages.after(&hub.inner.store, hot.key, &hot.id, position, last).await?;
         let skip = page.entries.partition_point(|entry| entry.seq <= position);
         let mut used = 0;
         for entry in &page.entries[skip..] {
@@ -156,12 +148,7 @@ impl Stream {
         };
         let from_seq = topic.place.position.next();
         topic.place.position = to_seq;
-        let data = to_json(&Gap {
-            topic: &topic.hot.id,
-            from_seq,
-            to_seq,
-            pruned,
-        });
+        let data = to_json(&Gap { topic: &topic.hot.id, from_seq, to_seq, pruned });
         self.positions.reach(slot, to_seq);
         self.say("gap", true, &data);
     }

@@ -25,10 +25,7 @@ impl Stream {
     /// Names a generation that has been stored, and starts storing the next where ids have grown long. `false` where
     /// another stream has taken over.
     pub(super) async fn tend_generation(&mut self) -> bool {
-        if self
-            .storing
-            .as_ref()
-            .is_some_and(|storing| storing.done.is_some() || storing.task.is_finished())
+        if self.storing.as_ref().is_some_and(|storing| storing.done.is_some() || storing.task.is_finished())
             && !self.settle().await
         {
             return false;
@@ -78,27 +75,15 @@ impl Stream {
     }
 
     fn start_storing(&mut self) {
-        let mut positions: Vec<(Slot, Reached)> = self
-            .topics
-            .iter()
-            .map(|(slot, topic)| (*slot, Reached::Seq(topic.place.position)))
-            .collect();
+        let mut positions: Vec<(Slot, Reached)> =
+            self.topics.iter().map(|(slot, topic)| (*slot, Reached::Seq(topic.place.position))).collect();
         positions.sort_unstable_by_key(|(slot, _)| *slot);
-        let (store, session, stream, next_slot) = (
-            self.hub.inner.store.clone(),
-            self.session,
-            self.generation,
-            self.next_slot,
-        );
+        let (store, session, stream, next_slot) =
+            (self.hub.inner.store.clone(), self.session, self.generation, self.next_slot);
         let stored = positions.clone();
         let task = tokio::spawn(async move { store.store_generation(session, stream, next_slot, stored).await });
         self.stored_at = Instant::now();
-        self.storing = Some(Storing {
-            task,
-            positions,
-            told: self.positions.told_slots(),
-            done: None,
-        });
+        self.storing = Some(Storing { task, positions, told: self.positions.told_slots(), done: None });
     }
 
     /// Waits for the generation that is being stored; `false` where another stream has taken over.

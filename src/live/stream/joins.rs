@@ -18,18 +18,9 @@ impl Stream {
 
     async fn compare_joins(&mut self) -> Result<(), StoreError> {
         let store = self.hub.inner.store.clone();
-        let joins: HashMap<Slot, Joined> = store
-            .joins_of(self.session)
-            .await?
-            .into_iter()
-            .map(|join| (join.slot, join))
-            .collect();
-        let gone: Vec<Slot> = self
-            .topics
-            .keys()
-            .filter(|slot| !joins.contains_key(slot))
-            .copied()
-            .collect();
+        let joins: HashMap<Slot, Joined> =
+            store.joins_of(self.session).await?.into_iter().map(|join| (join.slot, join)).collect();
+        let gone: Vec<Slot> = self.topics.keys().filter(|slot| !joins.contains_key(slot)).copied().collect();
         if !gone.is_empty() {
             let ended = store.ended_joins(self.session).await?.into_iter().collect();
             self.end_joins(&gone, &ended);

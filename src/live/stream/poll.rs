@@ -42,9 +42,6 @@ impl Stream {
             id
         };
         let last_event_id = String::from_utf8(last_event_id).unwrap_or_default();
-        Answer {
-            events: self.frames.take(),
-            last_event_id,
-        }
+        Answer { events: self.frames.take(), last_event_id }
     }
 }

@@ -80,10 +80,7 @@ impl Store {
     pub async fn append(&self, drafts: &[Draft]) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
         let transaction = begin(&self.inner.pools.write).await?;
         let done = append(&transaction, drafts, self.now()).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| AppendError::Unknown(error.into()))?;
+        transaction.commit().await.map_err(|error| AppendError::Unknown(error.into()))?;
         Ok(done)
     }
 
@@ -93,28 +90,14 @@ impl Store {
         let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
         // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
         let topics = topics::lock_all(&transaction, &ids).await?;
-        let sql = format!(
-            "SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})",
-            dialect::places(1, drafts.len())
-        );
+        let sql = format!("SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})", dialect::places(1, drafts.len()));
         let rows = dialect::rows(&transaction, sql, drafts.iter().map(|d| d.id.0.into()).collect()).await?;
         let mut stored = HashMap::new();
         for row in &rows {
             let key: TopicKey = dialect::get(row, "topic_id")?;
-            let topic = topics
-                .iter()
-                .find(|t| t.key == key)
-                .ok_or(StoreError::Corrupt("topic of a message"))?;
+            let topic = topics.iter().find(|t| t.key == key).ok_or(StoreError::Corrupt("topic of a message"))?;
             let message = message(row, &topic.id)?;
-            stored.insert(
-                message.id,
-                Stored {
-                    key,
-                    message,
-                    fresh: true,
-                    online_until: None,
-                },
-            );
+            stored.insert(message.id, Stored { key, message, fresh: true, online_until: None });
         }
         transaction.rollback().await?;
         Ok(stored)
@@ -129,11 +112,8 @@ async fn append(
     let mut ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut topics: HashMap<TopicId, TopicRow> = topics::lock_all(tx, &ids)
-        .await?
-        .into_iter()
-        .map(|topic| (topic.id.clone(), topic))
-        .collect();
+    let mut topics: HashMap<TopicId, TopicRow> =
+        topics::lock_all(tx, &ids).await?.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
     let senders = senders(tx, drafts, &topics, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
@@ -160,20 +140,13 @@ fn number<'a>(
         return Err(DraftError::NotJoined);
     }
     let online_until = (!sender.streaming).then_some(sender.online_until);
-    let key = draft
-        .key
-        .as_ref()
-        .map(|(key, hash)| ((topic.key, sender.user.user_id.as_str().to_owned(), key.clone()), hash));
+    let key =
+        draft.key.as_ref().map(|(key, hash)| ((topic.key, sender.user.user_id.as_str().to_owned(), key.clone()), hash));
     if let Some((key, hash)) = &key
         && let Some((message, first_hash)) = used.get(key)
     {
         let same = first_hash.as_slice() == hash.as_slice();
-        let stored = Stored {
-            key: topic.key,
-            message: message.clone(),
-            fresh: false,
-            online_until,
-        };
+        let stored = Stored { key: topic.key, message: message.clone(), fresh: false, online_until };
         return if same { Ok(stored) } else { Err(DraftError::KeyReused) };
     }
     topic.last_seq = topic.last_seq.next();
@@ -192,12 +165,7 @@ fn number<'a>(
     if let Some((key, hash)) = key {
         used.insert(key, (message.clone(), hash.to_vec()));
     }
-    Ok(Stored {
-        key: topic.key,
-        message,
-        fresh: true,
-        online_until,
-    })
+    Ok(Stored { key: topic.key, message, fresh: true, online_until })
 }
 
 /// The living sessions among the senders, with those of the topics that they have joined.
@@ -235,9 +203,7 @@ async fn senders(
                 joined: Vec::new(),
             }),
         };
-        sender
-            .joined
-            .extend(dialect::get::<Option<TopicKey>>(&row, "topic_id")?);
+        sender.joined.extend(dialect::get::<Option<TopicKey>>(&row, "topic_id")?);
     }
     Ok(senders)
 }
@@ -250,10 +216,8 @@ async fn used_keys(
     now: Millis,
 ) -> Result<HashMap<(TopicKey, String, String), (Message, Vec<u8>)>, StoreError> {
     let mut used = HashMap::new();
-    let mut wanted: Vec<(&TopicRow, &str)> = drafts
-        .iter()
-        .filter_map(|draft| Some((topics.get(&draft.topic)?, draft.key.as_ref()?.0.as_str())))
-        .collect();
+    let mut wanted: Vec<(&TopicRow, &str)> =
+        drafts.iter().filter_map(|draft| Some((topics.get(&draft.topic)?, draft.key.as_ref()?.0.as_str()))).collect();
     wanted.sort_unstable_by_key(|(topic, key)| (topic.key, *key));
     wanted.dedup_by_key(|(topic, key)| (topic.key, *key));
     for (topic, key) in wanted {
@@ -274,10 +238,7 @@ async fn used_keys(
             }
             let hash: Option<Vec<u8>> = dialect::get(&row, "body_hash")?;
             let key: KeyOf<'_> = (topic.key, message.sender.user_id.as_str(), key);
-            used.insert(
-                (key.0, key.1.to_owned(), key.2.to_owned()),
-                (message, hash.unwrap_or_default()),
-            );
+            used.insert((key.0, key.1.to_owned(), key.2.to_owned()), (message, hash.unwrap_or_default()));
         }
     }
     Ok(used)
@@ -333,11 +294,7 @@ async fn move_ends(
     done: &[Result<Stored, DraftError>],
     topics: &HashMap<TopicId, TopicRow>,
 ) -> Result<(), StoreError> {
-    let grew = |topic: &&TopicRow| {
-        done.iter()
-            .flatten()
-            .any(|stored| stored.fresh && stored.key == topic.key)
-    };
+    let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
     let mut values: Vec<Value> = Vec::new();
     let mut rows = Vec::new();
     for topic in topics.values().filter(grew) {

@@ -58,9 +58,7 @@ fn ec(number: u8) -> EncodingKey {
 
 /// An Ed25519 key in PKCS#8.
 fn ed(number: u8) -> EncodingKey {
-    let mut der = vec![
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-    ];
+    let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     der.extend([number; 32]);
     EncodingKey::from_ed_der(&der)
 }
@@ -76,11 +74,7 @@ fn key_set(keys: &[Value]) -> String {
 }
 
 fn all_keys() -> [Value; 3] {
-    [
-        jwk(&rsa(), Algorithm::RS256, "rsa"),
-        jwk(&ec(7), Algorithm::ES256, "ec"),
-        jwk(&ed(7), Algorithm::EdDSA, "ed"),
-    ]
+    [jwk(&rsa(), Algorithm::RS256, "rsa"), jwk(&ec(7), Algorithm::ES256, "ec"), jwk(&ed(7), Algorithm::EdDSA, "ed")]
 }
 
 fn by_file(json: &str) -> Result<UserTokens, String> {
@@ -94,41 +88,17 @@ fn by_file(json: &str) -> Result<UserTokens, String> {
 #[tokio::test]
 async fn each_kind_of_key_in_a_jwks_file_verifies() {
     let tokens = by_file(&key_set(&all_keys())).expect("keys");
-    let signers = [
-        (Algorithm::RS256, rsa(), "rsa"),
-        (Algorithm::ES256, ec(7), "ec"),
-        (Algorithm::EdDSA, ed(7), "ed"),
-    ];
+    let signers = [(Algorithm::RS256, rsa(), "rsa"), (Algorithm::ES256, ec(7), "ec"), (Algorithm::EdDSA, ed(7), "ed")];
     for (algorithm, key, kid) in &signers {
         let token = sign(*algorithm, key, Some(kid), &ana());
-        assert_eq!(
-            tokens.verify(&token, NOW).await.expect("holds").user_id.as_str(),
-            "ana",
-            "{kid}"
-        );
-        assert_refused(
-            tokens.verify(&sign(*algorithm, key, Some("gone"), &ana()), NOW).await,
-            "does not publish",
-        );
-        assert_refused(
-            tokens.verify(&sign(*algorithm, key, None, &ana()), NOW).await,
-            "does not publish",
-        );
+        assert_eq!(tokens.verify(&token, NOW).await.expect("holds").user_id.as_str(), "ana", "{kid}");
+        assert_refused(tokens.verify(&sign(*algorithm, key, Some("gone"), &ana()), NOW).await, "does not publish");
+        assert_refused(tokens.verify(&sign(*algorithm, key, None, &ana()), NOW).await, "does not publish");
         let (signed, _) = token.rsplit_once('.').expect("a signature");
         assert_refused(tokens.verify(&format!("{signed}.AAAA"), NOW).await, "not signed");
     }
-    assert_refused(
-        tokens
-            .verify(&sign(Algorithm::ES256, &ec(8), Some("ec"), &ana()), NOW)
-            .await,
-        "not signed",
-    );
-    assert_refused(
-        tokens
-            .verify(&sign(Algorithm::EdDSA, &ed(8), Some("ed"), &ana()), NOW)
-            .await,
-        "not signed",
-    );
+    assert_refused(tokens.verify(&sign(Algorithm::ES256, &ec(8), Some("ec"), &ana()), NOW).await, "not signed");
+    assert_refused(tokens.verify(&sign(Algorithm::EdDSA, &ed(8), Some("ed"), &ana()), NOW).await, "not signed");
 }
 
 #[tokio::test]
@@ -142,10 +112,7 @@ async fn a_public_key_is_never_taken_for_a_secret() {
     }
     // Nor for another algorithm than its own.
     for algorithm in [Algorithm::RS512, Algorithm::PS256] {
-        assert_refused(
-            tokens.verify(&sign(algorithm, &rsa(), Some("rsa"), &ana()), NOW).await,
-            "does not publish",
-        );
+        assert_refused(tokens.verify(&sign(algorithm, &rsa(), Some("rsa"), &ana()), NOW).await, "does not publish");
     }
 }
 
@@ -159,43 +126,20 @@ async fn keys_that_must_not_verify_are_left_out() {
     let weak = json!({"kty": "RSA", "kid": "weak", "n": URL_SAFE_NO_PAD.encode([0xc1; 128]), "e": "AQAB"});
     let unknown = json!({"kty": "AKP", "kid": "pq", "pub": "x"});
     let useless = [secret, encrypts, other, weak, unknown];
-    assert!(
-        by_file(&key_set(&useless))
-            .err()
-            .is_some_and(|sentence| sentence.contains("holds no public key"))
-    );
+    assert!(by_file(&key_set(&useless)).err().is_some_and(|sentence| sentence.contains("holds no public key")));
 
     let one = [useless.as_slice(), &[jwk(&ed(7), Algorithm::EdDSA, "ed")]].concat();
     let tokens = by_file(&key_set(&one)).expect("one key");
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
-    assert_refused(
-        tokens
-            .verify(&sign(Algorithm::HS256, &secret, Some("oct"), &ana()), NOW)
-            .await,
-        "does not publish",
-    );
-    assert_refused(
-        tokens
-            .verify(&sign(Algorithm::ES256, &ec(9), Some("enc"), &ana()), NOW)
-            .await,
-        "does not publish",
-    );
+    assert_refused(tokens.verify(&sign(Algorithm::HS256, &secret, Some("oct"), &ana()), NOW).await, "does not publish");
+    assert_refused(tokens.verify(&sign(Algorithm::ES256, &ec(9), Some("enc"), &ana()), NOW).await, "does not publish");
     // Where there is one key only, a token need not name it.
-    assert!(
-        tokens
-            .verify(&sign(Algorithm::EdDSA, &ed(7), None, &ana()), NOW)
-            .await
-            .is_ok()
-    );
+    assert!(tokens.verify(&sign(Algorithm::EdDSA, &ed(7), None, &ana()), NOW).await.is_ok());
 }
 
 #[test]
 fn a_file_that_holds_no_keys_stops_the_start() {
-    assert!(
-        by_file("[]")
-            .err()
-            .is_some_and(|sentence| sentence.starts_with("PARLOUR_JWT_JWKS "))
-    );
+    assert!(by_file("[]").err().is_some_and(|sentence| sentence.starts_with("PARLOUR_JWT_JWKS ")));
     let config = Config::from_flags(["--jwt-jwks", "no/such/file.json"]).expect("a configuration");
     let sentence = UserTokens::from_config(&config).err().expect("no file").to_string();
     assert!(sentence.contains("no/such/file.json"), "{sentence}");
@@ -213,10 +157,7 @@ fn serve_keys(bodies: Vec<String>) -> (String, Arc<AtomicUsize>) {
             let _ = stream.read(&mut [0; 4096]);
             let body = &bodies[count.fetch_add(1, Ordering::SeqCst).min(bodies.len() - 1)];
             let length = body.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-            );
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
         }
     });
     (url, asked)
@@ -238,10 +179,7 @@ async fn an_unknown_key_is_asked_for_at_most_every_thirty_seconds() {
 
     assert!(tokens.verify(&by_old, NOW).await.is_ok());
     assert!(tokens.verify(&by_old, NOW).await.is_ok());
-    assert_refused(
-        tokens.verify(&by_new, NOW.plus(Duration::from_secs(29))).await,
-        "does not publish",
-    );
+    assert_refused(tokens.verify(&by_new, NOW.plus(Duration::from_secs(29))).await, "does not publish");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 
     let later = NOW.plus(Duration::from_secs(30));
@@ -260,10 +198,7 @@ async fn a_withdrawn_key_is_forgotten_and_an_issuer_that_is_away_is_not() {
     let by_old = sign(Algorithm::EdDSA, &ed(1), Some("old"), &ana());
     assert!(tokens.verify(&by_old, NOW).await.is_ok());
     assert!(tokens.verify(&by_old, NOW.plus(Duration::from_mins(10))).await.is_ok());
-    assert_refused(
-        tokens.verify(&by_old, NOW.plus(Duration::from_mins(11))).await,
-        "does not publish",
-    );
+    assert_refused(tokens.verify(&by_old, NOW.plus(Duration::from_mins(11))).await, "does not publish");
     assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 

@@ -73,9 +73,9 @@ const SCHEMA: &[&str] = &[
         resume_generation BIGINT,
         resume_moved {bytes}
     )",
-    "CREATE INDEX session_user ON session (user_id, id)",
-    "CREATE INDEX session_expires_at ON session (expires_at)",
-    "CREATE INDEX session_node ON session (node) WHERE node IS NOT NULL",
+    "CREATE INDEX session_by_user ON session (user_id, id)",
+    "CREATE INDEX session_by_expiry ON session (expires_at)",
+    "CREATE INDEX session_by_node ON session (node) WHERE node IS NOT NULL",
     "CREATE TABLE topic (
         id {serial},
         name {key} NOT NULL UNIQUE,
@@ -92,7 +92,7 @@ const SCHEMA: &[&str] = &[
         ended SMALLINT,
         PRIMARY KEY (session_id, topic_id)
     ) {clustered}",
-    "CREATE INDEX joined_topic ON joined (topic_id, session_id) WHERE ended IS NULL",
+    "CREATE INDEX joined_by_topic ON joined (topic_id, session_id) WHERE ended IS NULL",
     "CREATE TABLE generation (
         session_id {uuid} NOT NULL,
         number BIGINT NOT NULL,
@@ -115,6 +115,6 @@ const SCHEMA: &[&str] = &[
         body_hash {bytes},
         PRIMARY KEY (topic_id, seq)
     ) {clustered}",
-    "CREATE UNIQUE INDEX message_idempotency ON message (topic_id, sender_id, idempotency_key)
+    "CREATE UNIQUE INDEX message_by_idempotency_key ON message (topic_id, sender_id, idempotency_key)
         WHERE idempotency_key IS NOT NULL",
 ];

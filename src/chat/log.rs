@@ -161,6 +161,8 @@ impl Lane {
                 Appended { json, fresh: stored.fresh, online_until: stored.online_until }
             }));
         }
+        let stored: usize = topics.values().map(Vec::len).sum();
+        metrics::counter!("parlour_messages_total").increment(stored as u64);
         for (topic, mut entries) in topics {
             entries.sort_unstable_by_key(|entry| entry.seq);
             self.hub.appended(topic, entries);

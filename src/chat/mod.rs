@@ -21,6 +21,9 @@ pub use sessions::{Caller, OpenedSession};
 pub use tokens::{Claims, UserTokens, mint_user_token};
 pub use topics::{JoinedTopic, TopicInfo};
 
+// What acts answer with, as the database holds it.
+pub use crate::store::{Joined, Resume, SessionRow};
+
 use self::log::Log;
 use self::tokens::SessionTokens;
 use self::touches::Touches;
@@ -61,7 +64,7 @@ struct Inner {
     device_key: Vec<u8>,
 }
 
-/// How often clean-ups run.
+/// How often clean-ups run at least.
 const CLEAN_UP: Duration = Duration::from_secs(60);
 /// How long an ended session is remembered.
 const SESSION_REMEMBERED: Duration = Duration::from_secs(60 * 60);
@@ -111,7 +114,8 @@ impl Chat {
     }
 
     async fn clean_up(&self) {
-        let mut ticks = tokio::time::interval(CLEAN_UP);
+        let often = self.inner.rules.history_ttl.map_or(CLEAN_UP, |ttl| CLEAN_UP.min(ttl));
+        let mut ticks = tokio::time::interval(often);
         loop {
             ticks.tick().await;
             if let Err(error) = self.forget_old().await {

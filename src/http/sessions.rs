@@ -13,10 +13,9 @@ use super::extract::{BearerToken, OptionalBody, Params, Segments};
 use super::problem::Problem;
 use super::state::{Session, Shared, page_size};
 use super::topics::JoinDto;
-use crate::chat::{ChatError, OpenedSession};
+use crate::chat::{ChatError, OpenedSession, SessionRow};
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, SessionId, User};
-use crate::store::SessionRow;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()

@@ -20,13 +20,12 @@ use utoipa_axum::routes;
 use super::extract::{BearerToken, LastEventId, Params};
 use super::problem::Problem;
 use super::state::{Shared, json};
-use crate::chat::{ChatError, Claims};
+use crate::chat::{ChatError, Claims, Resume};
 use crate::live::events::{Bye, Gap, Left, PresenceChange, PresenceState, Ready};
 use crate::live::{Form, Stream, StreamError};
 use crate::model::Message;
 use crate::model::event_id::Kind;
 use crate::model::message::Ephemeral;
-use crate::store::Resume;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(events))

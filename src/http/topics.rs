@@ -12,10 +12,9 @@ use super::extract::{OptionalBody, Params, Segments};
 use super::problem::Problem;
 use super::sessions::PageParams;
 use super::state::{Session, Shared, page_size};
-use crate::chat::{ChatError, JoinedTopic, TopicInfo};
+use crate::chat::{ChatError, Joined, JoinedTopic, TopicInfo};
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
-use crate::store::Joined;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()

@@ -81,8 +81,7 @@ fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(ACQUIRE)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", "-16384")
-            .pragma("mmap_size", "268435456")
+            .pragma("cache_size", if reader { "-2048" } else { "-16384" })
             .pragma("journal_size_limit", "67108864");
         if reader { sqlite.pragma("query_only", "on") } else { sqlite }
     });

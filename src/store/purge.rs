@@ -43,12 +43,12 @@ impl Store {
         rows.iter().map(|row| dialect::get(row, "id")).collect()
     }
 
-    /// Deletes a topic's entries from before a time, but never the last; what is left keeps its numbers.
+    /// Deletes a topic's entries from before a time; what is left keeps its numbers.
     pub async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<(), StoreError> {
         let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
             return Ok(());
         };
-        let end = self.first_since(topic, before).await?.unwrap_or(newest).min(newest);
+        let end = self.first_since(topic, before).await?.unwrap_or(newest.next());
         let mut from = oldest;
         while from < end {
             let to = Seq(from.0.saturating_add(CHUNK)).min(end);

@@ -297,7 +297,9 @@ async fn insert(
     let sql = "INSERT INTO generation (session_id, number, next_slot, positions) VALUES ($1, $2, $3, $4)";
     let values = vec![session.0.into(), generation.into(), next_slot.into(), positions_to_bytes(positions).into()];
     dialect::exec(tx, sql, values).await?;
-    let sql = "DELETE FROM generation WHERE session_id = $1 AND number <= $2";
+    // The one that the session brought back last stays: a stream without an id starts from it.
+    let sql = "DELETE FROM generation WHERE session_id = $1 AND number <= $2 \
+               AND number <> COALESCE((SELECT resume_generation FROM session WHERE id = $1), 0)";
     dialect::exec(tx, sql, vec![session.0.into(), (generation - KEPT).into()]).await.map(drop)
 }
 

@@ -1,0 +1,30 @@
+//! Black-box tests of the service over HTTP, named after the rules of its contract: each file is a noun of it.
+//!
+//! `PARLOUR_TEST_DATABASE` chooses the database: `sqlite` (the default) or `postgres`, which the tests start themselves.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and the panic names the line")]
+#![expect(clippy::cloned_ref_to_slice_refs, reason = "a list of one reads as the list that is expected")]
+
+mod architecture;
+mod command_line;
+mod content;
+mod crowds;
+mod cursors;
+mod direct_messages;
+mod errors;
+mod gaps;
+mod goodbyes;
+mod history;
+mod idempotency;
+mod long_poll;
+mod messages;
+mod presence;
+mod rate_limits;
+mod readme;
+mod resume;
+mod service;
+mod sessions;
+mod stream;
+mod support;
+mod topics;
+mod torture;
+mod users;

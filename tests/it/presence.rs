@@ -1,0 +1,276 @@
+//! Presence: who is there, told as net differences, with grace for who comes back soon.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::support::{DEADLINE, EventStream, PresenceView, Random, Session, TestApp, list, members, text};
+
+const ROOM: &str = "room:lobby";
+
+/// A session that has joined and reads its stream, whose `presence_state` has come.
+async fn watcher(app: &TestApp) -> (Session, EventStream) {
+    let session = app.session("watcher").await;
+    session.join(ROOM).await;
+    let mut stream = session.stream().await;
+    stream.ready().await;
+    stream.next_of("presence_state").await;
+    (session, stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_is_told_as_joins_and_leaves() {
+    let app = TestApp::start().await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    let joined = ana.join(ROOM).await;
+    let event = watch.next_of("presence").await;
+    assert_eq!(members(&event.data), ["joins", "leaves", "presence_count", "topic"]);
+    assert_eq!(event.data["topic"], ROOM);
+    assert_eq!(event.data["joins"], json!([joined["self"]]));
+    assert_eq!(event.data["leaves"], json!([]));
+    assert_eq!(event.data["presence_count"], 2);
+    assert_eq!(event.id, None, "presence needs no replay");
+    ana.leave(ROOM).await;
+    let event = watch.next_of("presence").await;
+    assert_eq!(event.data["joins"], json!([]));
+    assert_eq!(list(&event.data, "leaves").len(), 1);
+    assert_eq!(event.data["leaves"][0]["session_id"], *ana.id);
+    assert_eq!(event.data["presence_count"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_when_nothing_has_changed() {
+    let app = TestApp::start().await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    ana.join(ROOM).await;
+    watch.next_of("presence").await;
+    ana.join(ROOM).await;
+    let mut stream = ana.stream().await;
+    stream.ready().await;
+    watch.expect_silence(Duration::from_millis(800)).await;
+    ana.send(ROOM, json!("a message changes nothing about who is there")).await;
+    let others = watch.expect_none_of("presence", Duration::from_millis(800)).await;
+    assert_eq!(others.len(), 1, "{others:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_is_net() {
+    let app = TestApp::with(&["--presence-interval", "2s"]).await;
+    let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
+    let (_watcher, mut watch) = watcher(&app).await;
+    ana.join(ROOM).await;
+    watch.next_of("presence").await;
+    // Within the interval that now begins:
+    bea.join(ROOM).await;
+    bea.leave(ROOM).await;
+    ana.leave(ROOM).await;
+    ana.join(ROOM).await;
+    cleo.join(ROOM).await;
+    let event = watch.next_of("presence").await;
+    let told = event.data.to_string();
+    assert!(told.contains(&cleo.id), "{told}");
+    assert!(!told.contains(&bea.id), "who came and went has not been there: {told}");
+    assert_eq!(event.data["presence_count"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_at_most_one_difference_per_interval() {
+    let app = TestApp::with(&["--presence-interval", "1s"]).await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    let since = Instant::now();
+    let churn = async {
+        while since.elapsed() < Duration::from_secs(4) {
+            ana.join(ROOM).await;
+            ana.leave(ROOM).await;
+            sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let reading = watch.expect_none_of("message", Duration::from_secs(4));
+    let (events, ()) = futures_util::future::join(reading, churn).await;
+    assert!(events.len() <= 6, "{} differences in four seconds", events.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_of_a_user_are_two_presences() {
+    let app = TestApp::start().await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let (phone, laptop) = (app.session("ana").await, app.session("ana").await);
+    for session in [&phone, &laptop] {
+        session.join(ROOM).await;
+        let event = watch.next_of("presence").await;
+        assert_eq!(event.data["joins"][0]["session_id"], *session.id);
+        assert_eq!(event.data["joins"][0]["user_id"], *phone.user_id);
+    }
+    phone.leave(ROOM).await;
+    let event = watch.next_of("presence").await;
+    assert_eq!(event.data["leaves"][0]["session_id"], *phone.id);
+    assert_eq!(list(&event.data, "leaves").len(), 1, "the laptop stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_session_receives_and_is_not_seen() {
+    let app = TestApp::start().await;
+    let (watcher, mut watch) = watcher(&app).await;
+    let ghost = app.session("ghost").await;
+    let joined = ghost.join_hidden(ROOM).await;
+    assert_eq!(joined["presence_count"], 1);
+    assert_eq!(list(&joined, "presences")[0]["session_id"], *watcher.id);
+    let mut stream = ghost.stream().await;
+    stream.ready().await;
+    watch.expect_silence(Duration::from_millis(500)).await;
+    assert_eq!(watcher.present(ROOM).await, [watcher.id.clone()]);
+    watcher.send(ROOM, json!("who is there?")).await;
+    assert_eq!(stream.messages(1).await[0]["content"], "who is there?");
+    ghost.send(ROOM, json!("me")).await;
+    ghost.leave(ROOM).await;
+    let others = watch.expect_none_of("presence", Duration::from_millis(500)).await;
+    assert_eq!(others.len(), 2, "two messages: {others:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconnect_within_the_grace_period_is_invisible() {
+    let app = TestApp::with(&["--presence-grace", "3s"]).await;
+    let ana = app.session("ana").await;
+    ana.join(ROOM).await;
+    let mut stream = ana.stream().await;
+    stream.ready().await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    watch.expect_silence(Duration::from_millis(500)).await;
+    for _ in 0..3 {
+        let id = stream.cut();
+        watch.expect_silence(Duration::from_secs(1)).await;
+        stream = ana.stream_from(&id).await;
+        stream.ready().await;
+    }
+    watch.expect_silence(Duration::from_secs(4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_away_longer_goes_offline_and_keeps_the_join() {
+    let app = TestApp::with(&["--presence-grace", "1s"]).await;
+    let (watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    ana.join(ROOM).await;
+    let mut stream = ana.stream().await;
+    stream.ready().await;
+    watch.next_of("presence").await;
+    let (id, cut) = (stream.cut(), Instant::now());
+    let gone = watch.next_of("presence").await;
+    assert_eq!(gone.data["leaves"][0]["session_id"], *ana.id);
+    assert!(cut.elapsed() > Duration::from_millis(900), "not before the grace has passed: {:?}", cut.elapsed());
+    assert_eq!(watcher.present(ROOM).await, [watcher.id.clone()]);
+
+    watcher.send(ROOM, json!("you are missing this")).await;
+    let mut stream = ana.stream_from(&id).await;
+    assert_eq!(stream.messages(1).await[0]["content"], "you are missing this", "and nothing is missed");
+    let back = watch.next_of("presence").await;
+    assert_eq!(back.data["joins"][0]["session_id"], *ana.id, "presence comes back with the stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_keeps_a_session_online_as_a_stream_does() {
+    let app = TestApp::with(&["--presence-grace", "2s"]).await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    ana.join(ROOM).await;
+    watch.next_of("presence").await;
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(5) {
+        ana.get("/v1/me").await.expect(200);
+        watch.expect_silence(Duration::from_millis(250)).await;
+    }
+    let gone = watch.next_of("presence").await;
+    assert_eq!(gone.data["leaves"][0]["session_id"], *ana.id, "and without one it goes offline");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_ends_presence_without_grace() {
+    let app = TestApp::start().await;
+    let (_watcher, mut watch) = watcher(&app).await;
+    let ana = app.session("ana").await;
+    ana.join(ROOM).await;
+    watch.next_of("presence").await;
+    ana.sign_out().await;
+    let gone = watch.next_of("presence").await;
+    assert_eq!(gone.data["leaves"][0]["session_id"], *ana.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_offline_concerns_every_topic_and_leaving_only_one() {
+    let app = TestApp::with(&["--presence-grace", "1s"]).await;
+    let (ana, bea) = (app.session("ana").await, app.session("bea").await);
+    for room in ["room:a", "room:b"] {
+        ana.join(room).await;
+        bea.join(room).await;
+    }
+    let mut stream = ana.stream().await;
+    stream.ready().await;
+    let mut watch = bea.stream().await;
+    watch.ready().await;
+    watch.next_of("presence_state").await;
+    watch.next_of("presence_state").await;
+    drop(stream);
+    let gone = [watch.next_of("presence").await, watch.next_of("presence").await];
+    let mut topics = gone.map(|event| {
+        assert_eq!(event.data["leaves"][0]["session_id"], *ana.id);
+        text(&event.data, "topic").to_owned()
+    });
+    topics.sort_unstable();
+    assert_eq!(topics, ["room:a", "room:b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn differences_add_up_to_the_state() {
+    let app = TestApp::with(&["--presence-grace", "300ms"]).await;
+    let (watcher, _) = watcher(&app).await;
+    let mut watch = watcher.stream().await;
+    let sessions = app.sessions("guest", 8).await;
+    let mut streams: Vec<Option<EventStream>> = sessions.iter().map(|_| None).collect();
+    let mut random = Random::new();
+    let churn = async {
+        for _ in 0..150 {
+            let at = random.below(sessions.len());
+            match random.below(6) {
+                0 => drop(sessions[at].join(ROOM).await),
+                1 => drop(sessions[at].join_hidden(ROOM).await),
+                2 => sessions[at].leave(ROOM).await,
+                3 => streams[at] = Some(sessions[at].stream().await),
+                4 => streams[at] = None,
+                _ => sleep(Duration::from_millis(40)).await,
+            }
+        }
+        // Whoever has a stream now stays; the others' grace runs out.
+        for (at, session) in sessions.iter().enumerate().take(5) {
+            // Anew, as a join that was hidden stays so.
+            session.leave(ROOM).await;
+            session.join(ROOM).await;
+            streams[at] = Some(session.stream().await);
+        }
+    };
+    let mut view = PresenceView::default();
+    let reading = async {
+        let deadline = Instant::now() + 3 * DEADLINE;
+        loop {
+            for event in watch.expect_none_of("message", Duration::from_millis(200)).await {
+                view.take(&event);
+            }
+            let present: Vec<String> = view.present.iter().cloned().collect();
+            let settled = sessions[..5].iter().all(|session| view.present.contains(&session.id));
+            if settled && present == watcher.present(ROOM).await {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{view:?} is not what is there");
+        }
+    };
+    futures_util::future::join(churn, reading).await;
+    // What the view and the list agreed on may have been a moment; now nothing moves any more.
+    for event in watch.expect_none_of("message", Duration::from_millis(1_500)).await {
+        view.take(&event);
+    }
+    assert_eq!(view.present.iter().cloned().collect::<Vec<_>>(), watcher.present(ROOM).await);
+    assert!(sessions[..5].iter().all(|session| view.present.contains(&session.id)), "{view:?}");
+}

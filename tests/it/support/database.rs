@@ -1,0 +1,28 @@
+//! A database of its own for each service under test, of the kind that `PARLOUR_TEST_DATABASE` names: `sqlite` (the
+//! default: a file in a temporary folder) or `postgres` (a database on the server that this process starts).
+
+use tempfile::TempDir;
+
+use super::postgres;
+
+pub(crate) enum TestDatabase {
+    Sqlite(TempDir),
+    Postgres(postgres::Database),
+}
+
+impl TestDatabase {
+    pub(crate) async fn create() -> Self {
+        match std::env::var("PARLOUR_TEST_DATABASE").as_deref() {
+            Err(_) | Ok("" | "sqlite") => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Ok("postgres") => Self::Postgres(postgres::Database::create().await),
+            Ok(other) => panic!("PARLOUR_TEST_DATABASE is sqlite or postgres, not {other}"),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("parlour.db").display()),
+            Self::Postgres(database) => database.url(),
+        }
+    }
+}

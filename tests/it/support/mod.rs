@@ -1,0 +1,65 @@
+//! What the tests stand on: a service to talk to ([`TestApp`] in this process, [`ServerProcess`] as the real binary),
+//! a database of its own for each, sessions that speak HTTP, and readers of the stream. Nothing in here knows how the
+//! service is built; all that it uses of the crate is how to start it.
+
+mod api;
+mod app;
+mod connection;
+mod database;
+mod postgres;
+mod process;
+mod random;
+mod raw_stream;
+mod session;
+mod settings;
+mod sse;
+mod stream;
+mod tally;
+mod token;
+
+pub(crate) use api::{Api, Reply, encode};
+pub(crate) use app::TestApp;
+pub(crate) use connection::Connection;
+pub(crate) use database::TestDatabase;
+pub(crate) use process::{ServerProcess, run_command};
+pub(crate) use random::Random;
+pub(crate) use raw_stream::RawStream;
+pub(crate) use session::{Page, Session, messages_of};
+pub(crate) use stream::{DEADLINE, Event, EventStream, Next};
+pub(crate) use tally::{PresenceView, Tally};
+pub(crate) use token::{SECRET, claims, signed, unsigned, user_token};
+
+use serde_json::Value;
+
+/// A member of a JSON object as text; its absence fails the test and shows the object.
+pub(crate) fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("{member} is no text in {value}"))
+}
+
+/// A member of a JSON object as a whole number; its absence fails the test and shows the object.
+pub(crate) fn number(value: &Value, member: &str) -> u64 {
+    value[member].as_u64().unwrap_or_else(|| panic!("{member} is no whole number in {value}"))
+}
+
+/// A member of a JSON object as a list; its absence fails the test and shows the object.
+pub(crate) fn list<'a>(value: &'a Value, member: &str) -> &'a Vec<Value> {
+    value[member].as_array().unwrap_or_else(|| panic!("{member} is no list in {value}"))
+}
+
+/// The names of an object's members, sorted, to compare a shape exactly.
+pub(crate) fn members(value: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The sequence numbers of messages, in the order given.
+pub(crate) fn seqs(messages: &[Value]) -> Vec<u64> {
+    messages.iter().map(|message| number(message, "seq")).collect()
+}
+
+/// The contents of messages, in the order given.
+pub(crate) fn contents(messages: &[Value]) -> Vec<Value> {
+    messages.iter().map(|message| message["content"].clone()).collect()
+}

@@ -1,0 +1,153 @@
+//! One PostgreSQL server for the whole test process, started from its binaries on first use, and one database on it for
+//! each service under test. The server lives under a small shell, the keeper, whose standard input is a pipe from this
+//! process: however this process ends, the pipe closes, and the keeper stops the server and removes its folder.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use sea_orm::{ConnectOptions, ConnectionTrait as _};
+
+/// A collation that is not `C` wherever the server can: what sorts or compares ids by it shows at once.
+///
+/// Each line that the keeper reads is a database to drop. The server's own standard streams go to its log, or a test
+/// run whose output is piped would wait for them.
+const KEEPER: &str = r#"
+set -eu
+PATH="$1:$PATH"; port=$2; LC_ALL=C; export PATH LC_ALL
+dir=$(mktemp -d "${TMPDIR:-/tmp}/parlour-postgres.XXXXXX")
+trap 'pg_ctl -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
+init() { initdb -D "$dir/data" -U parlour -A trust -E UTF8 "$@" >"$dir/log" 2>&1 </dev/null; }
+init --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US || { rm -rf "$dir/data"; init --locale=C; } ||
+    { cat "$dir/log"; exit 1; }
+pg_ctl -D "$dir/data" -w -t 60 -l "$dir/log" \
+    -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=500" start >/dev/null </dev/null ||
+    { cat "$dir/log"; exit 1; }
+echo ready
+while read -r name; do
+    dropdb -h "$dir" -p "$port" -U parlour --if-exists --force "$name" >/dev/null 2>&1 </dev/null &
+done
+"#;
+
+struct Server {
+    port: u16,
+    /// Kept open as long as this process lives: its closing is what stops the server.
+    keeper: Mutex<ChildStdin>,
+}
+
+static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
+
+impl Server {
+    fn shared() -> &'static Self {
+        match SERVER.get_or_init(Self::start) {
+            Ok(server) => server,
+            Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("no PostgreSQL: {reason}"),
+            Err(reason) => {
+                // Past the test harness, which would swallow what a passing test prints.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "\n*** SKIPPED: every test on PostgreSQL, as there is no server to start: {reason}\n\
+                     *** Debian: apt-get install postgresql. Where CI=true this is a failure.\n"
+                );
+                std::process::exit(0);
+            }
+        }
+    }
+
+    fn start() -> Result<Self, String> {
+        let binaries = binaries().ok_or("neither PATH nor /usr/lib/postgresql/*/bin holds initdb")?;
+        // Between choosing a free port and the server's taking it somebody else may: hence three times.
+        let mut failure = String::new();
+        for _ in 0..3 {
+            match Self::start_on(&binaries, free_port()) {
+                Ok(server) => return Ok(server),
+                Err(reason) => failure = reason,
+            }
+        }
+        Err(failure)
+    }
+
+    fn start_on(binaries: &Path, port: u16) -> Result<Self, String> {
+        let mut keeper = if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        let mut keeper = keeper
+            .arg("-c")
+            .arg(KEEPER)
+            .arg("sh")
+            .arg(binaries)
+            .arg(port.to_string())
+            // The user postgres may not be able to enter this process's folder.
+            .current_dir(std::env::temp_dir())
+            // Out of the terminal's group: an interrupt ends this process, and thereby the keeper, in its own time.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot run a shell as the server's user: {error}"))?;
+        let mut output = BufReader::new(keeper.stdout.take().unwrap());
+        let mut said = String::new();
+        output.read_line(&mut said).unwrap();
+        if said != "ready\n" {
+            output.read_to_string(&mut said).unwrap();
+            return Err(format!("the server does not start: {said}"));
+        }
+        Ok(Self { port, keeper: Mutex::new(keeper.stdin.take().unwrap()) })
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://parlour@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    folders.extend(versions.map(|version| version.path().join("bin")));
+    folders.into_iter().find(|folder| folder.join("initdb").exists())
+}
+
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) struct Database {
+    name: String,
+}
+
+impl Database {
+    pub(crate) async fn create() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+        let name = format!("parlour_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut options = ConnectOptions::new(server.url("postgres"));
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.unwrap();
+        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        connection.close().await.unwrap();
+        Self { name }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        Server::shared().url(&self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A database that stays is gone with the server anyway.
+        let _ = writeln!(Server::shared().keeper.lock().unwrap(), "{}", self.name);
+    }
+}

@@ -1,0 +1,119 @@
+//! The service as the real binary in a process of its own: for what only a process shows, as its memory, its log, and
+//! what is left of it after SIGKILL.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::database::TestDatabase;
+use super::postgres::free_port;
+use super::settings::Settings;
+use super::{Api, Session};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_parlour");
+
+pub(crate) struct ServerProcess {
+    api: Api,
+    settings: Settings,
+    child: Child,
+    log: PathBuf,
+    _folder: TempDir,
+    _database: TestDatabase,
+}
+
+impl ServerProcess {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        let database = TestDatabase::create().await;
+        let mut settings = Settings::new(&database.url(), flags);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        settings.set("listen", address.to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let child = spawn(&settings, &log);
+        let mut server = Self { api: Api::new(address), settings, child, log, _folder: folder, _database: database };
+        server.until_ready().await;
+        server
+    }
+
+    /// SIGKILL: no goodbye, no flush.
+    pub(crate) fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// A new process on the same database and port, after [`Self::kill9`].
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(&self.settings, &self.log);
+        self.until_ready().await;
+    }
+
+    async fn until_ready(&mut self) {
+        let since = Instant::now();
+        while !self.is_ready().await {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended while starting, {status}:\n{}", self.log());
+            }
+            assert!(since.elapsed() < Duration::from_secs(30), "not ready after 30 s:\n{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the processes so far have written to their standard streams.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The memory that the process has made for itself, in KiB: without the database's file, which it may map.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line RssAnon");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub(crate) async fn session(&self, name: &str) -> Session {
+        Session::of_device(&self.api, name).await
+    }
+}
+
+fn spawn(settings: &Settings, log: &PathBuf) -> Child {
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    Command::new(BINARY)
+        .envs(settings.variables())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+impl Deref for ServerProcess {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the binary with these arguments and variables, in a folder of its own, to its end, which must come in 30 s.
+pub(crate) fn run_command(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("timeout");
+    command.args(["30", BINARY]).args(arguments).current_dir(folder.path()).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOUR_")) {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied()).output().unwrap()
+}

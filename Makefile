@@ -14,10 +14,11 @@ run: ## runs the service on 127.0.0.1:8080, with parlour.db in this folder
 test: test-sqlite test-postgres ## runs every test: all on SQLite, the black-box tests again on PostgreSQL
 
 test-sqlite: ## runs all tests, on SQLite
+	.ci/install-test-tools
 	PARLOUR_TEST_DATABASE=sqlite $(CARGO) test --workspace
 
 test-postgres: ## runs the black-box tests on PostgreSQL, whose server is installed if it is missing
-	.ci/install-postgres
+	.ci/install-test-tools
 	PARLOUR_TEST_DATABASE=postgres $(CARGO) test --test it
 
 lint: ## checks the format, clippy's lints and the documentation; a warning is an error

@@ -2,7 +2,7 @@
 
 use crate::support::{SECRET, Session, TestApp, TestDatabase, run_command};
 
-const SETTINGS: [&str; 25] = [
+const SETTINGS: [&str; 26] = [
     "LISTEN",
     "DATABASE_URL",
     "DATABASE_POOL",
@@ -26,6 +26,7 @@ const SETTINGS: [&str; 25] = [
     "RATE_SENDS",
     "RATE_CALLS",
     "RATE_SESSIONS",
+    "TRUSTED_PROXIES",
     "CORS_ORIGINS",
     "LOG_FORMAT",
 ];

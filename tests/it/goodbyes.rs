@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{DEADLINE, Tally, TestApp, contents, seqs};
+use crate::support::{DEADLINE, RawStream, ServerProcess, Tally, TestApp, contents, list, seqs, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_stream_ends_the_first_and_the_first_gives_up() {
@@ -27,6 +27,20 @@ async fn a_second_stream_ends_the_first_and_the_first_gives_up() {
     ana.send("room:lobby", json!("to the newer one")).await;
     assert_eq!(contents(&second.messages(1).await), [json!("to the newer one")], "which lives");
     second.expect_none_of("bye", Duration::from_millis(200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mark_of_a_replaced_stream_concerns_its_own_session_only() {
+    let app = TestApp::start().await;
+    let (ana, phone) = (app.session("ana").await, app.session("ana").await);
+    let mut first = ana.stream().await;
+    first.ready().await;
+    let mut second = ana.stream().await;
+    second.ready().await;
+    let mark = first.bye("replaced").await.id.unwrap();
+    phone.stream_from(&mark).await.ready().await;
+    drop(second);
+    ana.stream().await.ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,4 +187,57 @@ async fn what_is_acknowledged_before_a_shutdown_is_there_after_it() {
     for message in acknowledged {
         assert!(history.contains(&message), "{message} was acknowledged");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_waiting_poll_nor_a_reader_that_does_not_read_holds_a_shutdown() {
+    let mut app = TestApp::start().await;
+    let (ana, bea) = (app.session("ana").await, app.session("bea").await);
+    for session in [&ana, &bea] {
+        session.join("room:lobby").await;
+    }
+    let stalled = RawStream::open(&ana, Some(16 * 1024), None).await;
+    let first = bea.poll("wait=0").await.expect(200);
+    for _ in 0..300 {
+        ana.send("room:lobby", json!("x".repeat(16_000))).await;
+    }
+    // It continues at the end, where there is nothing to answer with.
+    let end = bea.poll(&format!("wait=0&from=now&last_event_id={}", text(&first, "last_event_id"))).await.expect(200);
+    let mut id = text(&end, "last_event_id").to_owned();
+    loop {
+        let more = bea.poll(&format!("wait=1&last_event_id={id}")).await.expect(200);
+        if list(&more, "events").is_empty() {
+            break;
+        }
+        text(&more, "last_event_id").clone_into(&mut id);
+    }
+    let query = format!("wait=30&last_event_id={id}");
+    let (polled, ()) = futures_util::future::join(bea.poll(&query), async {
+        // Until the poll has arrived: as it counts as the stream, the session says so.
+        while bea.get("/v1/session").await.expect(200)["stream_open"] == false {}
+        app.stop().await;
+    })
+    .await;
+    let events = list(&polled.expect(200), "events").clone();
+    assert!(events.iter().all(|event| event["event"] != "message"), "{events:?}");
+    drop(stalled);
+    app.start_again().await;
+    assert_eq!(ana.last_seq("room:lobby").await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_told_to_end_drains_and_ends_well() {
+    let mut server = ServerProcess::start(&[]).await;
+    let ana = server.session("ana").await;
+    ana.join("room:lobby").await;
+    let mut stream = ana.stream().await;
+    ana.send("room:lobby", json!("before")).await;
+    assert_eq!(seqs(&stream.messages(1).await), [1]);
+    let ended = server.terminate().await;
+    assert!(ended.success(), "{ended}:\n{}", server.log());
+    let bye = stream.bye("shutdown").await;
+    assert_eq!(bye.data["reconnect"], true);
+    server.restart().await;
+    ana.send("room:lobby", json!("behind")).await;
+    assert_eq!(seqs(&ana.stream_from(&stream.cut()).await.messages(1).await), [2]);
 }

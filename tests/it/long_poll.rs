@@ -218,6 +218,35 @@ async fn leaves_and_endings_come_in_polls_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_poll_ends_with_its_session_and_with_a_newer_stream() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    ana.join("room:lobby").await;
+    let (_, id) = poll(&ana, "wait=0").await;
+    let query = format!("wait=30&last_event_id={}", quiet(&ana, id).await);
+    let streaming = async || while ana.get("/v1/session").await.expect(200)["stream_open"] == false {};
+
+    let since = Instant::now();
+    let (replaced, mut stream) = join(ana.poll(&query), async {
+        streaming().await;
+        ana.stream().await
+    })
+    .await;
+    assert!([200, 204].contains(&replaced.status), "{replaced:?}");
+    stream.ready().await;
+    drop(stream);
+
+    let query = format!("wait=30&last_event_id={}", quiet(&ana, String::new()).await);
+    let (ended, ()) = join(ana.poll(&query), async {
+        streaming().await;
+        ana.sign_out().await;
+    })
+    .await;
+    assert!([200, 204].contains(&ended.status), "{ended:?}");
+    assert!(since.elapsed() < Duration::from_secs(20), "neither waits to its end: {:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_poll_waits_0_to_30_seconds() {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;

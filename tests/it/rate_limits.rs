@@ -94,3 +94,25 @@ async fn a_stream_beyond_the_rate_answers_200_with_a_retry_and_ends() {
         return;
     }
 }
+
+/// Opens sessions, each as if forwarded for another address, until one is refused; says how many were not.
+async fn open_forwarded(app: &TestApp) -> usize {
+    for number in 0..100 {
+        let call = app.post("/v1/sessions").header("x-forwarded-for", &format!("192.0.2.{number}"));
+        let reply = call.json(&json!({"device_id": "0123456789abcdef"})).send().await;
+        if reply.status != 201 {
+            reply.refused(429);
+            return number;
+        }
+    }
+    100
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_a_proxy_names_counts_only_where_the_proxy_is_trusted() {
+    let app = TestApp::with(&["--rate-sessions", "3/s"]).await;
+    let opened = open_forwarded(&app).await;
+    assert!(opened < 100, "anybody can write a header");
+    let trusting = TestApp::with(&["--rate-sessions", "3/s", "--trusted-proxies", "127.0.0.0/8"]).await;
+    assert_eq!(open_forwarded(&trusting).await, 100, "a hundred addresses");
+}

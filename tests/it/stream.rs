@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{TestApp, contents, members, seqs};
+use crate::support::{EventStream, TestApp, contents, members, seqs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_comes_first_and_names_session_user_and_positions() {
@@ -63,7 +63,8 @@ async fn presence_state_comes_once_per_topic_after_ready_and_before_messages_are
 async fn an_event_stream_passes_every_proxy_unbuffered() {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;
-    let mut stream = ana.stream().await;
+    let call = app.get(&ana.events_url).header("accept-encoding", "gzip, br, zstd");
+    let mut stream = EventStream::open(call, None).await;
     assert!(stream.header("content-type").starts_with("text/event-stream"), "{}", stream.header("content-type"));
     let cache_control = stream.header("cache-control").to_owned();
     assert!(cache_control.contains("no-cache") && cache_control.contains("no-transform"), "{cache_control}");

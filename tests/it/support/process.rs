@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -47,7 +47,21 @@ impl ServerProcess {
         self.child.wait().unwrap();
     }
 
-    /// A new process on the same database and port, after [`Self::kill9`].
+    /// SIGTERM, as a supervisor sends it, and the end that must follow it.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let signal = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(signal.unwrap().success(), "the process runs");
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(since.elapsed() < Duration::from_secs(15), "it still runs:\n{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A new process on the same database and port, after [`Self::kill9`] or [`Self::terminate`].
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(&self.settings, &self.log);
         self.until_ready().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::{join, join_all};
 use serde_json::json;
 
-use crate::support::{TestApp, seqs, text};
+use crate::support::{Session, TestApp, seqs, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_32_senders_at_once_8_listeners_see_one_order_dense_and_each_message_once() {
@@ -18,7 +18,7 @@ async fn of_32_senders_at_once_8_listeners_see_one_order_dense_and_each_message_
     for session in senders.iter().chain(&listeners) {
         session.join("room:lobby").await;
     }
-    let mut streams = join_all(listeners.iter().map(|listener| listener.stream())).await;
+    let mut streams = join_all(listeners.iter().map(Session::stream)).await;
     let sending = join_all(senders.into_iter().map(|sender| {
         tokio::spawn(async move {
             let mut sent = Vec::with_capacity(EACH);

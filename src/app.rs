@@ -29,6 +29,9 @@ pub enum StartError {
     /// The database does not.
     #[error("PARLOUR_DATABASE_URL does not work: {0}")]
     Database(#[from] StoreError),
+    /// A part of the service failed while it ran.
+    #[error("a part of the service has failed: the log says which")]
+    Failed,
 }
 
 /// Serves until `shutdown`, then stops: first the streams say goodbye, then requests in flight end, then what has ended is
@@ -51,9 +54,10 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let router = http::router(&config, chat.clone(), rates.clone(), clock, shutdown.clone());
 
     let (background, stop) = (TaskTracker::new(), CancellationToken::new());
-    background.spawn(hub.clone().run(stop.clone()));
-    background.spawn(chat.run(stop.clone()));
-    background.spawn(upkeep(rates, stop.clone()));
+    let failed = CancellationToken::new();
+    background.spawn(guard("the hub", hub.clone().run(stop.clone()), shutdown.clone(), failed.clone()));
+    background.spawn(guard("the regular work", chat.run(stop.clone()), shutdown.clone(), failed.clone()));
+    background.spawn(guard("the upkeep", upkeep(rates, stop.clone()), shutdown.clone(), failed.clone()));
     let drain = shutdown.clone();
     background.spawn(async move {
         drain.cancelled().await;
@@ -70,7 +74,22 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     if tokio::time::timeout(CLOSE, closed).await.is_err() {
         tracing::warn!("the database took too long to close; nothing acknowledged is lost by that");
     }
-    Ok(())
+    if failed.is_cancelled() { Err(StartError::Failed) } else { Ok(()) }
+}
+
+/// Runs a part that ends only when it is told to. One that fails before is not missed in silence: the service stops, in
+/// order, for whoever supervises it to start it anew.
+async fn guard(
+    part: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+    shutdown: CancellationToken,
+    failed: CancellationToken,
+) {
+    if let Err(error) = tokio::spawn(work).await {
+        tracing::error!(%error, "{part} has failed: stopping");
+        failed.cancel();
+        shutdown.cancel();
+    }
 }
 
 /// Brings the database's schema up to date, and nothing else.

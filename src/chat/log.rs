@@ -72,6 +72,7 @@ impl Log {
     }
 }
 
+#[derive(Clone)]
 struct Lane {
     store: Store,
     hub: Hub,
@@ -94,8 +95,13 @@ impl Lane {
                     next = queue.try_recv().ok();
                 }
             }
-            if !drafts.is_empty() {
-                self.commit(&drafts, replies).await;
+            if drafts.is_empty() {
+                continue;
+            }
+            // A panic must not take the lane with it: each batch has a task of its own.
+            let lane = self.clone();
+            if let Err(error) = tokio::spawn(async move { lane.commit(&drafts, replies).await }).await {
+                tracing::error!(%error, "a batch of drafts was given up");
             }
         }
     }

@@ -98,7 +98,8 @@ impl Chat {
         let row = self.store().session(claims.session).await?;
         let living = row.filter(|row| !row.ended && row.expires_at > self.store().now());
         let row = living.ok_or(ChatError::Unauthenticated(ENDED))?;
-        self.note_call(row.id, (!row.streaming).then_some(row.online_until));
+        let streaming = row.is_streaming(self.store().now());
+        self.note_call(row.id, (!streaming).then_some(row.online_until));
         Ok(Caller { session: row.id, user: row.user.clone(), row })
     }
 
@@ -128,6 +129,11 @@ impl Chat {
         limit: u64,
     ) -> Result<Vec<SessionRow>, ChatError> {
         Ok(self.store().sessions_of(&caller.user.user_id, after, limit).await?)
+    }
+
+    /// Whether a session's stream is open.
+    pub fn is_streaming(&self, session: &SessionRow) -> bool {
+        session.is_streaming(self.store().now())
     }
 
     /// Ends one of the caller's sessions: it leaves every topic, its stream ends, its tokens are good for nothing.

@@ -181,7 +181,7 @@ async fn open(
 )]
 async fn read(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<OwnSessionDto>, Problem> {
     let topics = shared.chat.joins(caller.session).await?.iter().map(JoinDto::from).collect();
-    let stream_open = caller.row.streaming;
+    let stream_open = shared.chat.is_streaming(&caller.row);
     Ok(Json(OwnSessionDto { session: caller.row.into(), topics, stream_open }))
 }
 
@@ -245,7 +245,7 @@ async fn list(
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|row| IdCursor(row.id.0).encode(owner));
     let listed = |row: SessionRow| ListedSessionDto {
-        stream_open: row.streaming,
+        stream_open: shared.chat.is_streaming(&row),
         current: row.id == caller.session,
         session: row.into(),
     };

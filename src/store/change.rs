@@ -80,15 +80,21 @@ impl Lane {
     }
 }
 
+/// A panic in a change must not take the lane with it: each batch has a task of its own.
 async fn run(writer: DatabaseConnection, mut queue: mpsc::Receiver<(Instant, Box<dyn Job>)>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let mut jobs: Vec<_> =
-            batch.drain(..).filter(|(since, _)| since.elapsed() < PATIENCE).map(|(_, job)| job).collect();
-        let committed = commit_together(&writer, &mut jobs).await;
-        for job in jobs {
-            job.finish(committed.as_ref().err());
+        let jobs = batch.drain(..).filter(|(since, _)| since.elapsed() < PATIENCE).map(|(_, job)| job).collect();
+        if let Err(error) = tokio::spawn(commit(writer.clone(), jobs)).await {
+            tracing::error!(%error, "a batch of changes was given up");
         }
+    }
+}
+
+async fn commit(writer: DatabaseConnection, mut jobs: Vec<Box<dyn Job>>) {
+    let committed = commit_together(&writer, &mut jobs).await;
+    for job in jobs {
+        job.finish(committed.as_ref().err());
     }
 }
 

@@ -21,12 +21,19 @@ pub struct SessionRow {
     pub expires_at: Millis,
     /// Whether it was ended before that.
     pub ended: bool,
-    /// Whether its stream is open, as far as the database knows.
-    pub streaming: bool,
+    /// Until when the instance that holds its stream counts as alive; none while no stream is open.
+    pub streaming_until: Option<Millis>,
     /// Until when it counts as online without a stream.
     pub online_until: Millis,
     /// Since when it has been online, where it is.
     pub online_since: Millis,
+}
+
+impl SessionRow {
+    /// Whether its stream is open, on an instance that lives.
+    pub fn is_streaming(&self, now: Millis) -> bool {
+        self.streaming_until.is_some_and(|until| until > now)
+    }
 }
 
 /// A session to be opened, and whose it shall be.
@@ -59,8 +66,9 @@ pub struct Touch {
     pub at: Millis,
 }
 
-const SESSION: &str = "SELECT s.id, s.user_id, u.username, s.created_at, s.expires_at, s.ended_at, s.node, s.online_until, s.online_since \
-                       FROM session s JOIN \"user\" u ON u.id = s.user_id";
+const SESSION: &str = "SELECT s.id, s.user_id, u.username, s.created_at, s.expires_at, s.ended_at, s.online_until, \
+                       s.online_since, n.lease_until FROM session s JOIN \"user\" u ON u.id = s.user_id \
+                       LEFT JOIN node n ON n.id = s.node";
 
 impl Store {
     /// Opens a session.
@@ -223,7 +231,7 @@ fn session(row: &QueryResult) -> Result<SessionRow, StoreError> {
         created_at: Millis(dialect::get(row, "created_at")?),
         expires_at: Millis(dialect::get(row, "expires_at")?),
         ended: dialect::get::<Option<i64>>(row, "ended_at")?.is_some(),
-        streaming: dialect::get::<Option<Uuid>>(row, "node")?.is_some(),
+        streaming_until: dialect::get::<Option<i64>>(row, "lease_until")?.map(Millis),
         online_until: Millis(dialect::get(row, "online_until")?),
         online_since: Millis(dialect::get(row, "online_since")?),
     })

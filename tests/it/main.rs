@@ -18,6 +18,7 @@ mod idempotency;
 mod long_poll;
 mod messages;
 mod presence;
+mod pruning;
 mod races;
 mod rate_limits;
 mod readme;

@@ -181,8 +181,8 @@ async fn senders(
     // No topic has the key 0: the list must not be empty.
     let keys: Vec<TopicKey> = topics.values().map(|topic| topic.key).chain([0]).collect();
     let sql = format!(
-        "SELECT s.id, s.user_id, u.username, s.node, s.online_until, j.topic_id FROM session s \
-         JOIN \"user\" u ON u.id = s.user_id \
+        "SELECT s.id, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id FROM session s \
+         JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
          LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id IN ({}) \
          WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
         dialect::places(2, keys.len()),
@@ -198,7 +198,7 @@ async fn senders(
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => new.insert(Sender {
                 user: users::user(&row)?,
-                streaming: dialect::get::<Option<Uuid>>(&row, "node")?.is_some(),
+                streaming: dialect::get::<Option<i64>>(&row, "lease_until")?.is_some_and(|until| until > now.0),
                 online_until: Millis(dialect::get(&row, "online_until")?),
                 joined: Vec::new(),
             }),

@@ -31,7 +31,9 @@ impl Touches {
 
     fn take(&self) -> Vec<Touch> {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.into_iter().map(|(session, at)| Touch { session, at }).collect()
+        let mut touches: Vec<_> = waiting.into_iter().map(|(session, at)| Touch { session, at }).collect();
+        touches.sort_unstable_by_key(|touch| touch.session); // as every transaction that locks several sessions does
+        touches
     }
 }
 

@@ -222,7 +222,7 @@ impl Stream {
 
     /// Whether the session's time has run out; it may have been refreshed, here or elsewhere.
     async fn expired(&mut self) -> bool {
-        if self.hub.inner.store.now() < self.expires_at {
+        if self.hub.inner.store.now() < self.expires_at || !self.may_ask() {
             return false;
         }
         match self.hub.inner.store.session(self.session).await {
@@ -242,7 +242,9 @@ impl Stream {
     async fn wait(&mut self, until: Option<Instant>) {
         let now = Instant::now();
         let keepalive = self.written_at + self.hub.inner.settings.keepalive;
-        let expiry = now + self.expires_at.since(self.hub.inner.store.now()).max(Duration::from_millis(10));
+        // Where the database does not answer, `again_at` says when it is asked again.
+        let expiry = now + self.expires_at.since(self.hub.inner.store.now());
+        let expiry = self.again_at.map_or(expiry, |again| expiry.max(again));
         let fixed = [keepalive, self.opened_at + self.max_age, expiry];
         let sometimes = [self.again_at, self.generation_due(), until];
         let due = fixed.into_iter().chain(sometimes.into_iter().flatten()).min().unwrap_or(keepalive);

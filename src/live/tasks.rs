@@ -84,7 +84,8 @@ impl Hub {
     async fn close_all(&self, mut closed: Vec<Closed>) -> Result<(), StoreError> {
         while !closed.is_empty() {
             let batch = closed.split_off(closed.len().saturating_sub(CLOSE_BATCH));
-            let streams = batch.iter().map(|closed| (closed.session, closed.stream)).collect();
+            let mut streams: Vec<_> = batch.iter().map(|closed| (closed.session, closed.stream)).collect();
+            streams.sort_unstable(); // as every transaction that locks several sessions does
             if let Err(error) = self.store().close_streams(streams, self.grace()).await {
                 closed.extend(batch);
                 self.put_back_closed(closed);

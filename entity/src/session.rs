@@ -29,6 +29,8 @@ pub struct Model {
     pub online_until: i64,
     /// The slot that the next join gets.
     pub next_slot: i32,
+    /// Counts up with every change of its joins.
+    pub joins: i64,
     /// The generation that the last id that was brought back builds on.
     pub resume_generation: Option<i64>,
     /// What that id said had moved since.

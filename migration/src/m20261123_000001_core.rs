@@ -70,6 +70,7 @@ const SCHEMA: &[&str] = &[
         online_since BIGINT NOT NULL,
         online_until BIGINT NOT NULL,
         next_slot INTEGER NOT NULL,
+        joins BIGINT NOT NULL,
         resume_generation BIGINT,
         resume_moved {bytes}
     )",

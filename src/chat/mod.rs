@@ -141,6 +141,16 @@ impl Chat {
         }
     }
 
+    /// Runs an act to its end, whatever becomes of the request that asked for it: a change whose hints were left out
+    /// would be noticed late.
+    async fn to_the_end<T, F>(&self, act: impl FnOnce(Self) -> F) -> Result<T, ChatError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ChatError>> + Send + 'static,
+    {
+        tokio::spawn(act(self.clone())).await.unwrap_or_else(|panic| Err(ChatError::Internal(panic.into())))
+    }
+
     fn store(&self) -> &Store {
         &self.inner.store
     }

@@ -138,11 +138,14 @@ impl Chat {
 
     /// Ends one of the caller's sessions: it leaves every topic, its stream ends, its tokens are good for nothing.
     pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), ChatError> {
-        let topics = self.store().end_session(session, caller.user.user_id.clone()).await?;
-        let topics = topics.ok_or(ChatError::NotFound("session"))?;
-        self.inner.hub.session_ended(session);
-        self.inner.hub.presence_changed(&topics);
-        Ok(())
+        let owner = caller.user.user_id.clone();
+        self.to_the_end(|chat| async move {
+            let topics = chat.store().end_session(session, owner).await?.ok_or(ChatError::NotFound("session"))?;
+            chat.inner.hub.session_ended(session);
+            chat.inner.hub.presence_changed(&topics);
+            Ok(())
+        })
+        .await
     }
 
     /// How this session's event ids are tied to it.

@@ -77,13 +77,8 @@ impl Chat {
             self.check_unmade(&topic, &caller.user.user_id).await?;
         }
         let (session, max, grace) = (caller.session, self.inner.rules.max_joins, self.inner.hub.grace());
-        let joined = self.store().join(Joining { session, topic, hidden, max, grace }).await?;
-        let join = joined.map_err(|refused| match refused {
-            JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
-            JoinRefused::TooMany => ChatError::TooManyJoins { max },
-        })?;
-        self.inner.hub.joins_changed(session);
-        self.inner.hub.presence_changed(&[join.topic.key]);
+        let joining = Joining { session, topic, hidden, max, grace };
+        let join = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
         let present = self.inner.hub.present(join.topic.key).await?;
         let listed = present.list.iter().find(|presence| presence.session_id == session).cloned();
         let own = match listed {
@@ -91,6 +86,17 @@ impl Chat {
             None => self.own_presence(caller).await?,
         };
         Ok(JoinedTopic { join, own, present })
+    }
+
+    async fn join_and_tell(&self, joining: Joining) -> Result<Joined, ChatError> {
+        let (session, max) = (joining.session, joining.max);
+        let join = self.store().join(joining).await?.map_err(|refused| match refused {
+            JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
+            JoinRefused::TooMany => ChatError::TooManyJoins { max },
+        })?;
+        self.inner.hub.joins_changed(session);
+        self.inner.hub.presence_changed(&[join.topic.key]);
+        Ok(join)
     }
 
     /// The caller's presence, read from their session.
@@ -103,11 +109,15 @@ impl Chat {
     /// Leaves; where nothing was joined, nothing happens.
     pub async fn leave(&self, caller: &Caller, topic: &str) -> Result<(), ChatError> {
         let topic = self.topic_id(topic, &caller.user.user_id)?;
-        if let Some(key) = self.store().leave(caller.session, &topic, LeaveReason::Left).await? {
-            self.inner.hub.joins_changed(caller.session);
-            self.inner.hub.presence_changed(&[key]);
-        }
-        Ok(())
+        let session = caller.session;
+        self.to_the_end(|chat| async move {
+            if let Some(key) = chat.store().leave(session, &topic, LeaveReason::Left).await? {
+                chat.inner.hub.joins_changed(session);
+                chat.inner.hub.presence_changed(&[key]);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// What a session has joined, in the order of joining.

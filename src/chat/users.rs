@@ -12,13 +12,16 @@ impl Chat {
 
     /// Changes how the caller is called from now on; messages keep the name they were sent under.
     pub async fn rename(&self, caller: &Caller, username: &str) -> Result<User, ChatError> {
-        let username = checked_username(username)?;
-        if !self.store().rename_user(&caller.user.user_id, username).await? {
-            return Err(ChatError::NotFound("user"));
-        }
-        let topics = self.store().topics_of_user(&caller.user.user_id).await?;
-        self.inner.hub.presence_changed(&topics);
-        Ok(User { user_id: caller.user.user_id.clone(), username: username.into() })
+        let renamed = User { user_id: caller.user.user_id.clone(), username: checked_username(username)?.into() };
+        self.to_the_end(|chat| async move {
+            if !chat.store().rename_user(&renamed.user_id, &renamed.username).await? {
+                return Err(ChatError::NotFound("user"));
+            }
+            let topics = chat.store().topics_of_user(&renamed.user_id).await?;
+            chat.inner.hub.presence_changed(&topics);
+            Ok(renamed)
+        })
+        .await
     }
 }
 

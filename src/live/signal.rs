@@ -1,7 +1,7 @@
 //! Waking a stream: what has happened to it is noted in a few bits and slots, however often it happens, so that a stream
 //! that sleeps or lags costs the senders nothing more than the first note.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -60,6 +60,8 @@ pub(super) struct Wake {
     notify: Notify,
     /// The generation that the stream opened with; 0 while it is being opened.
     generation: AtomicU64,
+    /// The version of its session's joins that it knows.
+    joins: AtomicI64,
 }
 
 impl Wake {
@@ -91,6 +93,15 @@ impl Wake {
 
     pub(super) fn set_generation(&self, generation: u64) {
         self.generation.store(generation, Ordering::Release);
+    }
+
+    /// The version of the session's joins that the stream has read.
+    pub(super) fn joins(&self) -> i64 {
+        self.joins.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_joins(&self, version: i64) {
+        self.joins.store(version, Ordering::Release);
     }
 
     fn ready(&self, slot: Slot) {

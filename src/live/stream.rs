@@ -148,6 +148,7 @@ impl Stream {
     async fn begin(&mut self, opened: Opened, digests: &[(Slot, Digest)]) -> Result<(), StoreError> {
         self.generation = opened.generation;
         self.positions = Positions::new(self.hub.tag(self.session), opened.generation);
+        self.wake.set_joins(opened.joins_version);
         self.hub.opened(self.session, &self.wake, opened.generation);
         self.next_slot = opened.next_slot;
         self.expires_at = opened.expires_at;

@@ -126,16 +126,17 @@ impl Hub {
         }
     }
 
-    /// Ends streams whose session has ended, or streams elsewhere by now.
+    /// Ends streams whose session has ended, or streams elsewhere by now; lets others read their joins that have changed.
     async fn compare_streams(&self) -> Result<(), StoreError> {
         let streams = self.open_streams();
         for chunk in streams.chunks(500) {
             let sessions: Vec<_> = chunk.iter().map(|(session, _)| *session).collect();
-            let latest = self.store().latest_streams(&sessions).await?;
+            let versions = self.store().versions(&sessions).await?;
             for (session, wake) in chunk.iter().filter(|(_, wake)| wake.generation() != 0) {
-                match latest.get(session) {
+                match versions.get(session) {
                     None => wake.end(End::SignedOut),
-                    Some(latest) if *latest > wake.generation() => wake.end(End::Replaced),
+                    Some(version) if version.stream > wake.generation() => wake.end(End::Replaced),
+                    Some(version) if version.joins != wake.joins() => wake.joins_changed(),
                     Some(_) => {}
                 }
             }

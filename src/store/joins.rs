@@ -1,4 +1,7 @@
 //! Joins: which session listens to which topic.
+//!
+//! Every transaction that changes joins locks in one order: topics, then sessions, then joins; or two of them could wait
+//! for each other.
 
 use std::time::Duration;
 
@@ -101,6 +104,8 @@ impl Store {
                 let Some(topic) = topics::find(tx, &topic, "").await? else {
                     return Ok(None);
                 };
+                let sql = "UPDATE session SET joins = joins + 1 WHERE id = $1";
+                dialect::exec(tx, sql, vec![session.0.into()]).await?;
                 let sql = "UPDATE joined SET ended = $1 WHERE session_id = $2 AND topic_id = $3 AND ended IS NULL";
                 let values = vec![reason.stored().into(), session.0.into(), topic.key.into()];
                 let left = dialect::exec(tx, sql, values).await? > 0;
@@ -111,6 +116,15 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// What a session has joined, and the version of that.
+    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, Vec<Joined>), StoreError> {
+        // The version first: what changes in between is read twice rather than never.
+        let sql = "SELECT joins FROM session WHERE id = $1";
+        let row = dialect::row(self.read(), sql, vec![session.0.into()]).await?;
+        let version = row.map(|row| dialect::get(&row, "joins")).transpose()?.unwrap_or(0);
+        Ok((version, self.joins_of(session).await?))
     }
 
     /// What a session has joined, in the order of joining.
@@ -203,7 +217,12 @@ async fn insert(
     let position = topic.last_seq;
     let values = vec![session.into(), topic.key.into(), next_slot.into(), position.0.into(), hidden.into()];
     dialect::exec(tx, sql, values).await?;
-    dialect::exec(tx, "UPDATE session SET next_slot = next_slot + 1 WHERE id = $1", vec![session.into()]).await?;
+    dialect::exec(
+        tx,
+        "UPDATE session SET next_slot = next_slot + 1, joins = joins + 1 WHERE id = $1",
+        vec![session.into()],
+    )
+    .await?;
     let slot = Slot(u32::try_from(next_slot).map_err(|_| StoreError::Corrupt("slot"))?);
     Ok(Joined { topic, slot, position, hidden })
 }

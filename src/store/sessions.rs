@@ -83,7 +83,7 @@ impl Store {
             Box::pin(async move {
                 let user_id = ensure_user(tx, &whose, now).await?;
                 let sql = "INSERT INTO session (id, user_id, created_at, expires_at, generation, stream, online_since, \
-                           online_until, next_slot) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1)";
+                           online_until, next_slot, joins) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1, 0)";
                 let expires_at = now.plus(lifetime);
                 dialect::exec(tx, sql, vec![id.0.into(), user_id.into(), now.0.into(), expires_at.0.into()]).await?;
                 let row = dialect::row(tx, format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;

@@ -66,6 +66,8 @@ pub struct Opened {
     pub generation: u64,
     /// The slot that the session's next join gets.
     pub next_slot: Slot,
+    /// The version of the session's joins.
+    pub joins_version: i64,
     /// What it listens to.
     pub joins: Vec<StreamJoin>,
     /// What has ended without the client having been told.
@@ -76,6 +78,15 @@ pub struct Opened {
     pub expires_at: Millis,
     /// The topics on which the session has appeared by this.
     pub appeared: Vec<TopicKey>,
+}
+
+/// What changes when something happens to a session that its stream has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The generation that its latest stream opened with.
+    pub stream: u64,
+    /// Counts the changes of its joins.
+    pub joins: i64,
 }
 
 /// Why no stream was opened: the session has ended or expired.
@@ -135,19 +146,20 @@ impl Store {
         .await
     }
 
-    /// The latest stream of each of these sessions that has not been ended.
-    pub async fn latest_streams(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, u64>, StoreError> {
+    /// The versions of those of these sessions that have not been ended.
+    pub async fn versions(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Version>, StoreError> {
         if sessions.is_empty() {
             return Ok(HashMap::new());
         }
         let places = dialect::places(1, sessions.len());
-        let sql = format!("SELECT id, stream FROM session WHERE ended_at IS NULL AND id IN ({places})");
+        let sql = format!("SELECT id, stream, joins FROM session WHERE ended_at IS NULL AND id IN ({places})");
         let rows = dialect::rows(self.read(), sql, sessions.iter().map(|s| s.0.into()).collect()).await?;
-        let latest = |row: &QueryResult| {
+        let version = |row: &QueryResult| {
             let stream: i64 = dialect::get(row, "stream")?;
-            Ok((SessionId(dialect::get(row, "id")?), stream.unsigned_abs()))
+            let version = Version { stream: stream.unsigned_abs(), joins: dialect::get(row, "joins")? };
+            Ok((SessionId(dialect::get(row, "id")?), version))
         };
-        rows.iter().map(latest).collect()
+        rows.iter().map(version).collect()
     }
 }
 
@@ -158,7 +170,7 @@ async fn open_stream(
 ) -> Result<Result<Opened, StreamRefused>, StoreError> {
     let id = open.session;
     let sql = format!(
-        "SELECT generation, next_slot, expires_at, resume_generation, resume_moved FROM session \
+        "SELECT generation, next_slot, joins, expires_at, resume_generation, resume_moved FROM session \
          WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
         dialect::for_update(tx)
     );
@@ -191,7 +203,17 @@ async fn open_stream(
     let appeared = if appeared { live_topics(tx, &[id.0]).await? } else { Vec::new() };
     let expires_at = Millis(dialect::get(&row, "expires_at")?);
     let next_slot = Slot(next_slot.unsigned_abs());
-    Ok(Ok(Opened { generation: generation.unsigned_abs(), next_slot, joins, left, resumed, expires_at, appeared }))
+    let joins_version = dialect::get(&row, "joins")?;
+    Ok(Ok(Opened {
+        generation: generation.unsigned_abs(),
+        next_slot,
+        joins_version,
+        joins,
+        left,
+        resumed,
+        expires_at,
+        appeared,
+    }))
 }
 
 /// What an id that has been brought back says, remembered as the session's last; `None` where its generation is gone.

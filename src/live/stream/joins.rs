@@ -18,8 +18,8 @@ impl Stream {
 
     async fn compare_joins(&mut self) -> Result<(), StoreError> {
         let store = self.hub.inner.store.clone();
-        let joins: HashMap<Slot, Joined> =
-            store.joins_of(self.session).await?.into_iter().map(|join| (join.slot, join)).collect();
+        let (version, joins) = store.versioned_joins_of(self.session).await?;
+        let joins: HashMap<Slot, Joined> = joins.into_iter().map(|join| (join.slot, join)).collect();
         let gone: Vec<Slot> = self.topics.keys().filter(|slot| !joins.contains_key(slot)).copied().collect();
         if !gone.is_empty() {
             let ended = store.ended_joins(self.session).await?.into_iter().collect();
@@ -33,6 +33,7 @@ impl Stream {
                 self.next_slot = self.next_slot.max(Slot(slot.0 + 1));
             }
         }
+        self.wake.set_joins(version);
         if let Err(error) = self.hub.sync(&fresh).await {
             self.ask_later(&error); // the regular comparison catches up on it
         }

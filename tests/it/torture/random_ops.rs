@@ -136,6 +136,10 @@ impl Model {
         self.joined += 1;
         self.joins.insert(room, (self.joined, position));
         self.seen.insert(room, (self.joined, position));
+        if self.stream.is_some() {
+            // Until the stream has seen the join: of one that ends before, it need not tell.
+            self.next_about(room, "presence_state").await;
+        }
     }
 
     async fn leave(&mut self, room: usize) {
@@ -145,12 +149,7 @@ impl Model {
         }
         if self.stream.is_some() {
             // What was on its way before the end may come or not; nothing may come behind it.
-            loop {
-                let event = self.next().await;
-                if event.event == "left" && event.data["topic"] == *self.rooms[room] {
-                    break;
-                }
-            }
+            self.next_about(room, "left").await;
         }
         self.seen.remove(&room);
     }
@@ -195,6 +194,15 @@ impl Model {
             other => panic!("{other} is not expected: {event:?}"),
         }
         event
+    }
+
+    async fn next_about(&mut self, room: usize, kind: &str) {
+        loop {
+            let event = self.next().await;
+            if event.event == kind && event.data["topic"] == *self.rooms[room] {
+                return;
+            }
+        }
     }
 
     fn message(&mut self, event: &Event) {

@@ -15,6 +15,8 @@ use crate::live::{Hub, Settings};
 use crate::model::Clock;
 use crate::store::{Meta, Pools, Store, StoreError};
 
+/// How long connections are still accepted once the service stops, to say that it does.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long requests in flight and streams that say goodbye may take once the service stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long writing down what has ended may take after that.
@@ -29,6 +31,9 @@ pub enum StartError {
     /// The database does not.
     #[error("PARLOUR_DATABASE_URL does not work: {0}")]
     Database(#[from] StoreError),
+    /// The tables are not those of this version.
+    #[error("the database is not up to date: run `parlour migrate`, or set PARLOUR_AUTO_MIGRATE to true")]
+    NotMigrated,
     /// A part of the service failed while it ran.
     #[error("a part of the service has failed: the log says which")]
     Failed,
@@ -37,14 +42,24 @@ pub enum StartError {
 /// Serves until `shutdown`, then stops: first the streams say goodbye, then requests in flight end, then what has ended is
 /// written down; all of it within ten seconds.
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    run_and_tell(listener, config, shutdown, || {}).await
+}
+
+/// As [`run`]; `started` is called once everything that can fail at the start has not.
+pub async fn run_and_tell(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+    started: impl FnOnce(),
+) -> Result<(), StartError> {
     let clock = Clock::default();
     http::install_metrics();
+    let user_tokens = UserTokens::from_config(&config)?;
     let store = connect(&config, clock.clone()).await?;
     let meta = store.meta().await?;
     let hub = Hub::new(store.clone(), clock.clone(), settings(&config, &clock, &meta));
     hub.take_lease().await?;
     let token_key = config.token_key.as_ref().map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
-    let user_tokens = UserTokens::from_config(&config)?;
     let chat = Chat::new(store.clone(), hub.clone(), clock.clone(), rules(&config), user_tokens, token_key, &meta);
     let rates = Arc::new(http::RateLimits::new(
         config.rate_sends.as_ref(),
@@ -63,7 +78,16 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         drain.cancelled().await;
         hub.drain();
     });
-    http::serve(listener, router, shutdown, DRAIN).await;
+    started();
+    // For a moment, whoever routes requests here can still be told that this instance is not ready any more.
+    let (closing, ending) = (CancellationToken::new(), shutdown.clone());
+    let close = closing.clone();
+    background.spawn(async move {
+        ending.cancelled().await;
+        tokio::time::sleep(LINGER).await;
+        close.cancel();
+    });
+    http::serve(listener, router, closing, DRAIN).await;
 
     stop.cancel();
     background.close();
@@ -98,10 +122,12 @@ pub async fn migrate(config: &Config) -> Result<(), StartError> {
     Ok(pools.migrate().await?)
 }
 
-async fn connect(config: &Config, clock: Clock) -> Result<Store, StoreError> {
+async fn connect(config: &Config, clock: Clock) -> Result<Store, StartError> {
     let pools = Pools::connect(config.database_url.expose_secret(), config.database_pool).await?;
     if config.auto_migrate {
         pools.migrate().await?;
+    } else if !pools.is_migrated().await? {
+        return Err(StartError::NotMigrated);
     }
     Ok(Store::new(pools, clock))
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -77,7 +78,8 @@ fn main() -> ExitCode {
         Err(failure) => {
             // Nobody is left to tell where stderr is closed.
             let _ = writeln!(io::stderr(), "parlour: {failure}");
-            ExitCode::from(if matches!(failure, Failure::Config(_)) { 2 } else { 1 })
+            let wrong_setting = matches!(failure, Failure::Config(_) | Failure::Start(app::StartError::Config(_)));
+            ExitCode::from(if wrong_setting { 2 } else { 1 })
         }
     }
 }
@@ -106,10 +108,12 @@ fn serve(config: Config) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let listener = listen(&config)?;
-        greet(&listener, config.log_format)?;
+        let address = listener.local_addr().map_err(|error| failed("cannot listen", error))?;
         let shutdown = CancellationToken::new();
         cancel_on_signal(shutdown.clone())?;
-        app::run(listener, config, shutdown).await.map_err(Failure::from)
+        let format = config.log_format;
+        let started = move || greet(address, format);
+        app::run_and_tell(listener, config, shutdown, started).await.map_err(Failure::from)
     })
 }
 
@@ -128,15 +132,14 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// Tells a person where to look next; machines read the log.
-fn greet(listener: &TcpListener, format: LogFormat) -> Result<(), Failure> {
-    let address = listener.local_addr().map_err(|error| failed("cannot listen", error))?;
+fn greet(address: SocketAddr, format: LogFormat) {
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    match format {
-        LogFormat::Json => Ok(()),
-        LogFormat::Text => print(format_args!(
+    if format == LogFormat::Text {
+        // Where nobody reads standard output, the service runs all the same.
+        let _ = print(format_args!(
             "Parlour listens on http://{address}/\n\
              The API is described at http://{address}/openapi.yaml; README.md walks you through a first chat."
-        )),
+        ));
     }
 }
 

@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::MigratorTrait;
 
 mod m20261123_000001_core;
+mod types;
 
 /// Applies what is missing, in order.
 #[derive(Debug)]

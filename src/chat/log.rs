@@ -24,6 +24,9 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// How long a draft may wait for its turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a sender waits for its answer at the longest.
+const LONGEST: Duration = Duration::from_secs(8);
+
 /// What a sender gets.
 #[derive(Clone, Debug)]
 pub(super) struct Appended {
@@ -68,7 +71,9 @@ impl Log {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { draft, since: Instant::now(), reply };
         self.lanes[lane].try_send(waiting).map_err(|_| ChatError::Unavailable)?;
-        answer.await.unwrap_or(Err(ChatError::Unavailable))
+        // A database that swallows statements must not hold senders; what becomes of the draft, its key tells later.
+        let answer = tokio::time::timeout(LONGEST, answer).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(ChatError::Unavailable))
     }
 }
 

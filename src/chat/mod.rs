@@ -135,7 +135,9 @@ impl Chat {
             let topics = self.store().topics_after(after).await?;
             let Some(&last) = topics.last() else { return Ok(()) };
             for topic in topics {
-                self.store().prune_topic(topic, before).await?;
+                if let Some(pruned) = self.store().prune_topic(topic, before).await? {
+                    self.inner.hub.pruned(topic, pruned);
+                }
             }
             after = last;
         }

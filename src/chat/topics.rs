@@ -6,7 +6,7 @@ use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError};
 use crate::model::topic::TopicError;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
-use crate::store::{JoinRefused, Joined, Joining, LeaveReason, Present, TopicRow};
+use crate::store::{JoinMade, JoinRefused, Joined, Joining, LeaveReason, Present, TopicRow};
 
 /// What a join answers.
 #[derive(Clone, Debug)]
@@ -90,12 +90,14 @@ impl Chat {
 
     async fn join_and_tell(&self, joining: Joining) -> Result<Joined, ChatError> {
         let (session, max) = (joining.session, joining.max);
-        let join = self.store().join(joining).await?.map_err(|refused| match refused {
+        let made = self.store().join(joining).await?;
+        let JoinMade { join, appeared } = made.map_err(|refused| match refused {
             JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
             JoinRefused::TooMany => ChatError::TooManyJoins { max },
         })?;
         self.inner.hub.joins_changed(session);
         self.inner.hub.presence_changed(&[join.topic.key]);
+        self.inner.hub.presence_changed(&appeared);
         Ok(join)
     }
 
@@ -109,6 +111,9 @@ impl Chat {
     /// Leaves; where nothing was joined, nothing happens.
     pub async fn leave(&self, caller: &Caller, topic: &str) -> Result<(), ChatError> {
         let topic = self.topic_id(topic, &caller.user.user_id)?;
+        if topic.kind() == TopicKind::Dm && self.store().topic(&topic).await?.is_none() {
+            self.check_unmade(&topic, &caller.user.user_id).await?;
+        }
         let session = caller.session;
         self.to_the_end(|chat| async move {
             if let Some(key) = chat.store().leave(session, &topic, LeaveReason::Left).await? {

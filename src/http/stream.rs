@@ -108,7 +108,12 @@ pub(crate) enum StreamEvent<'a> {
 }
 
 /// Who may open the stream: the session's token or its stream token as the Bearer, or the stream token in the query.
-pub(crate) struct Listener(Claims);
+pub(crate) enum Listener {
+    /// May listen.
+    Welcome(Claims),
+    /// Brings a session token whose time has run out: with its session, or because it was refreshed.
+    Late(Claims),
+}
 
 impl FromRequestParts<Shared> for Listener {
     type Rejection = Problem;
@@ -116,14 +121,17 @@ impl FromRequestParts<Shared> for Listener {
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
         let bearer = <Option<BearerToken> as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
         if let Some(token) = bearer {
-            let by_stream_token = || shared.chat.stream_claims(token.as_str());
-            let claims = shared.chat.claims(token.as_str()).or_else(|error| by_stream_token().map_err(|_| error))?;
-            return Ok(Self(claims));
+            let (chat, token) = (&shared.chat, token.as_str());
+            let claims = chat.claims(token).or_else(|error| chat.stream_claims(token).map_err(|_| error));
+            return match claims {
+                Ok(claims) => Ok(Self::Welcome(claims)),
+                Err(error) => Ok(Self::Late(chat.claims_of_any_age(token).map_err(|_| error)?)),
+            };
         }
         let Params(params) = Params::<EventsParams>::from_request_parts(parts, shared).await?;
         let missing = || Problem::unauthenticated("bring the stream token as access_token, or a token as the Bearer");
         let token = params.access_token.ok_or_else(missing)?;
-        Ok(Self(shared.chat.stream_claims(&token)?))
+        Ok(Self::Welcome(shared.chat.stream_claims(&token)?))
     }
 }
 
@@ -154,10 +162,21 @@ async fn events(
     State(shared): State<Shared>,
     method: Method,
     headers: HeaderMap,
-    Listener(claims): Listener,
+    listener: Listener,
     Params(params): Params<EventsParams>,
     LastEventId(header_id): LastEventId,
 ) -> Result<Response, Problem> {
+    let claims = match listener {
+        Listener::Welcome(claims) => claims,
+        // A session that has ended is no reason to come back; one that lives is, with its new token.
+        Listener::Late(claims) => {
+            return match shared.chat.caller(&claims).await {
+                Err(ChatError::Unauthenticated(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
+                Err(error) => come_back(form(&headers), error),
+                Ok(_) => Err(Problem::unauthenticated("the token has expired: bring the one of the last refresh")),
+            };
+        }
+    };
     let form = form(&headers);
     let wait = params.wait.unwrap_or(0);
     if wait > LONGEST_WAIT {

@@ -1,6 +1,7 @@
 //! The hub: finds a topic's listeners and a session's streams on this instance.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::presence::View;
 use super::signal::{End, Wake};
 use super::topic::HotTopic;
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Entry, SessionId, TopicId};
+use crate::model::{Clock, Entry, Seq, SessionId, TopicId};
 use crate::store::{Present, Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
@@ -55,6 +56,8 @@ pub(super) struct Inner {
     sessions: Mutex<Sessions>,
     closed: Mutex<Vec<Closed>>,
     pub(super) closing: Notify,
+    /// Until when this instance counts as alive, in the database's milliseconds.
+    pub(super) lease_until: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +73,6 @@ struct Sessions {
 pub(super) struct Closed {
     pub(super) session: SessionId,
     pub(super) stream: u64,
-    pub(super) topics: Vec<TopicKey>,
 }
 
 impl Hub {
@@ -85,6 +87,7 @@ impl Hub {
             sessions: Mutex::default(),
             closed: Mutex::default(),
             closing: Notify::new(),
+            lease_until: AtomicI64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -112,6 +115,14 @@ impl Hub {
     pub fn presence_changed(&self, topics: &[TopicKey]) {
         let hot = lock(&self.inner.topics);
         topics.iter().filter_map(|key| hot.get(key)).for_each(|topic| topic.presence.touch());
+    }
+
+    /// A topic's entries up to this one have been pruned: memory keeps them no longer than the database.
+    pub fn pruned(&self, topic: TopicKey, up_to: Seq) {
+        self.inner.pages.forget(topic);
+        if let Some(topic) = self.hot(topic) {
+            topic.forget(up_to);
+        }
     }
 
     /// A session was signed out.

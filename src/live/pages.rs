@@ -13,6 +13,8 @@ use crate::store::{Store, StoreError, TopicKey};
 const SIZE: i64 = 64;
 /// Pages that are kept for those who come next.
 const KEPT: usize = 128;
+/// What they may take together, in bytes of JSON.
+const KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// And for how long.
 const LIFE: Duration = Duration::from_secs(5);
 /// Pages that are read at once: readers that catch up leave connections to everybody else.
@@ -34,6 +36,12 @@ type Key = (TopicKey, i64, Seq);
 struct Slot {
     page: Arc<OnceCell<Arc<Page>>>,
     since: Instant,
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        self.page.get().map_or(0, |page| page.entries.iter().map(|entry| entry.json.len()).sum())
+    }
 }
 
 /// The pages that somebody wants at the moment.
@@ -72,11 +80,20 @@ impl Pages {
 
     fn cell(&self, key: Key) -> Arc<OnceCell<Arc<Page>>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= KEPT {
-            let oldest = slots.iter().min_by_key(|(_, slot)| slot.since).map(|(key, _)| *key);
-            oldest.map(|key| slots.remove(&key));
+        if let Some(slot) = slots.get(&key) {
+            return slot.page.clone();
+        }
+        let mut bytes: usize = slots.values().map(Slot::bytes).sum();
+        while slots.len() >= KEPT || bytes > KEPT_BYTES {
+            let Some(oldest) = slots.iter().min_by_key(|(_, slot)| slot.since).map(|(key, _)| *key) else { break };
+            bytes -= slots.remove(&oldest).map_or(0, |slot| slot.bytes());
         }
         slots.entry(key).or_insert_with(|| Slot { page: Arc::default(), since: Instant::now() }).page.clone()
+    }
+
+    /// Forgets a topic's pages: some of its entries were pruned.
+    pub(super) fn forget(&self, topic: TopicKey) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, ..), _| *key != topic);
     }
 
     /// Forgets pages that nobody has asked for lately.

@@ -48,6 +48,7 @@ pub(super) struct Track {
     dirty: AtomicBool,
     /// One look at a time; whoever comes meanwhile shares the next one.
     looking: tokio::sync::Mutex<()>,
+    /// Counts looks as they begin.
     looks: AtomicU64,
 }
 
@@ -56,6 +57,8 @@ struct State {
     fresh: Option<Arc<View>>,
     published: Option<Published>,
     next_expiry: Option<Millis>,
+    /// The number of the look that `fresh` is of.
+    seen: u64,
 }
 
 /// The view of an interval, and the difference to it from the interval before, rendered once for all.
@@ -83,9 +86,7 @@ impl View {
     }
 
     fn same(&self, present: &Present) -> bool {
-        let truncated = present.count > present.list.len();
-        let list = || self.list == present.list;
-        self.count == present.count && self.truncated == truncated && (truncated || list())
+        self.count == present.count && self.list == present.list
     }
 
     /// The data of `presence_state`.
@@ -174,19 +175,23 @@ impl Track {
     pub(super) async fn look<E>(&self, read: impl AsyncFnOnce() -> Result<Present, E>) -> Result<Arc<View>, E> {
         let before = self.looks.load(Ordering::Acquire);
         let _alone = self.looking.lock().await;
-        // `looks` counts beginnings: one that began after this call and has ended is as good as a look of our own.
-        if self.looks.load(Ordering::Acquire) > before
-            && let Some(view) = self.latest()
-        {
+        // A look that began after this call, and did not fail, is as good as one of our own.
+        if let Some(view) = self.seen_after(before) {
             return Ok(view);
         }
-        self.looks.fetch_add(1, Ordering::AcqRel);
+        let number = self.looks.fetch_add(1, Ordering::AcqRel) + 1;
         let present = read().await?;
-        Ok(self.renew(present))
+        Ok(self.renew(number, present))
     }
 
-    fn renew(&self, present: Present) -> Arc<View> {
+    fn seen_after(&self, look: u64) -> Option<Arc<View>> {
+        let state = self.lock();
+        state.fresh.clone().filter(|_| state.seen > look)
+    }
+
+    fn renew(&self, look: u64, present: Present) -> Arc<View> {
         let mut state = self.lock();
+        state.seen = look;
         state.next_expiry = present.next_expiry;
         match &state.fresh {
             Some(view) if view.same(&present) => view.clone(),
@@ -268,7 +273,7 @@ mod tests {
             let mut shown: Option<Arc<View>> = None;
             let mut client = BTreeMap::new();
             for (sessions, awake) in steps {
-                let view = track.renew(present(&sessions, LIMIT));
+                let view = track.renew(0, present(&sessions, LIMIT));
                 track.publish(&topic);
                 let published = track.published().expect("published");
                 match &shown {
@@ -290,14 +295,30 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_look_is_never_older_than_its_call() {
+        let track = Track::default();
+        let (first, second) = (BTreeMap::from([(1, 0)]), BTreeMap::from([(1, 0), (2, 0)]));
+        let look = async |sessions: &BTreeMap<u8, i64>| track.look(async || Ok::<_, ()>(present(sessions, 6))).await;
+        assert_eq!(look(&first).await.map(|view| view.count), Ok(1));
+        let running = track.looking.lock().await;
+        let mut late = Box::pin(look(&second));
+        let mut failing = Box::pin(track.look(async || Err::<Present, _>(())));
+        assert!(futures_util::poll!(&mut failing).is_pending() && futures_util::poll!(&mut late).is_pending());
+        drop(running);
+        // One that fails is shared with nobody.
+        assert!(failing.await.is_err());
+        assert_eq!(late.await.map(|view| view.count), Ok(2));
+    }
+
     #[test]
     fn nothing_changed_is_nothing() {
         let topic = TopicId::stored("room:a");
         let track = Track::default();
         let sessions = BTreeMap::from([(1, 0), (2, 0)]);
-        let first = track.renew(present(&sessions, 6));
+        let first = track.renew(0, present(&sessions, 6));
         assert!(track.publish(&topic));
-        assert!(Arc::ptr_eq(&first, &track.renew(present(&sessions, 6))));
+        assert!(Arc::ptr_eq(&first, &track.renew(0, present(&sessions, 6))));
         assert!(!track.publish(&topic));
     }
 }

@@ -71,6 +71,8 @@ struct Topic {
     listener: Arc<Listener>,
     number: u64,
     place: Place,
+    /// Whether it waits for its turn.
+    queued: bool,
     /// More was missed than is replayed: up to here it has to be read as history.
     gap_to: Option<Seq>,
     /// The view that the client knows; none before its first `presence_state`.
@@ -177,7 +179,7 @@ impl Stream {
         let (number, ephemeral) = hot.listen(listener.clone());
         let place = Place { position, ephemeral };
         listener.notice();
-        let topic = Topic { hot, listener, number, place, gap_to: None, shown: None, known: None };
+        let topic = Topic { hot, listener, number, place, queued: false, gap_to: None, shown: None, known: None };
         self.topics.entry(slot).insert_entry(topic).into_mut()
     }
 
@@ -204,7 +206,7 @@ impl Stream {
     /// Takes note of what has happened; answers why the stream is over, if it is.
     async fn hear(&mut self) -> Option<End> {
         let signals = self.wake.take();
-        self.queue.extend(signals.ready);
+        signals.ready.into_iter().for_each(|slot| self.enqueue(slot));
         self.reload |= signals.joins;
         if signals.end.is_some() {
             return signals.end;
@@ -328,8 +330,7 @@ impl Drop for Stream {
             topic.hot.unlisten(topic.number);
         }
         if self.generation != 0 {
-            let topics = self.topics.values().map(|topic| topic.hot.key).collect();
-            self.hub.closed(Closed { session: self.session, stream: self.generation, topics });
+            self.hub.closed(Closed { session: self.session, stream: self.generation });
         }
     }
 }

@@ -47,6 +47,13 @@ impl Tail {
         self.bytes = 0;
     }
 
+    /// Forgets the entries up to this one.
+    pub(super) fn drop_up_to(&mut self, seq: Seq) {
+        while self.entries.front().is_some_and(|entry| entry.seq <= seq) {
+            self.drop_oldest();
+        }
+    }
+
     /// What it takes, in bytes of JSON.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

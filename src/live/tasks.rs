@@ -1,15 +1,18 @@
 //! The hub's regular work: presence intervals, writing down which streams have ended, the lease, and looking for whatever
 //! no hint said.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Closed, Hub, lock};
 use super::signal::End;
 use super::topic::HotTopic;
+use crate::model::SessionId;
 use crate::store::{Store, StoreError};
 
 /// How often hot topics and open streams are compared with the database.
@@ -20,6 +23,10 @@ const LINGER: Duration = Duration::from_secs(60);
 const TAILS: usize = 64 * 1024 * 1024;
 /// Streams whose end is written down in one transaction.
 const CLOSE_BATCH: usize = 256;
+/// How long the lease waits for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Every so many comparisons, streams that the database knows of are looked for here.
+const ORPHANS: u64 = 12;
 
 impl Hub {
     /// Works until `stop`; then every stream's end has been written down and the lease given back.
@@ -37,9 +44,31 @@ impl Hub {
         tracing::warn!(%error, "the lease could not be given back: sessions stay online until it lapses");
     }
 
-    /// Takes this instance's lease; nothing may be served before it stands.
+    /// Takes this instance's lease, or renews it; nothing may be served before it stands.
     pub async fn take_lease(&self) -> Result<(), StoreError> {
-        self.store().renew_lease(self.inner.settings.node, self.inner.settings.lease).await
+        let renewing = self.store().renew_lease(self.inner.settings.node, self.inner.settings.lease);
+        let away = |_| StoreError::Unavailable("the lease took too long".into());
+        let until = timeout(PATIENCE, renewing).await.map_err(away)??;
+        self.inner.lease_until.store(until.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether this instance counts as dead: it was frozen, or cut off from its database.
+    fn has_lapsed(&self) -> bool {
+        self.inner.lease_until.load(Ordering::Acquire) < self.store().now().0
+    }
+
+    /// After a lapse: streams that are still their sessions' latest are this instance's again, and everybody is looked at
+    /// anew.
+    async fn recover(&self) -> Result<(), StoreError> {
+        let streams = self.open_streams().into_iter().map(|(session, wake)| (session, wake.generation()));
+        let mut streams: Vec<_> = streams.filter(|(_, generation)| *generation != 0).collect();
+        streams.sort_unstable();
+        for chunk in streams.chunks(CLOSE_BATCH) {
+            self.store().assert_streams(self.inner.settings.node, chunk.to_vec()).await?;
+        }
+        self.hot_topics().iter().for_each(|topic| topic.presence.touch());
+        Ok(())
     }
 
     async fn give_up_lease(&self) -> Result<(), StoreError> {
@@ -53,6 +82,9 @@ impl Hub {
         loop {
             ticks.tick().await;
             let now = self.store().now();
+            if self.has_lapsed() {
+                continue; // by the clock all our streams are gone; to say so would be wrong
+            }
             for topic in self.hot_topics() {
                 if !topic.presence.is_due(now) {
                     continue;
@@ -86,13 +118,15 @@ impl Hub {
             let batch = closed.split_off(closed.len().saturating_sub(CLOSE_BATCH));
             let mut streams: Vec<_> = batch.iter().map(|closed| (closed.session, closed.stream)).collect();
             streams.sort_unstable(); // as every transaction that locks several sessions does
-            if let Err(error) = self.store().close_streams(streams, self.grace()).await {
-                closed.extend(batch);
-                self.put_back_closed(closed);
-                return Err(error);
+            match self.store().close_streams(streams, self.grace()).await {
+                // Nobody is gone yet; but from now on their time runs, and the views have to know until when.
+                Ok(topics) => self.presence_changed(&topics),
+                Err(error) => {
+                    closed.extend(batch);
+                    self.put_back_closed(closed);
+                    return Err(error);
+                }
             }
-            // Nobody is gone yet; but from now on their time runs, and the views have to know until when.
-            batch.iter().for_each(|closed| self.presence_changed(&closed.topics));
         }
         Ok(())
     }
@@ -102,10 +136,17 @@ impl Hub {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let lapsed = self.has_lapsed();
             if let Err(error) = self.take_lease().await {
                 tracing::warn!(%error, "the lease could not be renewed");
+                continue;
             }
-            if let Err(error) = self.store().sweep_nodes(self.grace()).await {
+            let recovered = if lapsed { self.recover().await } else { Ok(()) };
+            if let Err(error) = recovered {
+                tracing::warn!(%error, "the lease had lapsed, and streams could not be asserted anew");
+                self.inner.lease_until.store(0, Ordering::Release); // once more in the next round
+            }
+            if let Err(error) = self.store().sweep_nodes(self.inner.settings.node, self.grace()).await {
                 tracing::debug!(%error, "lapsed leases could not be swept");
             }
         }
@@ -114,16 +155,45 @@ impl Hub {
     async fn reconcile(&self) {
         let mut ticks = interval(RECONCILE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let mut orphans = HashSet::new();
+        for round in 0u64.. {
             ticks.tick().await;
             self.inner.pages.prune();
             self.cool_topics();
-            let keys: Vec<_> = self.hot_topics().iter().map(|topic| topic.key).collect();
-            let ends = self.read_ends(&keys).await;
-            if let Err(error) = ends.and(self.compare_streams().await) {
+            let compared = async {
+                self.expect_ends().await?;
+                self.compare_streams().await?;
+                if round % ORPHANS == 0 { self.close_orphans(&mut orphans).await } else { Ok(()) }
+            };
+            if let Err(error) = compared.await {
                 tracing::debug!(%error, "could not compare with the database");
             }
         }
+    }
+
+    /// Learns how far the hot topics have come. What a commit has just stored is about to be told by the log itself: only
+    /// what is still unknown a round later was lost on the way.
+    async fn expect_ends(&self) -> Result<(), StoreError> {
+        for chunk in self.hot_topics().chunks(500) {
+            let keys: Vec<_> = chunk.iter().map(|topic| topic.key).collect();
+            let ends: HashMap<_, _> = self.store().last_seqs(&keys).await?.into_iter().collect();
+            for topic in chunk {
+                ends.get(&topic.key).into_iter().for_each(|last| topic.expect(*last));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes streams that the database thinks are here and that are not, twice in a row: opening them was committed, and
+    /// the answer was lost.
+    async fn close_orphans(&self, before: &mut HashSet<(SessionId, u64)>) -> Result<(), StoreError> {
+        let open = self.open_streams().into_iter().map(|(session, wake)| (session, wake.generation()));
+        let open: HashSet<_> = open.collect();
+        let known = self.store().streams_of_node(self.inner.settings.node).await?;
+        let orphans: HashSet<_> = known.into_iter().filter(|stream| !open.contains(stream)).collect();
+        let closed = orphans.intersection(before).map(|&(session, stream)| Closed { session, stream }).collect();
+        *before = orphans;
+        self.close_all(closed).await
     }
 
     /// Ends streams whose session has ended, or streams elsewhere by now; lets others read their joins that have changed.

@@ -29,6 +29,8 @@ pub(super) struct HotTopic {
 struct State {
     /// The newest entry known to be committed.
     last: Seq,
+    /// How far the log had come when it was compared last.
+    expected: Seq,
     /// Whether `last` has been read from the database since the topic became hot. Until then it may be behind.
     synced: bool,
     tail: Tail,
@@ -106,6 +108,19 @@ impl HotTopic {
             state.tail.clear();
             state.wake();
         }
+    }
+
+    /// Learns that the log has reached this entry, without haste: it counts if nothing has told of it until next time.
+    pub(super) fn expect(&self, last: Seq) {
+        let expected = std::mem::replace(&mut self.lock().expected, last);
+        if expected > self.lock().last {
+            self.reached(expected);
+        }
+    }
+
+    /// Forgets what was pruned: everything up to this entry.
+    pub(super) fn forget(&self, pruned: Seq) {
+        self.lock().tail.drop_up_to(pruned);
     }
 
     /// Delivers to those who are at the end of the log now.

@@ -93,8 +93,9 @@ pub fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
-/// What is delivered to those who listen at that moment, and never stored: a [`Message`] without id and seq.
+/// What is delivered to those who listen at that moment, and never stored: a message without id and seq.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)] // in the contract, this tells it from a stored message
 pub struct Ephemeral {
     /// Where it is said.
     pub topic: TopicId,

@@ -45,6 +45,11 @@ impl Pools {
         })
     }
 
+    /// Whether the schema is up to date.
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        Ok(parlour_migration::Migrator::get_pending_migrations(&self.write).await?.is_empty())
+    }
+
     /// Brings the schema up to date. Many instances may do so at once: one does it, the others wait.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         if self.read.get_database_backend() != DbBackend::Postgres {

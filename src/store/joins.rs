@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, QueryResult};
 
-use super::sessions::touch_session;
+use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
 use crate::model::event_id::Slot;
 use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind};
@@ -38,6 +38,15 @@ pub struct Joined {
     pub position: Seq,
     /// Receives without being shown.
     pub hidden: bool,
+}
+
+/// A join that was made or repeated.
+#[derive(Clone, Debug)]
+pub struct JoinMade {
+    /// The join.
+    pub join: Joined,
+    /// The topics on which the session has appeared by calling.
+    pub appeared: Vec<TopicKey>,
 }
 
 /// Why a join was refused.
@@ -86,7 +95,7 @@ const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, 
 
 impl Store {
     /// Joins; a repeat moves nothing.
-    pub async fn join(&self, joining: Joining) -> Result<Result<Joined, JoinRefused>, StoreError> {
+    pub async fn join(&self, joining: Joining) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
         let now = self.now();
         self.change(move |tx| Box::pin(async move { join(tx, &joining, now).await })).await
     }
@@ -151,7 +160,7 @@ async fn join(
     tx: &DatabaseTransaction,
     joining: &Joining,
     now: Millis,
-) -> Result<Result<Joined, JoinRefused>, StoreError> {
+) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
     let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
     if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
@@ -176,7 +185,7 @@ async fn join_existing(
     joining: &Joining,
     topic: TopicRow,
     now: Millis,
-) -> Result<Result<Joined, JoinRefused>, StoreError> {
+) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
     let session = joining.session.0;
     let sql = format!(
         "SELECT next_slot FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
@@ -186,11 +195,13 @@ async fn join_existing(
         return Ok(Err(JoinRefused::SessionEnded));
     };
     let next_slot: i32 = dialect::get(&row, "next_slot")?;
-    touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
+    let appeared = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
+    let appeared = if appeared { live_topics(tx, &[session]).await? } else { Vec::new() };
 
     let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
     if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
-        return Ok(Ok(show(tx, joining, joined(&row)?).await?));
+        let join = show(tx, joining, joined(&row)?).await?;
+        return Ok(Ok(JoinMade { join, appeared }));
     }
     let sql = "SELECT COUNT(*) AS joins FROM joined WHERE session_id = $1 AND ended IS NULL";
     let joins: i64 = match dialect::row(tx, sql, vec![session.into()]).await? {
@@ -200,7 +211,8 @@ async fn join_existing(
     if usize::try_from(joins).is_ok_and(|joins| joins >= joining.max) {
         return Ok(Err(JoinRefused::TooMany));
     }
-    insert(tx, joining, topic, next_slot).await.map(Ok)
+    let join = insert(tx, joining, topic, next_slot).await?;
+    Ok(Ok(JoinMade { join, appeared }))
 }
 
 async fn insert(

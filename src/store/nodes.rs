@@ -9,19 +9,20 @@ use super::{Store, StoreError, dialect};
 use crate::model::Millis;
 
 impl Store {
-    /// Says that this instance lives for `lease` from now, and learns the database's time by the way.
-    pub async fn renew_lease(&self, node: Uuid, lease: Duration) -> Result<(), StoreError> {
+    /// Says that this instance lives for `lease` from now, and learns the database's time by the way. Answers until
+    /// when.
+    pub async fn renew_lease(&self, node: Uuid, lease: Duration) -> Result<Millis, StoreError> {
         self.learn_clock().await?;
         let until = self.now().plus(lease);
         let sql = "INSERT INTO node (id, lease_until) VALUES ($1, $2) \
                    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
         let values = vec![node.into(), until.0.into()];
         if self.inner.changes.is_some() {
-            return self
-                .change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await.map(drop) }))
-                .await;
+            self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await })).await?;
+        } else {
+            dialect::exec(&self.inner.pools.lease, sql, values).await?;
         }
-        dialect::exec(&self.inner.pools.lease, sql, values).await.map(drop)
+        Ok(until)
     }
 
     /// Measures how far the database's clock is from ours.
@@ -46,11 +47,12 @@ impl Store {
         self.change(move |tx| Box::pin(async move { bury(tx, node, until).await })).await
     }
 
-    /// Buries instances whose lease lapsed longer than `grace` ago; their sessions are offline already, by the clock.
-    pub async fn sweep_nodes(&self, grace: Duration) -> Result<(), StoreError> {
+    /// Buries other instances whose lease lapsed longer than `grace` ago; their sessions are offline already, by the
+    /// clock.
+    pub async fn sweep_nodes(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
         let now = self.now();
-        let sql = "SELECT id, lease_until FROM node WHERE lease_until < $1";
-        let dead = dialect::rows(self.read(), sql, vec![now.minus(grace).0.into()]).await?;
+        let sql = "SELECT id, lease_until FROM node WHERE lease_until < $1 AND id <> $2";
+        let dead = dialect::rows(self.read(), sql, vec![now.minus(grace).0.into(), own.into()]).await?;
         for row in dead {
             let node: Uuid = dialect::get(&row, "id")?;
             let until = Millis(dialect::get(&row, "lease_until")?).plus(grace);

@@ -43,13 +43,15 @@ impl Store {
         rows.iter().map(|row| dialect::get(row, "id")).collect()
     }
 
-    /// Deletes a topic's entries from before a time; what is left keeps its numbers.
-    pub async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<(), StoreError> {
-        let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
-            return Ok(());
-        };
+    /// Deletes a topic's entries from before a time; what is left keeps its numbers. Answers the last one that is gone.
+    pub async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<Option<Seq>, StoreError> {
+        let sql = "SELECT created_at FROM message WHERE topic_id = $1 ORDER BY seq LIMIT 1";
+        let Some(oldest) = dialect::row(self.read(), sql, vec![topic.into()]).await? else { return Ok(None) };
+        if dialect::get::<i64>(&oldest, "created_at")? >= before.0 {
+            return Ok(None);
+        }
+        let (Some(mut from), Some(newest)) = self.ends(topic).await? else { return Ok(None) };
         let end = self.first_since(topic, before).await?.unwrap_or(newest.next());
-        let mut from = oldest;
         while from < end {
             let to = Seq(from.0.saturating_add(CHUNK)).min(end);
             let sql = "DELETE FROM message WHERE topic_id = $1 AND seq >= $2 AND seq < $3";
@@ -57,6 +59,6 @@ impl Store {
             self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await.map(drop) })).await?;
             from = to;
         }
-        Ok(())
+        Ok(Some(Seq(end.0 - 1)))
     }
 }

@@ -131,14 +131,47 @@ impl Store {
         .await
     }
 
-    /// Closes streams, each only where it is still its session's latest: they stay online for `grace`.
-    pub async fn close_streams(&self, streams: Vec<(SessionId, u64)>, grace: Duration) -> Result<(), StoreError> {
+    /// Closes streams, each only where it is still its session's latest: they stay online for `grace`. Answers the
+    /// topics on which their time runs from now.
+    pub async fn close_streams(
+        &self,
+        streams: Vec<(SessionId, u64)>,
+        grace: Duration,
+    ) -> Result<Vec<TopicKey>, StoreError> {
         let until = self.now().plus(grace);
         self.change(move |tx| {
             Box::pin(async move {
                 let sql = "UPDATE session SET node = NULL, online_until = $1 WHERE id = $2 AND stream = $3";
+                let mut closed = Vec::new();
                 for (session, stream) in streams {
-                    dialect::exec(tx, sql, vec![until.0.into(), session.0.into(), number(stream).into()]).await?;
+                    let values = vec![until.0.into(), session.0.into(), number(stream).into()];
+                    if dialect::exec(tx, sql, values).await? > 0 {
+                        closed.push(session.0);
+                    }
+                }
+                live_topics(tx, &closed).await
+            })
+        })
+        .await
+    }
+
+    /// The streams that an instance holds, as far as the database knows.
+    pub async fn streams_of_node(&self, node: Uuid) -> Result<Vec<(SessionId, u64)>, StoreError> {
+        let sql = "SELECT id, stream FROM session WHERE node = $1";
+        let rows = dialect::rows(self.read(), sql, vec![node.into()]).await?;
+        let stream = |row: &QueryResult| {
+            Ok((SessionId(dialect::get(row, "id")?), dialect::get::<i64>(row, "stream")?.unsigned_abs()))
+        };
+        rows.iter().map(stream).collect()
+    }
+
+    /// Says once more that an instance holds these streams, where they are still their sessions' latest.
+    pub async fn assert_streams(&self, node: Uuid, streams: Vec<(SessionId, u64)>) -> Result<(), StoreError> {
+        self.change(move |tx| {
+            Box::pin(async move {
+                let sql = "UPDATE session SET node = $1 WHERE id = $2 AND stream = $3 AND ended_at IS NULL";
+                for (session, stream) in streams {
+                    dialect::exec(tx, sql, vec![node.into(), session.0.into(), number(stream).into()]).await?;
                 }
                 Ok(())
             })

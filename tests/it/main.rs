@@ -22,6 +22,7 @@ mod pruning;
 mod races;
 mod rate_limits;
 mod readme;
+mod recovery;
 mod resume;
 mod service;
 mod sessions;

@@ -11,24 +11,36 @@ use crate::store::StoreError;
 
 /// What one topic may add in its turn, in bytes, before the next one has its own.
 const TURN: usize = 16 * 1024;
+/// With more topics than this, digests would make ids too long: each poll then begins with the whole lists.
+const DIGESTS: usize = 250;
 
 impl Stream {
     /// Adds what is ready, up to about `budget` bytes.
     pub(super) async fn fill(&mut self, budget: usize) {
         while self.frames.len() < budget && self.may_ask() {
-            let Some(slot) = self.queue.pop_front() else { return };
-            if !self.has_room().await {
-                self.queue.push_front(slot);
+            if !self.has_room() {
                 return;
             }
+            let Some(slot) = self.queue.pop_front() else { return };
+            if let Some(topic) = self.topics.get_mut(&slot) {
+                topic.queued = false;
+            }
             match self.turn(slot).await {
-                Ok(true) => self.queue.push_back(slot),
+                Ok(true) => self.enqueue(slot),
                 Ok(false) => {}
                 Err(error) => {
-                    self.queue.push_back(slot);
+                    self.enqueue(slot);
                     self.ask_later(&error);
                 }
             }
+        }
+    }
+
+    /// A topic waits for its turn once, however often it is noted.
+    pub(super) fn enqueue(&mut self, slot: Slot) {
+        if let Some(topic) = self.topics.get_mut(&slot).filter(|topic| !topic.queued) {
+            topic.queued = true;
+            self.queue.push_back(slot);
         }
     }
 
@@ -163,7 +175,7 @@ impl Stream {
 
     /// What the client of a long poll knows of presence; a stream's ids say nothing of it.
     pub(super) fn digests(&self) -> Vec<(Slot, Digest)> {
-        if !self.is_poll() {
+        if !self.is_poll() || self.topics.len() > DIGESTS {
             return Vec::new();
         }
         let shown = |(slot, topic): (&Slot, &super::Topic)| Some((*slot, topic.shown.as_ref()?.digest()));

@@ -36,18 +36,9 @@ impl Stream {
         true
     }
 
-    /// Whether one more topic may move; where ids would become too long, only once the next generation is stored.
-    pub(super) async fn has_room(&mut self) -> bool {
-        while self.positions.moved() >= MOST {
-            if self.storing.is_none() {
-                tokio::time::sleep_until((self.stored_at + SPACING).into()).await;
-                self.start_storing();
-            }
-            if !self.settle().await || self.again_at.is_some() {
-                return false;
-            }
-        }
-        true
+    /// Whether one more topic may move. Where ids would become too long, the next generation has to be stored first.
+    pub(super) fn has_room(&self) -> bool {
+        self.positions.moved() < MOST
     }
 
     /// Brings ids back to their shortest, at once.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Stream;
+use crate::model::Seq;
 use crate::model::event_id::Slot;
 use crate::store::{Joined, LeaveReason, StoreError};
 
@@ -20,6 +21,14 @@ impl Stream {
         let store = self.hub.inner.store.clone();
         let (version, joins) = store.versioned_joins_of(self.session).await?;
         let joins: HashMap<Slot, Joined> = joins.into_iter().map(|join| (join.slot, join)).collect();
+        // A topic that was left and joined anew goes on behind what this stream has sent of it, were that more.
+        let sent = |key, topics: &std::collections::BTreeMap<Slot, super::Topic>| {
+            topics.values().filter(|topic| topic.hot.key == key).map(|topic| topic.place.position).max()
+        };
+        let behind: HashMap<Slot, Seq> = joins
+            .values()
+            .filter_map(|join| Some((join.slot, sent(join.topic.key, &self.topics)?.max(join.position))))
+            .collect();
         let gone: Vec<Slot> = self.topics.keys().filter(|slot| !joins.contains_key(slot)).copied().collect();
         if !gone.is_empty() {
             let ended = store.ended_joins(self.session).await?.into_iter().collect();
@@ -28,8 +37,12 @@ impl Stream {
         let mut fresh = Vec::new();
         for (slot, join) in joins {
             if !self.topics.contains_key(&slot) {
-                let topic = self.listen(slot, join.topic.key, &join.topic.id, join.position);
+                let position = behind.get(&slot).copied().unwrap_or(join.position);
+                let topic = self.listen(slot, join.topic.key, &join.topic.id, position);
                 fresh.push(topic.hot.clone());
+                if position > join.position {
+                    self.positions.reach(slot, position);
+                }
                 self.next_slot = self.next_slot.max(Slot(slot.0 + 1));
             }
         }

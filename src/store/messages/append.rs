@@ -136,9 +136,6 @@ fn number<'a>(
 ) -> Result<Stored, DraftError> {
     let sender = senders.get(&draft.session.0).ok_or(DraftError::SessionEnded)?;
     let topic = topics.get_mut(&draft.topic).ok_or(DraftError::NotJoined)?;
-    if !sender.joined.contains(&topic.key) {
-        return Err(DraftError::NotJoined);
-    }
     let online_until = (!sender.streaming).then_some(sender.online_until);
     let key =
         draft.key.as_ref().map(|(key, hash)| ((topic.key, sender.user.user_id.as_str().to_owned(), key.clone()), hash));
@@ -148,6 +145,10 @@ fn number<'a>(
         let same = first_hash.as_slice() == hash.as_slice();
         let stored = Stored { key: topic.key, message: message.clone(), fresh: false, online_until };
         return if same { Ok(stored) } else { Err(DraftError::KeyReused) };
+    }
+    // After the repeats: who has lost the answer, and the session with it, still learns what became of the message.
+    if !sender.joined.contains(&topic.key) {
+        return Err(DraftError::NotJoined);
     }
     topic.last_seq = topic.last_seq.next();
     topic.last_at = topic.last_at.max(now);

@@ -21,7 +21,7 @@ pub(crate) struct TestApp {
     settings: Settings,
     instance: Option<Instance>,
     /// Held until the instance is gone.
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 struct Instance {
@@ -40,9 +40,13 @@ impl TestApp {
         let settings = Settings::new(&database.url(), flags);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut app = Self { api: Api::new(address), address, settings, instance: None, _database: database };
+        let mut app = Self { api: Api::new(address), address, settings, instance: None, database };
         app.run(listener).await;
         app
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        self.database.url()
     }
 
     async fn run(&mut self, listener: TcpListener) {

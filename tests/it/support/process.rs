@@ -79,6 +79,10 @@ impl ServerProcess {
     }
 
     /// What the processes so far have written to their standard streams.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

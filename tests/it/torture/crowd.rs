@@ -11,7 +11,7 @@ use futures_util::stream::iter;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{RawStream, ServerProcess, Session};
+use crate::support::{Api, DEADLINE, RawStream, Reply, ServerProcess, Session};
 
 const SESSIONS: usize = 1_000;
 const ROOM: &str = "room:hall";
@@ -26,6 +26,34 @@ fn allow_many_files() {
 /// The session ids in a list of presences, found without parsing a megabyte of JSON for each of a thousand readers.
 fn session_ids(list: &str) -> impl Iterator<Item = &str> {
     list.split("\"session_id\":\"").skip(1).map(|rest| &rest[..36])
+}
+
+/// A call as a client makes it: a service that is busy may tell it to come back later.
+async fn patiently(call: impl AsyncFn() -> Reply) -> Reply {
+    let since = Instant::now();
+    loop {
+        let reply = call().await;
+        if reply.status != 503 || since.elapsed() > 6 * DEADLINE {
+            return reply;
+        }
+        sleep(Duration::from_secs(reply.header("retry-after").parse().unwrap())).await;
+    }
+}
+
+/// A session that has joined the room, and its stream, which has begun.
+async fn enter(server: &Api, name: &str) -> (Session, RawStream) {
+    let device = json!({"device_id": format!("the device of {name}"), "username": name});
+    let opened = patiently(async || server.post("/v1/sessions").json(&device).send().await).await;
+    let session = Session::of_answer(server, &opened.expect(201));
+    patiently(async || session.try_join(ROOM).await).await.expect(200);
+    loop {
+        let mut stream = RawStream::open(&session, None, None).await;
+        // To a stream, "come back later" is an end without an event.
+        if let Some(first) = stream.next(DEADLINE).await {
+            assert_eq!(first.event, "ready");
+            return (session, stream);
+        }
+    }
 }
 
 /// Follows the presence of the room until everybody is there, then waits for the message.
@@ -48,7 +76,6 @@ async fn follow(session: Session, mut stream: RawStream, complete: Arc<AtomicUsi
                 present.extend(session_ids(joins).map(ToOwned::to_owned));
             }
             "message" => return present,
-            "ready" => {}
             other => panic!("{other}: {}", frame.data),
         }
         if !counted && present.len() == SESSIONS {
@@ -74,9 +101,7 @@ async fn a_thousand_sessions_stream_from_one_room_and_end_with_the_same_presence
         .map(|number| {
             let (server, complete) = (&server, Arc::clone(&complete));
             async move {
-                let session = server.session(&format!("guest {number}")).await;
-                session.join(ROOM).await;
-                let stream = RawStream::open(&session, None, None).await;
+                let (session, stream) = enter(server, &format!("guest {number}")).await;
                 let id = session.id.clone();
                 (id, session.clone(), tokio::spawn(follow(session, stream, complete)))
             }

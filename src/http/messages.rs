@@ -31,9 +31,8 @@ pub(crate) struct SendMessage {
     #[schema(value_type = Value, example = json!({"text": "hello"}))]
     content: Box<RawValue>,
     /// For those only who listen at this moment: stored nowhere.
-    #[serde(default)]
-    #[schema(default = false, required = false)]
-    ephemeral: bool,
+    #[schema(default = false)]
+    ephemeral: Option<bool>,
 }
 
 /// A page of history.
@@ -42,8 +41,10 @@ pub(crate) struct MessageList {
     /// In the order of the direction.
     messages: Vec<Message>,
     /// Leads on. Null where the direction has ended; forward it stays valid, for polling.
+    #[schema(required)]
     next_cursor: Option<String>,
     /// Leads back, in the same order; null where there is nothing.
+    #[schema(required)]
     prev_cursor: Option<String>,
 }
 
@@ -60,6 +61,7 @@ pub(crate) struct HistoryParams {
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
     /// A `next_cursor` or `prev_cursor` of this topic and direction.
+    #[param(example = "Yh5Kx1m0cUkAAAAAAAAAKg")]
     cursor: Option<String>,
     /// The first page starts at this entry.
     #[param(minimum = 0, example = 42)]
@@ -88,11 +90,11 @@ pub(crate) struct HistoryParams {
         (status = 201, description = "Stored.", body = Message),
         (status = 200, description = "Stored earlier, under the same Idempotency-Key.", body = Message),
         (status = 202, description = "Ephemeral, and delivered.", body = Ephemeral),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
         (status = 409, description = "The session has not joined the topic (`not_joined`)."),
         (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \
                                       is (`body_too_large`)."),
-        (status = 422, description = "A wrong value, or an Idempotency-Key that was used with another content \
+        (status = 422, description = "A wrong value (`invalid`), or an Idempotency-Key that was used with another content \
                                       (`idempotency_key_reused`)."),
     ),
 )]
@@ -105,7 +107,8 @@ async fn send(
 ) -> Result<Response, Problem> {
     shared.rates.check_send(claims.session)?;
     let SendMessage { content, ephemeral } = message;
-    let receipt = shared.chat.send(&claims, &topic, Outgoing { content, ephemeral, key }).await?;
+    let receipt =
+        shared.chat.send(&claims, &topic, Outgoing { content, ephemeral: ephemeral.unwrap_or(false), key }).await?;
     Ok(match receipt {
         Receipt::Stored(message) => (StatusCode::CREATED, json(message)),
         Receipt::Repeated(message) => (StatusCode::OK, json(message)),
@@ -125,7 +128,7 @@ async fn send(
         (status = 200, description = "A page.", body = MessageList,
          headers(("link" = String, description = "The other pages, as `next` and `prev` (RFC 8288)."))),
         (status = 400, description = "The cursor is not of this topic and direction (`bad_cursor`)."),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
 async fn history(
@@ -156,7 +159,7 @@ async fn history(
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The message.", body = Message),
-        (status = 404, description = "There is no such topic or message for the caller."),
+        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
     ),
 )]
 async fn read(

@@ -2,11 +2,11 @@
 //! that any call may meet, the request id, the schemes of authorization.
 
 use bytes::Bytes;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
-    RefOr, Required, Response, ResponseBuilder, Type, extensions,
+    RefOr, Required, Response, ResponseBuilder, Schema, Type, extensions,
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
@@ -23,7 +23,8 @@ A chat service that speaks plain HTTP: REST to act, one Server-Sent Events strea
 Open a session (`POST /v1/sessions`), join topics (`PUT /v1/session/topics/{topic}`), open the stream \
 (`GET /v1/session/events`), send (`POST /v1/topics/{topic}/messages`). Topics are rooms (`room:NAME`), groups \
 (`group:UUID`) and direct messages (`dm:USER`). Every error is `application/problem+json` (RFC 9457); its `code` is \
-stable, its `detail` says what to do.";
+stable, its `detail` says what to do; a method that a path does not have is 405 with `Allow`. Every request may \
+bring an `x-request-id`, and every answer has one.";
 
 impl Document {
     /// Completes what the handlers say.
@@ -55,16 +56,16 @@ pub(crate) fn frame() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components.build())).build()
 }
 
-/// Errors that many operations share: name, status, description.
+/// Errors that many operations share: name, status, description. A description names the codes that it is about.
 const SHARED: [(&str, &str, &str); 8] = [
     ("MalformedJson", "400", "The body is not JSON (`malformed_json`)."),
-    ("Unauthenticated", "401", "The token is missing or not good, or its session has ended."),
-    ("Timeout", "408", "The body took too long."),
-    ("TooLarge", "413", "The body is too large."),
-    ("Invalid", "422", "A value is wrong: `detail` names it."),
-    ("TooMany", "429", "Too many requests: wait as long as `Retry-After` says."),
-    ("Internal", "500", "The service's own fault: report the `x-request-id`."),
-    ("Unavailable", "503", "The service is busy or its database away: try again."),
+    ("Unauthenticated", "401", "The token is missing or not good, or its session has ended (`unauthenticated`)."),
+    ("Timeout", "408", "The body took too long (`request_timeout`)."),
+    ("TooLarge", "413", "The body is too large (`body_too_large`)."),
+    ("Invalid", "422", "A value is wrong: `detail` names it (`invalid`)."),
+    ("TooMany", "429", "Too many requests: wait as long as `Retry-After` says (`rate_limited`)."),
+    ("Internal", "500", "The service's own fault: report the `x-request-id` (`internal`)."),
+    ("Unavailable", "503", "The service is busy or its database away: try again (`unavailable`)."),
 ];
 
 /// Operations whose body may be left out.
@@ -85,6 +86,15 @@ fn complete(operation: &mut Operation) {
         && OPTIONAL_BODY.contains(&operation.operation_id.as_deref().unwrap_or_default())
     {
         body.required = Some(Required::False);
+    }
+    // A header is there or not; it is never null.
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in == ParameterIn::Header
+            && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+        {
+            schema.schema_type = Type::String.into();
+        }
     }
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
@@ -107,21 +117,26 @@ fn complete(operation: &mut Operation) {
     }
     if opens_stream {
         // An EventSource meets neither.
-        for status in ["429", "503"] {
-            let response = shared_response(status, "Long polls only: a stream is answered by a `retry:` and the end.");
+        for (status, code) in [("429", "rate_limited"), ("503", "unavailable")] {
+            let response = shared_response(
+                status,
+                &format!("Long polls only (`{code}`): a stream is answered by a `retry:` and the end."),
+            );
             responses.insert(status.to_owned(), response.into());
         }
     }
 }
 
 fn describe_problem(response: &mut Response, status: &str) {
-    let codes: Vec<&Kind> = KINDS.iter().copied().filter(|kind| kind.status.as_str() == status).collect();
+    let named =
+        |kind: &&&Kind| kind.status.as_str() == status && response.description.contains(&format!("`{}`", kind.code));
+    let codes: Vec<&Kind> = KINDS.iter().filter(named).copied().collect();
     let schema = Ref::from_schema_name(Problem::name());
     let example = codes.first().map(|kind| example(kind));
     let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
     response.content.insert("application/problem+json".into(), RefOr::T(content));
     match status {
-        "401" => drop(response.headers.insert("www-authenticate".into(), header("`Bearer`"))),
+        "401" => drop(response.headers.insert("www-authenticate".into(), header("`Bearer realm=\"parlour\"`"))),
         "429" | "503" => drop(response.headers.insert("retry-after".into(), header("Seconds to wait."))),
         _ => {}
     }

@@ -70,7 +70,7 @@ async fn healthz() -> Json<Health> {
     get, path = "/readyz", tag = "service", operation_id = "readyz",
     responses(
         (status = 200, description = "It can.", body = Health),
-        (status = 503, description = "Send requests elsewhere for now."),
+        (status = 503, description = "Send requests elsewhere for now (`unavailable`)."),
     ),
 )]
 async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, Problem> {
@@ -96,7 +96,7 @@ async fn metrics_page(State(shared): State<Shared>) -> impl IntoResponse {
 /// The contract, as YAML
 #[utoipa::path(
     get, path = "/openapi.yaml", tag = "service", operation_id = "openapi_yaml",
-    responses((status = 200, description = "OpenAPI 3.1.", body = String, content_type = "application/yaml")),
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/yaml")),
 )]
 async fn openapi_yaml(State(shared): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/yaml")], shared.service.openapi.yaml.clone())

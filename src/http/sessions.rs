@@ -32,10 +32,10 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 pub(crate) struct OpenSession {
     /// The secret of a built-in account, 16 to 128 characters, made by the client and kept there: who knows it is that
     /// user. The account is made on first use.
-    #[schema(example = "6f1c2ab0-device-of-ana", min_length = 16, max_length = 128, nullable = false)]
+    #[schema(example = "6f1c2ab0-device-of-ana", min_length = 16, max_length = 128)]
     device_id: Option<String>,
     /// How a new account is called, 1 to 64 characters; one that exists keeps its name.
-    #[schema(example = "Ana", min_length = 1, max_length = 64, nullable = false)]
+    #[schema(example = "Ana", min_length = 1, max_length = 64)]
     username: Option<String>,
 }
 
@@ -44,7 +44,6 @@ pub(crate) struct OpenSession {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshSession {
     /// A fresh token of the issuer; users with a built-in account need none.
-    #[schema(nullable = false)]
     user_token: Option<String>,
 }
 
@@ -102,6 +101,7 @@ pub(crate) struct SessionList {
     /// Oldest first.
     sessions: Vec<ListedSessionDto>,
     /// Leads on; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -145,8 +145,8 @@ fn secret(opened: OpenedSession) -> Secret<OpenedSessionDto> {
     responses(
         (status = 201, description = "The session and its tokens.", body = OpenedSessionDto,
          headers(("cache-control" = String, description = "`no-store`"))),
-        (status = 401, description = "The user token is not good."),
-        (status = 403, description = "Built-in accounts are off."),
+        (status = 401, description = "The user token is not good (`unauthenticated`)."),
+        (status = 403, description = "Built-in accounts are off (`forbidden`)."),
     ),
 )]
 async fn open(
@@ -208,7 +208,8 @@ async fn end(State(shared): State<Shared>, Session(caller): Session) -> Result<S
     responses(
         (status = 200, description = "The same session with new tokens.", body = OpenedSessionDto,
          headers(("cache-control" = String, description = "`no-store`"))),
-        (status = 403, description = "The user token is another user's."),
+        (status = 401, description = "The session's token or the user token is not good (`unauthenticated`)."),
+        (status = 403, description = "The user token is another user's (`forbidden`)."),
     ),
 )]
 async fn refresh(
@@ -259,7 +260,7 @@ async fn list(
     security(("session_token" = [])),
     responses(
         (status = 204, description = "It has ended."),
-        (status = 404, description = "The caller has no such living session."),
+        (status = 404, description = "The caller has no such living session (`not_found`)."),
     ),
 )]
 async fn end_one(

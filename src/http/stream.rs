@@ -44,12 +44,13 @@ pub(crate) struct EventsParams {
     /// The session's stream token: EventSource cannot set headers.
     access_token: Option<String>,
     /// The last id received; the `Last-Event-ID` header wins.
+    #[param(example = "q6oB0gABAQEr")]
     last_event_id: Option<String>,
     /// `now`: without an id, starts at the end of every topic instead of where the session left off.
     #[param(inline)]
     from: Option<From>,
     /// How long a long poll waits for something to come, in seconds.
-    #[param(minimum = 0, maximum = 30, default = 0)]
+    #[param(minimum = 0, maximum = 30, default = 0, example = 25)]
     wait: Option<u64>,
 }
 
@@ -81,8 +82,6 @@ pub(crate) struct PollEvent<'a> {
     event: StreamEvent<'a>,
 }
 
-/// Streams render events in `live`; this names their shapes, for the contract.
-///
 /// The events of a stream: in SSE their names stand in `event:`, their data, as JSON on one line, in `data:`.
 #[derive(Serialize, ToSchema)]
 #[expect(dead_code, reason = "the shape alone matters")]
@@ -140,7 +139,8 @@ impl FromRequestParts<Shared> for Listener {
 /// One stream a session: a second one ends the first with `bye` `replaced`. Messages of a topic arrive in the order of
 /// `seq`, each exactly once, the sender's own included. A comment keeps a silent stream alive. With
 /// `Accept: application/json` the same call is a long poll: the first one answers at once with `ready` and the presence
-/// states, one with an id goes on from there.
+/// states, one with an id goes on from there; its answer is `no-store`. The stream token may be brought as the Bearer,
+/// too.
 #[utoipa::path(
     get, path = "/v1/session/events", tag = "stream", operation_id = "stream_events",
     params(

@@ -30,7 +30,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 pub(crate) struct JoinTopic {
     /// A hidden session receives and shows no presence. `false` where nothing is said; in a repeated join, nothing
     /// said changes nothing.
-    #[schema(default = false, nullable = false)]
+    #[schema(default = false)]
     hidden: Option<bool>,
 }
 
@@ -59,6 +59,7 @@ pub(crate) struct TopicInfoDto {
     #[schema(example = 2)]
     presence_count: usize,
     /// When it was made; null for a direct message that nobody has joined yet.
+    #[schema(required)]
     created_at: Option<Millis>,
 }
 
@@ -100,6 +101,7 @@ pub(crate) struct JoinList {
     /// In the order of joining.
     topics: Vec<JoinDto>,
     /// Always null: the list is whole.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -109,6 +111,7 @@ pub(crate) struct PresenceList {
     /// In the order of session ids.
     presences: Vec<Presence>,
     /// Leads on; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -147,7 +150,7 @@ async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<
     security(("session_token" = [])),
     responses(
         (status = 200, description = "Joined.", body = JoinedDto),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
         (status = 409, description = "The session has joined as many topics as it may (`too_many_joins`)."),
     ),
 )]
@@ -177,7 +180,7 @@ async fn join(
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Left."),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
 async fn leave(
@@ -196,7 +199,7 @@ async fn leave(
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The topic.", body = TopicInfoDto),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
 async fn read(
@@ -218,7 +221,7 @@ async fn read(
     responses(
         (status = 200, description = "Who is there.", body = PresenceList),
         (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
-        (status = 404, description = "There is no such topic for the caller."),
+        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
 async fn presences(

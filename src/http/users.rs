@@ -60,7 +60,7 @@ async fn rename(
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The user.", body = User),
-        (status = 404, description = "Nobody has been seen under this id."),
+        (status = 404, description = "Nobody has been seen under this id (`not_found`)."),
     ),
 )]
 async fn profile(

@@ -72,7 +72,8 @@ pub struct Gap<'a> {
     pub pruned: bool,
 }
 
-/// `left`: nothing more comes from this topic.
+/// `left`: nothing more comes from this topic. Having no id, it is told again to a stream that comes back before any
+/// later id has been given out.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Left<'a> {
     /// Which.

@@ -9,7 +9,8 @@ use jiff::tz::Offset;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// Milliseconds since the Unix epoch, UTC. Written as RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
+/// A time, UTC, as RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
+// Within, milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T09:30:00.000Z")]
 pub struct Millis(pub i64);

@@ -20,10 +20,11 @@ pub enum TopicKind {
     Dm,
 }
 
-/// A topic's canonical id: the form that both sides of a DM see. Shared, as every stream that shows the topic names it.
+/// A topic's canonical id: the form that both sides of a DM see.
+// Shared, as every stream that shows the topic names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
-#[schema(value_type = String, example = "room:lobby")]
+#[schema(value_type = String, example = "room:lobby", pattern = "^(room|group|dm):.+$")]
 pub struct TopicId(Arc<str>);
 
 /// Why a text is not a topic of the caller's.

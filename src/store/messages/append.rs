@@ -114,7 +114,8 @@ async fn append(
     ids.dedup();
     let mut topics: HashMap<TopicId, TopicRow> =
         topics::lock_all(tx, &ids).await?.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
-    let senders = senders(tx, drafts, &topics, now).await?;
+    let sessions = lock_senders(tx, drafts).await?;
+    let senders = senders(tx, sessions, &topics, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
     let mut done: Vec<Result<Stored, DraftError>> = Vec::with_capacity(drafts.len());
@@ -169,16 +170,28 @@ fn number<'a>(
     Ok(Stored { key: topic.key, message, fresh: true, online_until })
 }
 
-/// The living sessions among the senders, with those of the topics that they have joined.
-async fn senders(
-    tx: &DatabaseTransaction,
-    drafts: &[Draft],
-    topics: &HashMap<TopicId, TopicRow>,
-    now: Millis,
-) -> Result<HashMap<Uuid, Sender>, StoreError> {
+/// Locks the senders' sessions, in order, against a sign-out or a leave in between: once that is acknowledged, nothing of
+/// theirs is stored any more. What the lock waited for is seen by the next statement only.
+async fn lock_senders(tx: &DatabaseTransaction, drafts: &[Draft]) -> Result<Vec<Uuid>, StoreError> {
     let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
     sessions.sort_unstable();
     sessions.dedup();
+    let lock = dialect::for_share(tx);
+    if !lock.is_empty() {
+        let places = dialect::places(1, sessions.len());
+        let sql = format!("SELECT id FROM session WHERE id IN ({places}) ORDER BY id{lock}");
+        dialect::rows(tx, sql, sessions.iter().map(|&id| id.into()).collect()).await?;
+    }
+    Ok(sessions)
+}
+
+/// The living sessions among the senders, with those of the topics that they have joined.
+async fn senders(
+    tx: &DatabaseTransaction,
+    sessions: Vec<Uuid>,
+    topics: &HashMap<TopicId, TopicRow>,
+    now: Millis,
+) -> Result<HashMap<Uuid, Sender>, StoreError> {
     // No topic has the key 0: the list must not be empty.
     let keys: Vec<TopicKey> = topics.values().map(|topic| topic.key).chain([0]).collect();
     let sql = format!(

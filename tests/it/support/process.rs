@@ -78,11 +78,11 @@ impl ServerProcess {
         }
     }
 
-    /// What the processes so far have written to their standard streams.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// What the processes so far have written to their standard streams.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

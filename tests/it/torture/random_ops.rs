@@ -230,7 +230,7 @@ fn any_sequence_of_joins_leaves_sends_cuts_and_resumes_continues_exactly() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let app = runtime.block_on(TestApp::start());
     let cases = AtomicUsize::new(0);
-    let config = Config { cases: 100, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 60, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let tested = TestRunner::new(config).run(&ops(), |ops| {
         runtime.block_on(Box::pin(async {
             let mut model = Model::new(&app, cases.fetch_add(1, Ordering::Relaxed)).await;

@@ -101,3 +101,30 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
     options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "2s"), ("statement_timeout", "30s")]));
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use parlour_entity::{generation, joined, message, meta, node, session, topic, user};
+    use sea_orm::EntityTrait as _;
+
+    use super::*;
+
+    /// The entities say what the migrations have made, or reading one would fail.
+    #[tokio::test]
+    async fn every_entity_is_a_table() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        assert!(!pools.is_migrated().await?);
+        pools.migrate().await?;
+        assert!(pools.is_migrated().await?);
+        assert_eq!(generation::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(joined::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(message::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(meta::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(node::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(session::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(topic::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(user::Entity::find().one(&pools.read).await?, None);
+        Ok(())
+    }
+}

@@ -1,6 +1,7 @@
 //! What the database knows of itself: made once, by whichever instance comes first.
 
-use sea_orm::DatabaseTransaction;
+use parlour_entity::meta as entity;
+use sea_orm::{DatabaseTransaction, EntityTrait as _};
 
 use super::{Store, StoreError, dialect};
 
@@ -37,9 +38,8 @@ async fn insert_or_read<const N: usize>(
     for (place, (name, value)) in values.iter_mut().zip(fresh) {
         let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         dialect::exec(tx, sql, vec![name.into(), hex(&value).into()]).await?;
-        let row = dialect::row(tx, "SELECT value FROM meta WHERE name = $1", vec![name.into()]).await?;
-        let text: String = dialect::get(&row.ok_or(StoreError::Corrupt("meta row"))?, "value")?;
-        *place = unhex(&text).ok_or(StoreError::Corrupt("meta value"))?;
+        let row = entity::Entity::find_by_id(name).one(tx).await?.ok_or(StoreError::Corrupt("meta row"))?;
+        *place = unhex(&row.value).ok_or(StoreError::Corrupt("meta value"))?;
     }
     Ok(values)
 }

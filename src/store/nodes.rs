@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, DbBackend};
+use parlour_entity::node as entity;
+use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait as _};
 use uuid::Uuid;
 
 use super::{Store, StoreError, dialect};
@@ -65,5 +66,6 @@ impl Store {
 async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis) -> Result<(), StoreError> {
     let sql = "UPDATE session SET node = NULL, online_until = $1 WHERE node = $2";
     dialect::exec(tx, sql, vec![online_until.0.into(), node.into()]).await?;
-    dialect::exec(tx, "DELETE FROM node WHERE id = $1", vec![node.into()]).await.map(drop)
+    entity::Entity::delete_by_id(node).exec(tx).await?;
+    Ok(())
 }

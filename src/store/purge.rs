@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::Value;
+use parlour_entity::{generation, joined, session};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::{Store, StoreError, TopicKey, dialect};
@@ -24,11 +25,11 @@ impl Store {
         }
         self.change(move |tx| {
             Box::pin(async move {
-                let places = dialect::places(1, ids.len());
-                for (table, column) in [("joined", "session_id"), ("generation", "session_id"), ("session", "id")] {
-                    let values: Vec<Value> = ids.iter().map(|&id| id.into()).collect();
-                    dialect::exec(tx, format!("DELETE FROM {table} WHERE {column} IN ({places})"), values).await?;
-                }
+                let of = joined::Column::SessionId.is_in(ids.iter().copied());
+                joined::Entity::delete_many().filter(of).exec(tx).await?;
+                let of = generation::Column::SessionId.is_in(ids.iter().copied());
+                generation::Entity::delete_many().filter(of).exec(tx).await?;
+                session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx).await?;
                 Ok(())
             })
         })

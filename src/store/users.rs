@@ -1,6 +1,7 @@
 //! Users.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use parlour_entity::user as entity;
+use sea_orm::{ConnectionTrait, EntityTrait as _, QueryResult};
 
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, User, UserId};
@@ -8,9 +9,8 @@ use crate::model::{Millis, User, UserId};
 impl Store {
     /// A user, where they have been seen.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let sql = "SELECT id AS user_id, username FROM \"user\" WHERE id = $1";
-        let row = dialect::row(self.read(), sql, vec![id.as_str().into()]).await?;
-        row.map(|row| user(&row)).transpose()
+        let row = entity::Entity::find_by_id(id.as_str()).one(self.read()).await?;
+        Ok(row.map(|row| User { user_id: id.clone(), username: row.username.into() }))
     }
 
     /// Changes how a user is called; answers whether there is one.

@@ -63,3 +63,28 @@ impl Store {
         Ok(Some(Seq(end.0 - 1)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Clock, SessionId, UserId};
+    use crate::store::{NewSession, Pools};
+
+    #[tokio::test]
+    async fn sessions_that_have_ended_are_forgotten_and_others_are_not() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        pools.migrate().await?;
+        let clock = Clock::default();
+        let store = Store::new(pools, clock.clone());
+        let ana = NewSession::Issued { id: UserId::parse("ana").ok_or("an id")?, username: "Ana".into() };
+        let (short, long) = (SessionId(clock.uuid()), SessionId(clock.uuid()));
+        store.open_session(short, ana.clone(), Duration::from_secs(60)).await?;
+        store.open_session(long, ana, Duration::from_secs(3600)).await?;
+        clock.advance(120_000);
+        assert_eq!(store.purge_sessions(Duration::from_secs(600)).await?, 0, "remembered for a while");
+        assert_eq!(store.purge_sessions(Duration::from_secs(30)).await?, 1);
+        assert!(store.session(short).await?.is_none() && store.session(long).await?.is_some());
+        Ok(())
+    }
+}

@@ -60,6 +60,15 @@ impl Chat {
         self.store().user(&other).await?.map(drop).ok_or(ChatError::NotFound("topic"))
     }
 
+    /// A topic that the caller may join or leave: unlike what can be seen, a room need not exist yet.
+    async fn joinable(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
+        let id = self.topic_id(text, user)?;
+        if id.kind() == TopicKind::Dm && self.store().topic(&id).await?.is_none() {
+            self.check_unmade(&id, user).await?;
+        }
+        Ok(id)
+    }
+
     /// What a sender hears who has not joined: to join first, or that there is nothing to join.
     pub(super) async fn why_not_joined(&self, id: &TopicId, user: &UserId) -> ChatError {
         match self.store().topic(id).await {
@@ -72,10 +81,7 @@ impl Chat {
 
     /// Joins; a repeat moves nothing.
     pub async fn join(&self, caller: &Caller, topic: &str, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
-        let topic = self.topic_id(topic, &caller.user.user_id)?;
-        if topic.kind() == TopicKind::Dm && self.store().topic(&topic).await?.is_none() {
-            self.check_unmade(&topic, &caller.user.user_id).await?;
-        }
+        let topic = self.joinable(topic, &caller.user.user_id).await?;
         let (session, max, grace) = (caller.session, self.inner.rules.max_joins, self.inner.hub.grace());
         let joining = Joining { session, topic, hidden, max, grace };
         let join = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
@@ -110,10 +116,7 @@ impl Chat {
 
     /// Leaves; where nothing was joined, nothing happens.
     pub async fn leave(&self, caller: &Caller, topic: &str) -> Result<(), ChatError> {
-        let topic = self.topic_id(topic, &caller.user.user_id)?;
-        if topic.kind() == TopicKind::Dm && self.store().topic(&topic).await?.is_none() {
-            self.check_unmade(&topic, &caller.user.user_id).await?;
-        }
+        let topic = self.joinable(topic, &caller.user.user_id).await?;
         let session = caller.session;
         self.to_the_end(|chat| async move {
             if let Some(key) = chat.store().leave(session, &topic, LeaveReason::Left).await? {

@@ -212,9 +212,10 @@ async fn neither_a_waiting_poll_nor_a_reader_that_does_not_read_holds_a_shutdown
         text(&more, "last_event_id").clone_into(&mut id);
     }
     let query = format!("wait=30&last_event_id={id}");
+    bea.until_streaming(false).await;
     let (polled, ()) = futures_util::future::join(bea.poll(&query), async {
         // Until the poll has arrived: as it counts as the stream, the session says so.
-        while bea.get("/v1/session").await.expect(200)["stream_open"] == false {}
+        bea.until_streaming(true).await;
         app.stop().await;
     })
     .await;

@@ -224,11 +224,12 @@ async fn a_waiting_poll_ends_with_its_session_and_with_a_newer_stream() {
     ana.join("room:lobby").await;
     let (_, id) = poll(&ana, "wait=0").await;
     let query = format!("wait=30&last_event_id={}", quiet(&ana, id).await);
-    let streaming = async || while ana.get("/v1/session").await.expect(200)["stream_open"] == false {};
 
+    // The polls before are closed soon after they were answered: none of them shall be taken for the waiting one.
+    ana.until_streaming(false).await;
     let since = Instant::now();
     let (replaced, mut stream) = join(ana.poll(&query), async {
-        streaming().await;
+        ana.until_streaming(true).await;
         ana.stream().await
     })
     .await;
@@ -237,8 +238,9 @@ async fn a_waiting_poll_ends_with_its_session_and_with_a_newer_stream() {
     drop(stream);
 
     let query = format!("wait=30&last_event_id={}", quiet(&ana, String::new()).await);
+    ana.until_streaming(false).await;
     let (ended, ()) = join(ana.poll(&query), async {
-        streaming().await;
+        ana.until_streaming(true).await;
         ana.sign_out().await;
     })
     .await;

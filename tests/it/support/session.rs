@@ -94,6 +94,11 @@ impl Session {
         self.delete(&format!("/v1/session/topics/{}", encode(topic))).await.expect(204);
     }
 
+    /// Waits until the session says that its stream is open, or is not.
+    pub(crate) async fn until_streaming(&self, open: bool) {
+        while self.get("/v1/session").await.expect(200)["stream_open"] != open {}
+    }
+
     pub(crate) async fn sign_out(&self) {
         self.delete("/v1/session").await.expect(204);
     }

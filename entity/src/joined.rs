@@ -20,6 +20,8 @@ pub struct Model {
     pub hidden: bool,
     /// How it ended; none while it lasts.
     pub ended: Option<i16>,
+    /// The entry that ended it: the last that its stream receives.
+    pub ended_seq: Option<i64>,
 }
 
 /// There are none: what queries join, they say themselves.

@@ -33,6 +33,8 @@ pub struct Model {
     pub idempotency_key: Option<String>,
     /// SHA-256 of the content under that key.
     pub body_hash: Option<Vec<u8>>,
+    /// The entry that this one edits or removes.
+    pub target: Option<i64>,
 }
 
 /// There are none: what queries join, they say themselves.

@@ -18,6 +18,8 @@ pub struct Model {
     pub last_at: i64,
     /// When the topic was made.
     pub created_at: i64,
+    /// When its group was deleted: what is left of it is about to go.
+    pub deleted_at: Option<i64>,
 }
 
 /// There are none: what queries join, they say themselves.

@@ -5,7 +5,7 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
 /// Runs statements in which `{key}` and its like stand for the database's own types. Keys compare by bytes on both
 /// databases, so that both list in one order; `{clustered}` stores a table in the order of its primary key where the
-/// database can.
+/// database can. `{dm_first}` and `{dm_second}` are the users in a topic's name `dm:A:B`.
 pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let types = if manager.get_database_backend() == DbBackend::Postgres { POSTGRES } else { SQLITE };
     for statement in statements {
@@ -15,7 +15,7 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Res
     Ok(())
 }
 
-type Types = [(&'static str, &'static str); 5];
+type Types = [(&'static str, &'static str); 7];
 
 const SQLITE: Types = [
     ("{serial}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
@@ -23,6 +23,8 @@ const SQLITE: Types = [
     ("{uuid}", "BLOB"),
     ("{bytes}", "BLOB"),
     ("{clustered}", "WITHOUT ROWID"),
+    ("{dm_first}", "substr(name, 4, instr(substr(name, 4), ':') - 1)"),
+    ("{dm_second}", "substr(name, 4 + instr(substr(name, 4), ':'))"),
 ];
 
 const POSTGRES: Types = [
@@ -31,4 +33,6 @@ const POSTGRES: Types = [
     ("{uuid}", "UUID"),
     ("{bytes}", "BYTEA"),
     ("{clustered}", ""),
+    ("{dm_first}", "split_part(name, ':', 2)"),
+    ("{dm_second}", "split_part(name, ':', 3)"),
 ];

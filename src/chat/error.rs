@@ -20,6 +20,27 @@ pub enum ChatError {
     /// There is none, or the caller may not see it: both answer alike. Holds the noun (`topic`, `message`, …).
     #[error("there is no such {0}, or you may not see it")]
     NotFound(&'static str),
+    /// One of the two users of a direct message blocks the other.
+    #[error("one of you blocks the other: nothing can be sent here until that is lifted")]
+    Blocked,
+    /// The caller is banned from the group.
+    #[error("you are banned from this group: its admins can lift that")]
+    Banned,
+    /// The user whom the caller would add is banned from the group.
+    #[error("this user is banned from the group: lift the ban first")]
+    UserBanned,
+    /// The group takes no more members.
+    #[error("the group is full: somebody has to leave first, or its max_members to be raised")]
+    GroupFull,
+    /// The group would be left without a superadmin.
+    #[error("a group keeps at least one superadmin: promote somebody else first")]
+    LastSuperadmin,
+    /// There is no role beyond the one that the member has.
+    #[error("{0}")]
+    NoFurtherRole(&'static str),
+    /// The message has been removed and cannot be edited.
+    #[error("this message has been removed: send a new one")]
+    MessageRemoved,
     /// The session sends to a topic that it has not joined.
     #[error("join the topic first: PUT /v1/session/topics/{{topic}}")]
     NotJoined,

@@ -39,6 +39,8 @@ pub(crate) static MALFORMED_JSON: Kind = Kind::new("malformed_json", StatusCode:
 pub(crate) static BAD_CURSOR: Kind = Kind::new("bad_cursor", StatusCode::BAD_REQUEST, "Bad cursor");
 pub(crate) static UNAUTHENTICATED: Kind = Kind::new("unauthenticated", StatusCode::UNAUTHORIZED, "Not signed in");
 pub(crate) static FORBIDDEN: Kind = Kind::new("forbidden", StatusCode::FORBIDDEN, "Forbidden");
+pub(crate) static BLOCKED: Kind = Kind::new("blocked", StatusCode::FORBIDDEN, "Blocked");
+pub(crate) static BANNED: Kind = Kind::new("banned", StatusCode::FORBIDDEN, "Banned");
 pub(crate) static NOT_FOUND: Kind = Kind::new("not_found", StatusCode::NOT_FOUND, "Not found");
 pub(crate) static NO_SUCH_ROUTE: Kind = Kind::new("no_such_route", StatusCode::NOT_FOUND, "No such route");
 pub(crate) static METHOD_NOT_ALLOWED: Kind =
@@ -47,6 +49,11 @@ pub(crate) static REQUEST_TIMEOUT: Kind =
     Kind::new("request_timeout", StatusCode::REQUEST_TIMEOUT, "Request took too long");
 pub(crate) static NOT_JOINED: Kind = Kind::new("not_joined", StatusCode::CONFLICT, "Topic not joined");
 pub(crate) static TOO_MANY_JOINS: Kind = Kind::new("too_many_joins", StatusCode::CONFLICT, "Too many joins");
+pub(crate) static USER_BANNED: Kind = Kind::new("user_banned", StatusCode::CONFLICT, "User banned");
+pub(crate) static GROUP_FULL: Kind = Kind::new("group_full", StatusCode::CONFLICT, "Group full");
+pub(crate) static LAST_SUPERADMIN: Kind = Kind::new("last_superadmin", StatusCode::CONFLICT, "Last superadmin");
+pub(crate) static NO_FURTHER_ROLE: Kind = Kind::new("no_further_role", StatusCode::CONFLICT, "No further role");
+pub(crate) static MESSAGE_REMOVED: Kind = Kind::new("message_removed", StatusCode::CONFLICT, "Message removed");
 pub(crate) static CONTENT_TOO_LARGE: Kind =
     Kind::new("content_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Content too large");
 pub(crate) static BODY_TOO_LARGE: Kind = Kind::new("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large");
@@ -59,17 +66,24 @@ pub(crate) static UNAVAILABLE: Kind =
     Kind::new("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
 
 /// Every kind there is, by status: the contract's list of codes.
-pub(crate) static KINDS: [&Kind; 17] = [
+pub(crate) static KINDS: [&Kind; 24] = [
     &MALFORMED_JSON,
     &BAD_CURSOR,
     &UNAUTHENTICATED,
     &FORBIDDEN,
+    &BLOCKED,
+    &BANNED,
     &NOT_FOUND,
     &NO_SUCH_ROUTE,
     &METHOD_NOT_ALLOWED,
     &REQUEST_TIMEOUT,
     &NOT_JOINED,
     &TOO_MANY_JOINS,
+    &USER_BANNED,
+    &GROUP_FULL,
+    &LAST_SUPERADMIN,
+    &NO_FURTHER_ROLE,
+    &MESSAGE_REMOVED,
     &CONTENT_TOO_LARGE,
     &BODY_TOO_LARGE,
     &INVALID,
@@ -131,6 +145,13 @@ impl From<ChatError> for Problem {
             ChatError::Unauthenticated(_) => &UNAUTHENTICATED,
             ChatError::Forbidden(_) => &FORBIDDEN,
             ChatError::Invalid(_) => &INVALID,
+            ChatError::Blocked => &BLOCKED,
+            ChatError::Banned => &BANNED,
+            ChatError::UserBanned => &USER_BANNED,
+            ChatError::GroupFull => &GROUP_FULL,
+            ChatError::LastSuperadmin => &LAST_SUPERADMIN,
+            ChatError::NoFurtherRole(_) => &NO_FURTHER_ROLE,
+            ChatError::MessageRemoved => &MESSAGE_REMOVED,
             ChatError::NotFound(_) => &NOT_FOUND,
             ChatError::NotJoined => &NOT_JOINED,
             ChatError::TooManyJoins { .. } => &TOO_MANY_JOINS,

@@ -78,7 +78,7 @@ pub struct Gap<'a> {
 pub struct Left<'a> {
     /// Which.
     pub topic: &'a TopicId,
-    /// Why: `left`.
+    /// Why: `left`, `kicked`, `banned`, `blocked` or `group_deleted`.
     #[schema(example = "left")]
     pub reason: &'a str,
 }

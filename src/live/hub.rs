@@ -14,7 +14,7 @@ use super::presence::View;
 use super::signal::{End, Wake};
 use super::topic::HotTopic;
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Entry, Seq, SessionId, TopicId};
+use crate::model::{Clock, Effect, Entry, Seq, SessionId, TopicId};
 use crate::store::{Present, Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
@@ -93,7 +93,10 @@ impl Hub {
     }
 
     /// Entries have been committed to a topic, in this order.
-    pub fn appended(&self, topic: TopicKey, entries: impl IntoIterator<Item = Entry>) {
+    pub fn appended(&self, topic: TopicKey, entries: Vec<Entry>) {
+        if entries.iter().any(|entry| entry.effect == Effect::Removes) {
+            self.inner.pages.forget(topic);
+        }
         if let Some(topic) = self.hot(topic) {
             topic.append(entries);
         }

@@ -79,6 +79,10 @@ struct Topic {
     shown: Option<Arc<View>>,
     /// What a long poll's client says that it knows.
     known: Option<Digest>,
+    /// The join has ended with this entry: the last to be shown.
+    last: Option<Seq>,
+    /// That was shown: nothing comes after it, whatever the database says.
+    closed: bool,
 }
 
 /// Why there is no stream.
@@ -179,7 +183,9 @@ impl Stream {
         let (number, ephemeral) = hot.listen(listener.clone());
         let place = Place { position, ephemeral };
         listener.notice();
-        let topic = Topic { hot, listener, number, place, queued: false, gap_to: None, shown: None, known: None };
+        let (queued, closed) = (false, false);
+        let topic =
+            Topic { hot, listener, number, place, queued, gap_to: None, shown: None, known: None, last: None, closed };
         self.topics.entry(slot).insert_entry(topic).into_mut()
     }
 

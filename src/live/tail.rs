@@ -71,9 +71,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::model::Effect;
 
     fn entry(seq: i64, size: usize) -> Entry {
-        Entry { seq: Seq(seq), json: Bytes::from(vec![b'x'; size]) }
+        Entry { seq: Seq(seq), json: Bytes::from(vec![b'x'; size]), effect: Effect::None }
     }
 
     fn after(tail: &Tail, position: i64) -> Option<Vec<i64>> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::presence::Track;
 use super::signal::Listener;
 use super::tail::Tail;
-use crate::model::{Entry, Seq, TopicId};
+use crate::model::{Effect, Entry, Seq, TopicId};
 use crate::store::TopicKey;
 
 /// So many of the latest ephemeral messages wait for readers that are at the end.
@@ -85,12 +85,15 @@ impl HotTopic {
     }
 
     /// Takes entries that were just committed and wakes the listeners. What is known already is passed over.
-    pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) {
+    pub(super) fn append(&self, entries: Vec<Entry>) {
         let mut state = self.lock();
         let before = state.last;
         for entry in entries {
             if entry.seq > state.last {
                 state.last = entry.seq;
+                if entry.effect == Effect::Removes {
+                    state.tail.clear(); // it holds what was removed: who lags reads the log
+                }
                 state.tail.push(entry);
             }
         }

@@ -93,6 +93,26 @@ impl IdCursor {
     }
 }
 
+/// Goes on behind this key, in a list that is ordered by texts and belongs to `owner`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCursor(pub String);
+
+impl KeyCursor {
+    /// The longest key, in bytes: a group's name in lower case and its id.
+    const MAX: usize = 1024;
+
+    /// The cursor as clients carry it.
+    pub fn encode(&self, owner: &str) -> String {
+        encode(b'k', owner, self.0.as_bytes())
+    }
+
+    /// Reads a cursor of this owner's list.
+    pub fn decode(text: &str, owner: &str) -> Option<Self> {
+        let key = if text.len() <= Self::MAX * 4 / 3 { open(b'k', owner, text)? } else { return None };
+        String::from_utf8(key).ok().map(Self)
+    }
+}
+
 fn encode(kind: u8, owner: &str, key: &[u8]) -> String {
     let mut bytes = vec![kind];
     bytes.extend_from_slice(&hash(owner));
@@ -104,8 +124,12 @@ fn decode<const N: usize>(kind: u8, owner: &str, text: &str) -> Option<[u8; N]> 
     if text.len() > 64 {
         return None;
     }
+    open(kind, owner, text)?.try_into().ok()
+}
+
+fn open(kind: u8, owner: &str, text: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    bytes.strip_prefix(&[kind])?.strip_prefix(&hash(owner))?.try_into().ok()
+    bytes.strip_prefix(&[kind])?.strip_prefix(&hash(owner)).map(<[u8]>::to_vec)
 }
 
 /// FNV-1a, 64 bits: tells lists apart, and stays the same over versions and machines.
@@ -129,6 +153,9 @@ mod tests {
             prop_assert_eq!(HistoryCursor::decode(&cursor.encode(&topic), &topic, direction), Some(cursor));
             let cursor = IdCursor(Uuid::from_u128(id));
             prop_assert_eq!(IdCursor::decode(&cursor.encode("ana"), "ana"), Some(cursor));
+            let cursor = KeyCursor(format!("Ä{seq}\n{id}"));
+            prop_assert_eq!(KeyCursor::decode(&cursor.encode("ana"), "ana"), Some(cursor.clone()));
+            prop_assert_eq!(KeyCursor::decode(&cursor.encode("ana"), "bea"), None);
         }
 
         #[test]

@@ -32,6 +32,24 @@ pub struct Code(pub i16);
 impl Code {
     /// What a user has sent.
     pub const CHAT: Self = Self(0);
+    /// Somebody has joined the group.
+    pub const GROUP_JOIN: Self = Self(1);
+    /// Somebody was added to the group, or their request was accepted.
+    pub const GROUP_ADD: Self = Self(2);
+    /// Somebody has left the group.
+    pub const GROUP_LEAVE: Self = Self(3);
+    /// Somebody was removed from the group.
+    pub const GROUP_KICK: Self = Self(4);
+    /// Somebody was given a higher role.
+    pub const GROUP_PROMOTION: Self = Self(5);
+    /// An earlier message was changed.
+    pub const EDIT: Self = Self(6);
+    /// An earlier message was removed.
+    pub const REMOVAL: Self = Self(7);
+    /// Somebody was removed from the group, and may not come back.
+    pub const GROUP_BAN: Self = Self(8);
+    /// Somebody was given a lower role.
+    pub const GROUP_DEMOTION: Self = Self(9);
 }
 
 /// A user as every answer shows one.
@@ -79,12 +97,31 @@ pub struct Entry {
     pub seq: Seq,
     /// A [`Message`] as JSON, without line breaks.
     pub json: Bytes,
+    /// What it does to those who read on.
+    pub effect: Effect,
+}
+
+/// What an entry does beyond being shown. It follows from the entry alone, so that every instance that reads the log
+/// knows it, whatever hints were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// This user has lost the topic: it is the last entry that they may see.
+    Ends(UserId),
+    /// An earlier entry has lost its content: what memory holds of the topic is not to be shown any more.
+    Removes,
 }
 
 impl Message {
     /// Renders it.
     pub fn render(&self) -> Entry {
-        Entry { seq: self.seq, json: to_json(self) }
+        let effect = match self.code {
+            Code::GROUP_LEAVE | Code::GROUP_KICK | Code::GROUP_BAN => Effect::Ends(self.sender.user_id.clone()),
+            Code::REMOVAL => Effect::Removes,
+            _ => Effect::None,
+        };
+        Entry { seq: self.seq, json: to_json(self), effect }
     }
 }
 

@@ -16,7 +16,7 @@ mod varint;
 pub use clock::Clock;
 pub use content::Content;
 pub use ids::{MessageId, SessionId, UserId};
-pub use message::{Code, Entry, Message, Seq, User};
+pub use message::{Code, Effect, Entry, Message, Seq, User};
 pub use presence::Presence;
 pub use time::Millis;
 pub use topic::{TopicId, TopicKind};

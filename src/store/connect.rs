@@ -104,7 +104,9 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
 
 #[cfg(test)]
 mod tests {
-    use parlour_entity::{generation, joined, message, meta, node, session, topic, user};
+    use parlour_entity::{
+        block, dm, generation, group, group_member, joined, message, meta, node, read_mark, session, topic, user,
+    };
     use sea_orm::EntityTrait as _;
 
     use super::*;
@@ -117,11 +119,16 @@ mod tests {
         assert!(!pools.is_migrated().await?);
         pools.migrate().await?;
         assert!(pools.is_migrated().await?);
+        assert_eq!(block::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(dm::Entity::find().one(&pools.read).await?, None);
         assert_eq!(generation::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(group::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(group_member::Entity::find().one(&pools.read).await?, None);
         assert_eq!(joined::Entity::find().one(&pools.read).await?, None);
         assert_eq!(message::Entity::find().one(&pools.read).await?, None);
         assert_eq!(meta::Entity::find().one(&pools.read).await?, None);
         assert_eq!(node::Entity::find().one(&pools.read).await?, None);
+        assert_eq!(read_mark::Entity::find().one(&pools.read).await?, None);
         assert_eq!(session::Entity::find().one(&pools.read).await?, None);
         assert_eq!(topic::Entity::find().one(&pools.read).await?, None);
         assert_eq!(user::Entity::find().one(&pools.read).await?, None);

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::{DatabaseTransaction, QueryResult, Value};
 
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
 use crate::model::event_id::Slot;
-use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind};
+use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind, UserId};
 
 /// What a session asks for.
 #[derive(Clone, Debug)]
@@ -61,8 +61,16 @@ pub enum JoinRefused {
 /// How a join ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaveReason {
-    /// The session left.
+    /// The session left, or its user the group.
     Left,
+    /// The user was removed from the group.
+    Kicked,
+    /// The user was banned from the group.
+    Banned,
+    /// One of the two users blocks the other.
+    Blocked,
+    /// The group is no more.
+    GroupDeleted,
 }
 
 impl LeaveReason {
@@ -70,21 +78,42 @@ impl LeaveReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
+            Self::Kicked => "kicked",
+            Self::Banned => "banned",
+            Self::Blocked => "blocked",
+            Self::GroupDeleted => "group_deleted",
         }
     }
 
     fn stored(self) -> i16 {
         match self {
             Self::Left => 0,
+            Self::Kicked => 1,
+            Self::Banned => 2,
+            Self::Blocked => 3,
+            Self::GroupDeleted => 4,
         }
     }
 
     pub(super) fn read(stored: i16) -> Result<Self, StoreError> {
         match stored {
             0 => Ok(Self::Left),
+            1 => Ok(Self::Kicked),
+            2 => Ok(Self::Banned),
+            3 => Ok(Self::Blocked),
+            4 => Ok(Self::GroupDeleted),
             _ => Err(StoreError::Corrupt("reason of a leave")),
         }
     }
+}
+
+/// The end of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinEnd {
+    /// How it ended.
+    pub reason: LeaveReason,
+    /// The entry that ended it: the last that a stream may show. Without one, it ends at once.
+    pub last: Option<Seq>,
 }
 
 /// Ends that nobody came to hear of are kept for so many of a session's latest joins.
@@ -143,10 +172,15 @@ impl Store {
     }
 
     /// How the session's joins of these slots have ended, of those that have and were not made anew.
-    pub async fn ended_joins(&self, session: SessionId) -> Result<Vec<(Slot, LeaveReason)>, StoreError> {
-        let sql = "SELECT slot, ended FROM joined WHERE session_id = $1 AND ended IS NOT NULL";
+    pub async fn ended_joins(&self, session: SessionId) -> Result<Vec<(Slot, JoinEnd)>, StoreError> {
+        let sql = "SELECT slot, ended, ended_seq FROM joined WHERE session_id = $1 AND ended IS NOT NULL";
         let rows = dialect::rows(self.read(), sql, vec![session.0.into()]).await?;
-        rows.iter().map(|row| Ok((slot(row)?, LeaveReason::read(dialect::get(row, "ended")?)?))).collect()
+        let end = |row: &QueryResult| {
+            let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
+            let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
+            Ok((slot(row)?, JoinEnd { reason, last }))
+        };
+        rows.iter().map(end).collect()
     }
 
     /// Whether a session may speak in a topic: it lives and has joined it.
@@ -225,7 +259,7 @@ async fn insert(
     let hidden = joining.hidden.unwrap_or(false);
     let sql = "INSERT INTO joined (session_id, topic_id, slot, position, hidden) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (session_id, topic_id) DO UPDATE SET slot = excluded.slot, position = excluded.position, \
-               hidden = excluded.hidden, ended = NULL";
+               hidden = excluded.hidden, ended = NULL, ended_seq = NULL";
     let position = topic.last_seq;
     let values = vec![session.into(), topic.key.into(), next_slot.into(), position.0.into(), hidden.into()];
     dialect::exec(tx, sql, values).await?;
@@ -247,6 +281,36 @@ async fn show(tx: &DatabaseTransaction, joining: &Joining, mut join: Joined) -> 
         join.hidden = hidden;
     }
     Ok(join)
+}
+
+/// Ends the joins of a topic whose row this transaction has locked: those of one user, or everybody's. Answers the
+/// sessions that had joined.
+pub(super) async fn end_joins(
+    tx: &DatabaseTransaction,
+    topic: TopicKey,
+    user: Option<&UserId>,
+    end: JoinEnd,
+) -> Result<Vec<SessionId>, StoreError> {
+    let (of_user, whose) = match user {
+        Some(user) => (" AND user_id = $2", vec![topic.into(), user.as_str().into()]),
+        None => ("", vec![topic.into()]),
+    };
+    let joined = format!("id IN (SELECT session_id FROM joined WHERE topic_id = $1 AND ended IS NULL){of_user}");
+    let sql = format!("SELECT id FROM session WHERE {joined} ORDER BY id{}", dialect::for_update(tx));
+    let rows = dialect::rows(tx, sql, whose).await?;
+    let sessions = rows.iter().map(|row| dialect::get(row, "id").map(SessionId)).collect::<Result<Vec<_>, _>>()?;
+    for some in sessions.chunks(500) {
+        let sql = format!("UPDATE session SET joins = joins + 1 WHERE id IN ({})", dialect::places(1, some.len()));
+        dialect::exec(tx, sql, some.iter().map(|session| session.0.into()).collect()).await?;
+        let sql = format!(
+            "UPDATE joined SET ended = $1, ended_seq = $2 WHERE topic_id = $3 AND ended IS NULL AND session_id IN ({})",
+            dialect::places(4, some.len())
+        );
+        let mut values = vec![end.reason.stored().into(), end.last.map(|seq| seq.0).into(), topic.into()];
+        values.extend(some.iter().map(|session| Value::from(session.0)));
+        dialect::exec(tx, sql, values).await?;
+    }
+    Ok(sessions)
 }
 
 pub(super) fn slot(row: &QueryResult) -> Result<Slot, StoreError> {

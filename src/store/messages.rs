@@ -1,6 +1,7 @@
 //! The log: appending a batch in one transaction, and reading it.
 
 mod append;
+mod rows;
 
 use sea_orm::{QueryResult, Value};
 use serde_json::value::RawValue;

@@ -26,7 +26,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 pub use connect::Pools;
 pub use error::StoreError;
-pub use joins::{JoinMade, JoinRefused, Joined, Joining, LeaveReason};
+pub use joins::{JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
 pub use messages::{AppendError, Draft, DraftError, Stored};
 pub use meta::Meta;
 pub use presence::Present;

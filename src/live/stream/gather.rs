@@ -6,7 +6,7 @@ use crate::live::presence::{Difference, View};
 use crate::live::topic::{Found, Item};
 use crate::model::event_id::{Digest, Slot};
 use crate::model::message::to_json;
-use crate::model::{Entry, Seq};
+use crate::model::{Effect, Entry, Seq};
 use crate::store::StoreError;
 
 /// What one topic may add in its turn, in bytes, before the next one has its own.
@@ -17,7 +17,7 @@ const DIGESTS: usize = 250;
 impl Stream {
     /// Adds what is ready, up to about `budget` bytes.
     pub(super) async fn fill(&mut self, budget: usize) {
-        while self.frames.len() < budget && self.may_ask() {
+        while self.frames.len() < budget && !self.reload && self.may_ask() {
             if !self.has_room() {
                 return;
             }
@@ -46,7 +46,7 @@ impl Stream {
 
     /// One topic's turn; answers whether it has more.
     async fn turn(&mut self, slot: Slot) -> Result<bool, StoreError> {
-        let Some(topic) = self.topics.get_mut(&slot) else {
+        let Some(topic) = self.topics.get_mut(&slot).filter(|topic| !topic.closed) else {
             return Ok(false);
         };
         // Before anything is read: what comes while this runs is noted again.
@@ -64,7 +64,8 @@ impl Stream {
             Found::Items(items, more) => {
                 for item in items {
                     match item {
-                        Item::Entry(entry) => self.say_entry(slot, &entry),
+                        Item::Entry(entry) if !self.say_entry(slot, &entry) => return Ok(false),
+                        Item::Entry(_) => {}
                         Item::Ephemeral(json) => self.say("message", false, &json),
                     }
                 }
@@ -139,19 +140,23 @@ impl Stream {
                 return Ok(true);
             }
             used += entry.json.len();
-            self.say_pruned_before(slot, entry.seq);
-            self.say_entry(slot, entry);
+            if self.say_pruned_before(slot, entry.seq) || !self.say_entry(slot, entry) {
+                return Ok(!self.is_closed(slot));
+            }
         }
         self.say_pruned_before(slot, page.end.next());
         Ok(true)
     }
 
-    /// Entries that should stand before `next` and do not were pruned.
-    fn say_pruned_before(&mut self, slot: Slot, next: Seq) {
-        let Some(topic) = self.topics.get(&slot) else { return };
-        if topic.place.position.next() < next {
+    /// Entries that should stand before `next` and do not were pruned; answers whether there were such. One of them may
+    /// have taken the topic from this user, so the joins are asked before anything else is shown.
+    fn say_pruned_before(&mut self, slot: Slot, next: Seq) -> bool {
+        let pruned = self.topics.get(&slot).is_some_and(|topic| topic.place.position.next() < next);
+        if pruned {
             self.say_gap(slot, Seq(next.0 - 1), true);
+            self.reload = true;
         }
+        pruned
     }
 
     fn say_gap(&mut self, slot: Slot, to_seq: Seq, pruned: bool) {
@@ -165,12 +170,24 @@ impl Stream {
         self.say("gap", true, &data);
     }
 
-    fn say_entry(&mut self, slot: Slot, entry: &Entry) {
-        if let Some(topic) = self.topics.get_mut(&slot) {
-            topic.place.position = topic.place.position.max(entry.seq);
-        }
+    /// Answers whether more may follow. The entry that takes the topic from this user is the last: whether it was joined
+    /// anew since, and how to call the end, the joins say.
+    fn say_entry(&mut self, slot: Slot, entry: &Entry) -> bool {
+        let Some(topic) = self.topics.get_mut(&slot) else {
+            return false;
+        };
+        topic.place.position = topic.place.position.max(entry.seq);
+        topic.closed = topic.last.is_some_and(|last| last <= entry.seq)
+            || matches!(&entry.effect, Effect::Ends(user) if *user == self.user);
+        let closed = topic.closed;
+        self.reload |= closed;
         self.positions.reach(slot, entry.seq);
         self.say("message", true, &entry.json);
+        !closed
+    }
+
+    fn is_closed(&self, slot: Slot) -> bool {
+        self.topics.get(&slot).is_none_or(|topic| topic.closed)
     }
 
     /// What the client of a long poll knows of presence; a stream's ids say nothing of it.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Stream;
 use crate::model::Seq;
 use crate::model::event_id::Slot;
-use crate::store::{Joined, LeaveReason, StoreError};
+use crate::store::{JoinEnd, Joined, StoreError};
 
 impl Stream {
     /// Reads the session's joins again: starts what is new, ends what is gone.
@@ -53,15 +53,25 @@ impl Stream {
         Ok(())
     }
 
-    /// Stops listening; says so, unless the topic was joined anew, under another slot.
-    fn end_joins(&mut self, slots: &[Slot], ended: &HashMap<Slot, LeaveReason>) {
+    /// Stops listening, once the entry that ended the join has been shown; says so, unless the topic was joined anew,
+    /// under another slot.
+    fn end_joins(&mut self, slots: &[Slot], ended: &HashMap<Slot, JoinEnd>) {
         for slot in slots {
+            let Some(topic) = self.topics.get_mut(slot) else {
+                continue;
+            };
+            let last = ended.get(slot).and_then(|end| end.last);
+            if !topic.closed && last.is_some_and(|last| topic.place.position < last) {
+                topic.last = last;
+                self.enqueue(*slot);
+                continue;
+            }
             let Some(topic) = self.topics.remove(slot) else {
                 continue;
             };
             topic.hot.unlisten(topic.number);
             match ended.get(slot) {
-                Some(reason) => self.say_left(*slot, &topic.hot.id, reason.as_str()),
+                Some(end) => self.say_left(*slot, &topic.hot.id, end.reason.as_str()),
                 None => self.positions.told(*slot),
             }
         }

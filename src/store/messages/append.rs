@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{DatabaseTransaction, TransactionTrait as _, Value};
 use uuid::Uuid;
 
-use super::{COLUMNS, message};
+use super::{COLUMNS, message, rows};
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
 use crate::store::change::begin;
 use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
@@ -122,8 +122,9 @@ async fn append(
     for draft in drafts {
         done.push(number(draft, &mut topics, &senders, &mut used, now));
     }
-    insert(tx, drafts, &done).await?;
-    move_ends(tx, &done, &topics).await?;
+    rows::insert(tx, &fresh_rows(drafts, &done)).await?;
+    let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
+    rows::move_ends(tx, &topics.values().filter(grew).collect::<Vec<_>>()).await?;
     Ok(done)
 }
 
@@ -151,23 +152,21 @@ fn number<'a>(
     if !sender.joined.contains(&topic.key) {
         return Err(DraftError::NotJoined);
     }
-    topic.last_seq = topic.last_seq.next();
-    topic.last_at = topic.last_at.max(now);
-    let message = Message {
-        id: draft.id,
-        topic: topic.id.clone(),
-        seq: topic.last_seq,
-        code: Code::CHAT,
-        sender: sender.user.clone(),
-        content: draft.content.clone().into_raw(),
-        created_at: topic.last_at,
-        edited_at: None,
-        removed_at: None,
-    };
+    let content = draft.content.clone().into_raw();
+    let message = rows::number(topic, draft.id, Code::CHAT, sender.user.clone(), content, now);
     if let Some((key, hash)) = key {
         used.insert(key, (message.clone(), hash.to_vec()));
     }
     Ok(Stored { key: topic.key, message, fresh: true, online_until })
+}
+
+fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -> Vec<rows::Row<'a>> {
+    let row = |(draft, done): (&'a Draft, &'a Result<Stored, DraftError>)| {
+        let stored = done.as_ref().ok().filter(|stored| stored.fresh)?;
+        let key = draft.key.as_ref().map(|(key, hash)| (key.as_str(), hash.as_slice()));
+        Some(rows::Row { topic: stored.key, message: &stored.message, key, target: None })
+    };
+    drafts.iter().zip(done).filter_map(row).collect()
 }
 
 /// Locks the senders' sessions, in order, against a sign-out or a leave in between: once that is acknowledged, nothing of
@@ -256,74 +255,4 @@ async fn used_keys(
         }
     }
     Ok(used)
-}
-
-async fn insert(
-    tx: &DatabaseTransaction,
-    drafts: &[Draft],
-    done: &[Result<Stored, DraftError>],
-) -> Result<(), StoreError> {
-    const WIDTH: usize = 10;
-    let fresh = drafts.iter().zip(done).filter_map(|(draft, done)| match done {
-        Ok(stored) if stored.fresh => Some((draft, stored)),
-        _ => None,
-    });
-    let mut values: Vec<Value> = Vec::with_capacity(drafts.len() * WIDTH);
-    let mut rows = String::with_capacity(drafts.len() * WIDTH * 5);
-    for (draft, Stored { key, message, .. }) in fresh {
-        let open = if rows.is_empty() { "(" } else { ",(" };
-        rows.push_str(open);
-        rows.push_str(&dialect::places(values.len() + 1, WIDTH));
-        rows.push(')');
-        let (idempotency_key, hash) = match &draft.key {
-            Some((key, hash)) => (Some(key.clone()), Some(hash.to_vec())),
-            None => (None, None),
-        };
-        values.extend([
-            Value::from(*key),
-            message.seq.0.into(),
-            message.id.0.into(),
-            message.code.0.into(),
-            message.sender.user_id.as_str().into(),
-            message.sender.username.as_ref().into(),
-            message.content.get().into(),
-            message.created_at.0.into(),
-            idempotency_key.into(),
-            hash.into(),
-        ]);
-    }
-    if values.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, idempotency_key, \
-         body_hash) VALUES {rows}"
-    );
-    dialect::exec(tx, sql, values).await.map(drop)
-}
-
-/// Stores the new end of every topic that grew.
-async fn move_ends(
-    tx: &DatabaseTransaction,
-    done: &[Result<Stored, DraftError>],
-    topics: &HashMap<TopicId, TopicRow>,
-) -> Result<(), StoreError> {
-    let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
-    let mut values: Vec<Value> = Vec::new();
-    let mut rows = Vec::new();
-    for topic in topics.values().filter(grew) {
-        let n = values.len();
-        let row = [n + 1, n + 2, n + 3].map(|n| format!("CAST(${n} AS BIGINT)")).join(",");
-        rows.push(format!("({row})"));
-        values.extend([Value::from(topic.key), topic.last_seq.0.into(), topic.last_at.0.into()]);
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "WITH moved (id, seq, at) AS (VALUES {}) \
-         UPDATE topic SET last_seq = moved.seq, last_at = moved.at FROM moved WHERE topic.id = moved.id",
-        rows.join(",")
-    );
-    dialect::exec(tx, sql, values).await.map(drop)
 }

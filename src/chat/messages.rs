@@ -113,7 +113,9 @@ impl Chat {
     pub async fn message(&self, caller: &Caller, topic: &str, id: MessageId) -> Result<Message, ChatError> {
         let (_, row) = self.visible(topic, &caller.user.user_id).await?;
         let row = row.ok_or(ChatError::NotFound("message"))?;
-        self.store().message(&row, id).await?.ok_or(ChatError::NotFound("message"))
+        let message = self.store().message(&row, id).await?;
+        self.check_member(&row.id, &caller.user.user_id).await?;
+        message.ok_or(ChatError::NotFound("message"))
     }
 
     /// A page of history; no join is needed.
@@ -137,6 +139,7 @@ impl Chat {
         let reading = if back { query.direction.opposite() } else { query.direction };
         let limit = query.limit as u64 + 1; // one more tells whether there is more
         let mut messages = self.store().history(&row, reading, from, limit).await?;
+        self.check_member(&topic, &caller.user.user_id).await?;
         let more = messages.len() > query.limit;
         messages.truncate(query.limit);
         if back {

@@ -2,7 +2,9 @@
 //! ask whether its caller may do it. No SQL and no axum in here.
 
 mod error;
+mod groups;
 mod log;
+mod members;
 mod messages;
 mod sessions;
 mod tokens;
@@ -16,13 +18,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use error::ChatError;
+pub use groups::{CreateGroup, GroupQuery};
 pub use messages::{HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
 pub use sessions::{Caller, OpenedSession};
 pub use tokens::{Claims, UserTokens, mint_user_token};
 pub use topics::{JoinedTopic, TopicInfo};
 
 // What acts answer with, as the database holds it.
-pub use crate::store::{Joined, Resume, SessionRow};
+pub use crate::store::{GroupPatch, GroupPlace, GroupRow, Joined, MemberRow, Resume, SessionRow};
 
 use self::log::Log;
 use self::tokens::SessionTokens;
@@ -68,6 +71,8 @@ struct Inner {
 const CLEAN_UP: Duration = Duration::from_secs(60);
 /// How long an ended session is remembered.
 const SESSION_REMEMBERED: Duration = Duration::from_secs(60 * 60);
+/// What was said in a deleted group stays so long: streams that lag shall end with `left`, not with gaps.
+const DELETED_KEPT: Duration = Duration::from_secs(60);
 
 impl Chat {
     /// `token_key` signs session and stream tokens.
@@ -126,6 +131,7 @@ impl Chat {
 
     async fn forget_old(&self) -> Result<(), StoreError> {
         while self.store().purge_sessions(SESSION_REMEMBERED).await? > 0 {}
+        while self.store().purge_deleted_topics(DELETED_KEPT).await? {}
         let Some(ttl) = self.inner.rules.history_ttl else {
             return Ok(());
         };

@@ -1,5 +1,7 @@
 //! Topics: who may see which, joining and leaving, who is there.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::sessions::ENDED;
@@ -15,6 +17,8 @@ pub struct JoinedTopic {
     pub join: Joined,
     /// The caller's own presence, shown or not.
     pub own: Presence,
+    /// The topic's name.
+    pub name: Option<String>,
     /// Who is there, the caller included.
     pub present: Present,
 }
@@ -26,6 +30,8 @@ pub struct TopicInfo {
     pub id: TopicId,
     /// The newest entry; 0 where there is none yet.
     pub last_seq: Seq,
+    /// A room's or a group's name.
+    pub name: Option<String>,
     /// How many are present.
     pub presence_count: usize,
     /// When it was made; `None` for a direct message that nobody has joined yet.
@@ -33,24 +39,33 @@ pub struct TopicInfo {
 }
 
 impl Chat {
-    /// The topic that `user` means by `text`. What they may not see answers as what does not exist.
+    /// The topic that `user` means by `text`. Whether they belong to a group is for the act to find out.
     pub(super) fn topic_id(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
-        let id = TopicId::parse(text, user).map_err(|error| match error {
+        TopicId::parse(text, user).map_err(|error| match error {
             TopicError::NotYours => ChatError::NotFound("topic"),
             TopicError::Malformed | TopicError::WithOneself => ChatError::invalid(error.to_string()),
-        })?;
-        // There are no groups yet, so nobody is a member of one.
-        if id.kind() == TopicKind::Group { Err(ChatError::NotFound("topic")) } else { Ok(id) }
+        })
     }
 
     /// A topic that the caller may see, and its row where it has one: a direct message exists before its first join.
+    /// What they may not see answers as what does not exist.
     pub(super) async fn visible(&self, text: &str, user: &UserId) -> Result<(TopicId, Option<TopicRow>), ChatError> {
         let id = self.topic_id(text, user)?;
+        self.check_member(&id, user).await?;
         let row = self.store().topic(&id).await?;
         if row.is_none() {
             self.check_unmade(&id, user).await?;
         }
         Ok((id, row))
+    }
+
+    /// A group's chat exists for its members only. Whoever reads asks after reading as well: what was stored after they
+    /// lost the group is then not shown, however the two fell together.
+    pub(super) async fn check_member(&self, id: &TopicId, user: &UserId) -> Result<(), ChatError> {
+        match id.group_id() {
+            Some(group) if !self.store().standing(group, user).await?.is_member() => Err(ChatError::NotFound("topic")),
+            _ => Ok(()),
+        }
     }
 
     /// A topic without a row may be a direct message of two known users, and otherwise does not exist.
@@ -63,6 +78,7 @@ impl Chat {
     /// A topic that the caller may join or leave: unlike what can be seen, a room need not exist yet.
     async fn joinable(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
         let id = self.topic_id(text, user)?;
+        self.check_member(&id, user).await?;
         if id.kind() == TopicKind::Dm && self.store().topic(&id).await?.is_none() {
             self.check_unmade(&id, user).await?;
         }
@@ -71,12 +87,14 @@ impl Chat {
 
     /// What a sender hears who has not joined: to join first, or that there is nothing to join.
     pub(super) async fn why_not_joined(&self, id: &TopicId, user: &UserId) -> ChatError {
-        match self.store().topic(id).await {
-            Ok(None) if id.kind() == TopicKind::Dm => self.check_unmade(id, user).await.err(),
-            Ok(_) => None,
-            Err(error) => Some(error.into()),
-        }
-        .unwrap_or(ChatError::NotJoined)
+        let seen = async {
+            self.check_member(id, user).await?;
+            if id.kind() == TopicKind::Dm && self.store().topic(id).await?.is_none() {
+                self.check_unmade(id, user).await?;
+            }
+            Ok(())
+        };
+        seen.await.err().unwrap_or(ChatError::NotJoined)
     }
 
     /// Joins; a repeat moves nothing.
@@ -91,7 +109,8 @@ impl Chat {
             Some(presence) => presence,
             None => self.own_presence(caller).await?,
         };
-        Ok(JoinedTopic { join, own, present })
+        let name = self.names_of([&join.topic.id]).await?.pop().flatten();
+        Ok(JoinedTopic { join, own, name, present })
     }
 
     async fn join_and_tell(&self, joining: Joining) -> Result<Joined, ChatError> {
@@ -99,6 +118,7 @@ impl Chat {
         let made = self.store().join(joining).await?;
         let JoinMade { join, appeared } = made.map_err(|refused| match refused {
             JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
+            JoinRefused::NoTopic => ChatError::NotFound("topic"),
             JoinRefused::TooMany => ChatError::TooManyJoins { max },
         })?;
         self.inner.hub.joins_changed(session);
@@ -128,9 +148,25 @@ impl Chat {
         .await
     }
 
-    /// What a session has joined, in the order of joining.
-    pub async fn joins(&self, session: SessionId) -> Result<Vec<Joined>, ChatError> {
-        Ok(self.store().joins_of(session).await?)
+    /// What a session has joined, in the order of joining, with the names of the topics.
+    pub async fn joins(&self, session: SessionId) -> Result<Vec<(Joined, Option<String>)>, ChatError> {
+        let joins = self.store().joins_of(session).await?;
+        let names = self.names_of(joins.iter().map(|join| &join.topic.id)).await?;
+        Ok(joins.into_iter().zip(names).collect())
+    }
+
+    /// How topics are called, in their order: rooms and groups have names.
+    pub(super) async fn names_of(
+        &self,
+        topics: impl IntoIterator<Item = &TopicId> + Clone,
+    ) -> Result<Vec<Option<String>>, ChatError> {
+        let groups: Vec<_> = topics.clone().into_iter().filter_map(TopicId::group_id).collect();
+        let names: HashMap<_, _> = self.store().group_names(&groups).await?.into_iter().collect();
+        let name = |topic: &TopicId| match topic.group_id() {
+            Some(group) => names.get(&group).cloned(),
+            None => topic.name().map(str::to_owned),
+        };
+        Ok(topics.into_iter().map(name).collect())
     }
 
     /// A topic.
@@ -141,7 +177,8 @@ impl Chat {
             None => 0,
         };
         let last_seq = row.as_ref().map(|row| row.last_seq).unwrap_or_default();
-        Ok(TopicInfo { id, last_seq, presence_count, created_at: row.map(|row| row.created_at) })
+        let name = self.names_of([&id]).await?.pop().flatten();
+        Ok(TopicInfo { id, last_seq, name, presence_count, created_at: row.map(|row| row.created_at) })
     }
 
     /// Up to `limit` of those present, beyond `after`, and the topic's id.

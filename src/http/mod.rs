@@ -4,6 +4,8 @@
 mod address;
 mod cors;
 mod extract;
+mod groups;
+mod members;
 mod messages;
 mod metrics;
 mod openapi;
@@ -42,6 +44,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .merge(users::router())
         .merge(topics::router())
         .merge(messages::router())
+        .merge(groups::router())
+        .merge(members::router())
         .merge(stream::router())
         .merge(service::router())
 }

@@ -180,7 +180,7 @@ async fn open(
                body = OwnSessionDto)),
 )]
 async fn read(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<OwnSessionDto>, Problem> {
-    let topics = shared.chat.joins(caller.session).await?.iter().map(JoinDto::from).collect();
+    let topics = shared.chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
     let stream_open = shared.chat.is_streaming(&caller.row);
     Ok(Json(OwnSessionDto { session: caller.row.into(), topics, stream_open }))
 }

@@ -83,6 +83,18 @@ pub(crate) fn page_size(limit: Option<u32>) -> Result<usize, ChatError> {
     }
 }
 
+/// A page of a list of which one item more was read than it has: what goes out, and the cursor where there is more.
+pub(crate) fn cut<T, D: From<T>>(
+    mut items: Vec<T>,
+    limit: usize,
+    cursor: impl Fn(&T) -> String,
+) -> (Vec<D>, Option<String>) {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(cursor);
+    (items.into_iter().map(D::from).collect(), next)
+}
+
 /// Bytes that are JSON already.
 pub(crate) fn json(bytes: Bytes) -> ([(axum::http::HeaderName, &'static str); 1], Bytes) {
     ([(axum::http::header::CONTENT_TYPE, "application/json")], bytes)

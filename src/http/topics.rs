@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::extract::{OptionalBody, Params, Segments};
 use super::problem::Problem;
 use super::sessions::PageParams;
-use super::state::{Session, Shared, page_size};
+use super::state::{Session, Shared, cut, page_size};
 use crate::chat::{ChatError, Joined, JoinedTopic, TopicInfo};
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
@@ -41,7 +41,7 @@ pub(crate) struct TopicDto {
     id: TopicId,
     #[serde(rename = "type")]
     kind: TopicKind,
-    /// A room's name.
+    /// A room's or a group's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "lobby", nullable = false)]
     name: Option<String>,
@@ -116,14 +116,14 @@ pub(crate) struct PresenceList {
 }
 
 impl TopicDto {
-    fn new(id: &TopicId, last_seq: Seq) -> Self {
-        Self { kind: id.kind(), name: id.name().map(str::to_owned), last_seq, id: id.clone() }
+    fn new(id: &TopicId, name: Option<String>, last_seq: Seq) -> Self {
+        Self { kind: id.kind(), name, last_seq, id: id.clone() }
     }
 }
 
-impl From<&Joined> for JoinDto {
-    fn from(join: &Joined) -> Self {
-        let topic = TopicDto::new(&join.topic.id, join.topic.last_seq);
+impl From<(Joined, Option<String>)> for JoinDto {
+    fn from((join, name): (Joined, Option<String>)) -> Self {
+        let topic = TopicDto::new(&join.topic.id, name, join.topic.last_seq);
         Self { topic, position: join.position, hidden: join.hidden }
     }
 }
@@ -135,7 +135,7 @@ impl From<&Joined> for JoinDto {
     responses((status = 200, description = "The joins.", body = JoinList)),
 )]
 async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<JoinList>, Problem> {
-    let topics = shared.chat.joins(caller.session).await?.iter().map(JoinDto::from).collect();
+    let topics = shared.chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
     Ok(Json(JoinList { topics, next_cursor: None }))
 }
 
@@ -160,9 +160,9 @@ async fn join(
     Segments(topic): Segments<String>,
     OptionalBody(body): OptionalBody<JoinTopic>,
 ) -> Result<Json<JoinedDto>, Problem> {
-    let JoinedTopic { join, own, present } = shared.chat.join(&caller, &topic, body.hidden).await?;
+    let JoinedTopic { join, own, name, present } = shared.chat.join(&caller, &topic, body.hidden).await?;
     Ok(Json(JoinedDto {
-        topic: TopicDto::new(&join.topic.id, join.topic.last_seq),
+        topic: TopicDto::new(&join.topic.id, name, join.topic.last_seq),
         own,
         truncated: present.count > present.list.len(),
         presences: present.list,
@@ -207,8 +207,8 @@ async fn read(
     Session(caller): Session,
     Segments(topic): Segments<String>,
 ) -> Result<Json<TopicInfoDto>, Problem> {
-    let TopicInfo { id, last_seq, presence_count, created_at } = shared.chat.topic(&caller, &topic).await?;
-    Ok(Json(TopicInfoDto { topic: TopicDto::new(&id, last_seq), presence_count, created_at }))
+    let TopicInfo { id, last_seq, name, presence_count, created_at } = shared.chat.topic(&caller, &topic).await?;
+    Ok(Json(TopicInfoDto { topic: TopicDto::new(&id, name, last_seq), presence_count, created_at }))
 }
 
 /// Lists who is present on a topic
@@ -235,10 +235,8 @@ async fn presences(
         Some(text) => Ok(Some(IdCursor::decode(text, id.as_str()).ok_or(ChatError::BadCursor)?.0)),
         None => Ok(None),
     };
-    let (id, mut presences) = shared.chat.presences(&caller, &topic, after, limit + 1).await?;
-    let more = presences.len() > limit;
-    presences.truncate(limit);
-    let last = presences.last().filter(|_| more);
-    let next_cursor = last.map(|presence| IdCursor(presence.session_id.0).encode(id.as_str()));
+    let (id, presences) = shared.chat.presences(&caller, &topic, after, limit + 1).await?;
+    let cursor = |presence: &Presence| IdCursor(presence.session_id.0).encode(id.as_str());
+    let (presences, next_cursor) = cut(presences, limit, cursor);
     Ok(Json(PresenceList { presences, next_cursor }))
 }

@@ -68,6 +68,10 @@ async fn profile(
     Session(_): Session,
     Segments(id): Segments<String>,
 ) -> Result<Json<User>, Problem> {
-    let id = UserId::parse(&id).ok_or(ChatError::invalid("a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -"))?;
-    Ok(Json(shared.chat.user(&id).await?))
+    Ok(Json(shared.chat.user(&user_id(&id)?).await?))
+}
+
+/// The user in a path.
+pub(super) fn user_id(text: &str) -> Result<UserId, ChatError> {
+    UserId::parse(text).ok_or(ChatError::invalid("a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -"))
 }

@@ -53,6 +53,19 @@ pub struct SessionId(pub Uuid);
 #[schema(value_type = String, format = Uuid, example = "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f")]
 pub struct MessageId(pub Uuid);
 
+/// A group. A UUIDv7; its topic is `group:` and this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = Uuid, example = "019aafcd-0a41-7c3e-8f52-9b1d3e5f7a90")]
+pub struct GroupId(pub Uuid);
+
+impl GroupId {
+    /// Reads the hyphenated form only.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_uuid(text).map(Self)
+    }
+}
+
 impl SessionId {
     /// Reads the hyphenated form only.
     pub fn parse(text: &str) -> Option<Self> {
@@ -67,6 +80,12 @@ impl MessageId {
     }
 }
 
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -74,7 +93,7 @@ impl fmt::Display for SessionId {
 }
 
 /// One spelling for each id, or a topic could be named in two ways.
-pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
+fn parse_uuid(text: &str) -> Option<Uuid> {
     let plain = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
     if plain { Uuid::try_parse(text).ok() } else { None }
 }

@@ -130,6 +130,11 @@ pub fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
+/// A value of our own as JSON to be kept in a message.
+pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
 /// What is delivered to those who listen at that moment, and never stored: a message without id and seq.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)] // in the contract, this tells it from a stored message

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod content;
 pub mod cursor;
 pub mod event_id;
+pub mod group;
 pub mod ids;
 pub mod message;
 pub mod presence;
@@ -15,7 +16,7 @@ mod varint;
 
 pub use clock::Clock;
 pub use content::Content;
-pub use ids::{MessageId, SessionId, UserId};
+pub use ids::{GroupId, MessageId, SessionId, UserId};
 pub use message::{Code, Effect, Entry, Message, Seq, User};
 pub use presence::Presence;
 pub use time::Millis;

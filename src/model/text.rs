@@ -7,5 +7,41 @@ pub fn is_name(text: &str, max: usize) -> bool {
     fits && !text.chars().any(char::is_control)
 }
 
+/// The first text that stands behind all that begin with `prefix`, by code points; `None` where there is none.
+pub fn behind_prefix(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // There are no characters in the range of surrogates.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
 /// The longest username, in characters.
 pub const USERNAME_MAX: usize = 64;
+
+/// The longest name of a group, in characters.
+pub const GROUP_NAME_MAX: usize = 100;
+
+/// The longest description of a group, in characters.
+pub const DESCRIPTION_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_with_the_prefix_stands_before_the_bound() {
+        for prefix in ["a", "é", "a\u{10ffff}", "\u{d7ff}", "z\u{10ffff}\u{10ffff}"] {
+            let bound = behind_prefix(prefix).expect("a bound");
+            let longest = format!("{prefix}\u{10ffff}\u{10ffff}");
+            assert!(prefix < bound.as_str() && longest.as_str() < bound.as_str(), "{prefix:?}");
+        }
+        assert_eq!(behind_prefix("ab"), Some("ac".to_owned()));
+        assert_eq!((behind_prefix(""), behind_prefix("\u{10ffff}")), (None, None));
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ids::{UserId, parse_uuid};
+use super::ids::{GroupId, UserId};
 
 /// What a topic is; decides who may join, send and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ impl TopicId {
         let (kind, name) = text.split_once(':')?;
         let fits = match kind {
             "room" => (1..=Self::ROOM_MAX).contains(&name.len()) && !name.chars().any(char::is_control),
-            "group" => parse_uuid(name).is_some(),
+            "group" => GroupId::parse(name).is_some(),
             _ => false,
         };
         fits.then(|| Self(text.into()))
@@ -92,6 +92,16 @@ impl TopicId {
             Some(b'g') => TopicKind::Group,
             _ => TopicKind::Dm,
         }
+    }
+
+    /// A group's chat.
+    pub fn group(group: GroupId) -> Self {
+        Self(format!("group:{group}").into())
+    }
+
+    /// The group whose chat it is.
+    pub fn group_id(&self) -> Option<GroupId> {
+        GroupId::parse(self.0.strip_prefix("group:")?)
     }
 
     /// A room's name.

@@ -10,6 +10,7 @@ use sea_orm::{DatabaseTransaction, QueryResult, Value};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
 use crate::model::event_id::Slot;
+use crate::model::group::Standing;
 use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind, UserId};
 
 /// What a session asks for.
@@ -54,6 +55,8 @@ pub struct JoinMade {
 pub enum JoinRefused {
     /// The session lives no more.
     SessionEnded,
+    /// There is no such topic for this user.
+    NoTopic,
     /// It has as many joins as it may.
     TooMany,
 }
@@ -198,7 +201,14 @@ async fn join(
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
     let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
     if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
+        // In a later statement than the lock, which may have waited for the end of a membership.
+        if !is_member(tx, joining).await? {
+            return Ok(Err(JoinRefused::NoTopic));
+        }
         return join_existing(tx, joining, topic, now).await;
+    }
+    if joining.topic.kind() == TopicKind::Group {
+        return Ok(Err(JoinRefused::NoTopic));
     }
     topics::ensure(tx, &joining.topic, now).await?;
     let topic = topics::find(tx, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
@@ -212,6 +222,17 @@ async fn join(
         dialect::exec(tx, sql, vec![key.into()]).await?;
     }
     Ok(joined)
+}
+
+/// Whether the session's user belongs to the group whose topic it is; everywhere else they do.
+async fn is_member(tx: &DatabaseTransaction, joining: &Joining) -> Result<bool, StoreError> {
+    let Some(group) = joining.topic.group_id() else {
+        return Ok(true);
+    };
+    let sql = "SELECT m.standing FROM group_member m JOIN session s ON s.user_id = m.user_id \
+               WHERE s.id = $1 AND m.group_id = $2 AND m.standing <= $3";
+    let values = vec![joining.session.0.into(), group.0.into(), Standing::Member.stored().into()];
+    Ok(dialect::row(tx, sql, values).await?.is_some())
 }
 
 async fn join_existing(

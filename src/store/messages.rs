@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use append::{AppendError, Draft, DraftError, Stored};
+pub(super) use rows::{Announcement, announce};
 
 use super::{Store, StoreError, TopicKey, TopicRow, dialect, users};
 use crate::model::cursor::Direction;

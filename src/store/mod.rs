@@ -8,6 +8,7 @@ mod change;
 mod connect;
 mod dialect;
 mod error;
+mod groups;
 mod joins;
 mod messages;
 mod meta;
@@ -26,6 +27,9 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 pub use connect::Pools;
 pub use error::StoreError;
+pub use groups::{
+    GroupDeleted, GroupPatch, GroupPlace, GroupRow, MemberAct, MemberChanged, MemberRefused, MemberRow, NewGroup,
+};
 pub use joins::{JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
 pub use messages::{AppendError, Draft, DraftError, Stored};
 pub use meta::Meta;

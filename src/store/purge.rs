@@ -37,6 +37,33 @@ impl Store {
         Ok(count)
     }
 
+    /// Deletes what is left of groups that were deleted more than `after` ago: what was said there, and, once no session
+    /// has to be told any more, the topic. Answers whether there may be more.
+    pub async fn purge_deleted_topics(&self, after: Duration) -> Result<bool, StoreError> {
+        let before = self.now().minus(after).0;
+        let sql = "SELECT id FROM topic t WHERE deleted_at < $1 AND \
+                   (EXISTS (SELECT 1 FROM message WHERE topic_id = t.id) \
+                    OR NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = t.id)) LIMIT 1";
+        let Some(row) = dialect::row(self.read(), sql, vec![before.into()]).await? else {
+            return Ok(false);
+        };
+        let topic: TopicKey = dialect::get(&row, "id")?;
+        self.change(move |tx| {
+            Box::pin(async move {
+                let sql = "DELETE FROM message WHERE topic_id = $1 AND seq IN \
+                           (SELECT seq FROM message WHERE topic_id = $1 ORDER BY seq LIMIT $2)";
+                if dialect::exec(tx, sql, vec![topic.into(), CHUNK.into()]).await? == 0 {
+                    dialect::exec(tx, "DELETE FROM read_mark WHERE topic_id = $1", vec![topic.into()]).await?;
+                    let sql =
+                        "DELETE FROM topic WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = $1)";
+                    dialect::exec(tx, sql, vec![topic.into()]).await?;
+                }
+                Ok(true)
+            })
+        })
+        .await
+    }
+
     /// Topics beyond `after` in the order of their keys: for walks over all of them.
     pub async fn topics_after(&self, after: TopicKey) -> Result<Vec<TopicKey>, StoreError> {
         let sql = "SELECT id FROM topic WHERE id > $1 AND last_seq > 0 ORDER BY id LIMIT $2";

@@ -9,8 +9,7 @@ use crate::model::{Millis, User, UserId};
 impl Store {
     /// A user, where they have been seen.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let row = entity::Entity::find_by_id(id.as_str()).one(self.read()).await?;
-        Ok(row.map(|row| User { user_id: id.clone(), username: row.username.into() }))
+        find(self.read(), id).await
     }
 
     /// Changes how a user is called; answers whether there is one.
@@ -27,6 +26,12 @@ impl Store {
         let rows = dialect::rows(self.read(), sql, vec![id.as_str().into()]).await?;
         rows.iter().map(|row| dialect::get(row, "topic_id")).collect()
     }
+}
+
+/// A user, where they have been seen.
+pub(super) async fn find(on: &impl ConnectionTrait, id: &UserId) -> Result<Option<User>, StoreError> {
+    let row = entity::Entity::find_by_id(id.as_str()).one(on).await?;
+    Ok(row.map(|row| User { user_id: id.clone(), username: row.username.into() }))
 }
 
 /// The user in the columns `user_id` and `username`.

@@ -6,6 +6,7 @@ use sea_orm::{DatabaseTransaction, TransactionTrait as _, Value};
 use uuid::Uuid;
 
 use super::{COLUMNS, message, rows};
+use crate::model::group::Standing;
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
 use crate::store::change::begin;
 use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
@@ -234,13 +235,24 @@ async fn used_keys(
     wanted.sort_unstable_by_key(|(topic, key)| (topic.key, *key));
     wanted.dedup_by_key(|(topic, key)| (topic.key, *key));
     for (topic, key) in wanted {
-        let sql = format!(
+        let mut sql = format!(
             "SELECT {COLUMNS}, body_hash FROM message WHERE topic_id = $1 AND idempotency_key = $2 \
              AND sender_id IN (SELECT s.user_id FROM session s WHERE s.id IN ({}))",
             dialect::places(3, drafts.len())
         );
         let mut values: Vec<Value> = vec![topic.key.into(), key.into()];
         values.extend(drafts.iter().map(|draft| Value::from(draft.session.0)));
+        if let Some(group) = topic.id.group_id() {
+            // To those who have lost the group, what they said there does not exist either.
+            let n = values.len();
+            let of = format!(
+                " AND sender_id IN (SELECT user_id FROM group_member WHERE group_id = ${} AND standing <= ${})",
+                n + 1,
+                n + 2
+            );
+            sql.push_str(&of);
+            values.extend([Value::from(group.0), Standing::Member.stored().into()]);
+        }
         for row in dialect::rows(tx, sql, values).await? {
             let message = message(&row, &topic.id)?;
             if message.created_at.0 < now.0 - KEY_LIFE_MS {

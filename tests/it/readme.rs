@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::support::{TestApp, list, number, run_command, seqs, text};
 
 const WALK: &str = "## A first chat, with curl";
+const GROUP_WALK: &str = "## Two users and a group, with curl";
 const BASE: &str = "BASE=http://127.0.0.1:8080";
 /// How long a line may take; the slowest listens for three seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +25,7 @@ async fn the_walk_through_works_when_pasted_line_by_line() {
 }
 
 fn walk(base: &str) {
-    let mut walk = Walk::new(base);
+    let mut walk = Walk::new(WALK, base);
 
     let opened = walk.step("Open a session").last_json();
     let session = text(&opened["session"], "id").to_owned();
@@ -74,6 +75,44 @@ fn walk(base: &str) {
     let dead = walk.shell.paste(r#"curl -sSw '\n%{http_code}\n' -H "$AUTH" "$BASE/v1/session""#);
     assert!(dead.lines().any(|line| line == "401"), "{dead}");
 
+    assert!(walk.blocks.is_empty(), "these were not tested: {:#?}", walk.blocks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_with_two_users_and_a_group_works_when_pasted_line_by_line() {
+    let app = TestApp::start().await;
+    let base = app.base.clone();
+    tokio::task::spawn_blocking(move || group_walk(&base)).await.unwrap();
+}
+
+fn group_walk(base: &str) {
+    let mut walk = Walk::new(GROUP_WALK, base);
+    walk.step("Open two sessions");
+    let made = walk.step("Make a group, and let somebody in").jsons();
+    let [found, asked, requests, accepted] = made.as_slice() else { panic!("four answers: {made:?}") };
+    assert_eq!(list(found, "groups")[0]["name"], "Gardeners", "{found}");
+    assert_eq!(*asked, json!({"state": "requested"}));
+    assert_eq!(list(requests, "members")[0]["user"]["username"], "Bea", "{requests}");
+    assert_eq!((&accepted["state"], &accepted["role"]), (&json!("member"), &json!("member")), "{accepted}");
+
+    let chat = walk.step("Chat in it").jsons();
+    let [_, joined, inbox, read] = chat.as_slice() else { panic!("four answers: {chat:?}") };
+    assert_eq!((number(joined, "position"), &joined["topic"]["name"]), (1, &json!("Gardeners")), "{joined}");
+    let item = &list(inbox, "topics")[0];
+    assert_eq!((&item["last_message"]["content"], number(item, "last_seq")), (&json!("The tomatos are ripe"), 2));
+    assert!(number(item, "unread") > 0, "{item}");
+    assert_eq!((number(read, "read_seq"), number(read, "unread")), (2, 0), "{read}");
+
+    let changed = walk.step("Change a message, and remove it");
+    let [edited, history] = &changed.jsons()[..] else { panic!("two answers: {changed:?}") };
+    assert_eq!(edited["content"], "The tomatoes are ripe", "{edited}");
+    let tombstone = &list(history, "messages")[0];
+    assert_eq!((number(tombstone, "seq"), &tombstone["content"]), (2, &Value::Null), "{history}");
+    assert!(tombstone["removed_at"].is_string(), "{tombstone}");
+
+    let parted = walk.step("Part");
+    let says = |step: usize, line: &str| parted.outputs[step].lines().any(|printed| printed == line);
+    assert!(says(0, "204") && says(1, "404") && says(2, "204") && says(3, "403"), "{parted:?}");
     assert!(walk.blocks.is_empty(), "these were not tested: {:#?}", walk.blocks);
 }
 
@@ -143,11 +182,11 @@ struct Step {
 }
 
 impl Walk {
-    fn new(base: &str) -> Self {
+    fn new(heading: &str, base: &str) -> Self {
         let readme = readme();
-        let steps = section(&readme, WALK).split("\n### ").skip(1);
+        let steps = section(&readme, heading).split("\n### ").skip(1);
         let mut blocks: Vec<_> = steps.map(block).collect();
-        let first = blocks.first_mut().unwrap_or_else(|| panic!("{WALK} has no steps"));
+        let first = blocks.first_mut().unwrap_or_else(|| panic!("{heading} has no steps"));
         let line = first.1.iter_mut().find(|line| *line == BASE);
         *line.unwrap_or_else(|| panic!("{:?} does not say {BASE}", first.0)) = format!("BASE={base}");
         Self { shell: Shell::start(), blocks }

@@ -134,4 +134,21 @@ mod tests {
         assert_eq!(user::Entity::find().one(&pools.read).await?, None);
         Ok(())
     }
+
+    /// Direct messages of before the second migration stand in the inboxes of both.
+    #[tokio::test]
+    async fn direct_messages_that_are_there_are_found_by_their_users() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        parlour_migration::Migrator::up(&pools.write, Some(1)).await?;
+        let sql = "INSERT INTO topic (id, name, last_seq, last_at, created_at) \
+                   VALUES (1, 'room:dm:x:y', 1, 1, 1), (2, 'dm:ana:~b@c', 1, 1, 1)";
+        dialect::exec(&pools.write, sql, vec![]).await?;
+        pools.migrate().await?;
+        let found = dm::Entity::find().all(&pools.read).await?;
+        let mut found: Vec<_> = found.into_iter().map(|row| (row.user_id, row.topic_id)).collect();
+        found.sort();
+        assert_eq!(found, [("ana".to_owned(), 2), ("~b@c".to_owned(), 2)]);
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Caller, Chat, ChatError};
 use crate::model::group::{Refusal, Standing};
-use crate::model::text::{DESCRIPTION_MAX, GROUP_NAME_MAX, is_name};
+use crate::model::text::{DESCRIPTION_MAX, GROUP_NAME_MAX, is_name, lower_case};
 use crate::model::{GroupId, SessionId};
 use crate::store::{GroupDeleted, GroupPatch, GroupPlace, GroupRow, NewGroup, TopicKey};
 
@@ -59,7 +59,7 @@ impl Chat {
         if prefix.chars().count() > GROUP_NAME_MAX {
             return Err(ChatError::invalid("prefix takes at most 100 characters"));
         }
-        Ok(self.store().groups(&caller.user.user_id, &prefix.to_lowercase(), after, limit).await?)
+        Ok(self.store().groups(&caller.user.user_id, &lower_case(&prefix), after, limit).await?)
     }
 
     /// The caller's groups, or those that they ask to join, in the order of their ids.

@@ -14,6 +14,7 @@ use super::state::{Session, Shared, cut, page_size};
 use crate::chat::{ChatError, CreateGroup, GroupPatch, GroupPlace, GroupQuery, GroupRow};
 use crate::model::cursor::{IdCursor, KeyCursor};
 use crate::model::group::{Role, Standing};
+use crate::model::text::lower_case;
 use crate::model::{GroupId, Millis, TopicId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -245,7 +246,7 @@ async fn list(
         None => None,
     };
     let groups = shared.chat.groups(&caller, GroupQuery { prefix, after, limit: limit + 1 }).await?;
-    let cursor = |row: &GroupRow| KeyCursor(format!("{}\n{}", row.name.to_lowercase(), row.id)).encode(&owner);
+    let cursor = |row: &GroupRow| KeyCursor(format!("{}\n{}", lower_case(&row.name), row.id)).encode(&owner);
     let (groups, next_cursor) = cut(groups, limit, cursor);
     Ok(Json(GroupList { groups, next_cursor }))
 }

@@ -21,6 +21,12 @@ pub fn behind_prefix(prefix: &str) -> Option<String> {
     None
 }
 
+/// The text in lower case, character by character, so that every beginning of a text is one in lower case as well:
+/// `str::to_lowercase` writes a sigma at the end of a word in its own way.
+pub fn lower_case(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
 /// The longest username, in characters.
 pub const USERNAME_MAX: usize = 64;
 
@@ -33,6 +39,14 @@ pub const DESCRIPTION_MAX: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beginning_stays_one_in_lower_case() {
+        for text in ["ΟΔΟΣΑ", "İstanbul", "Straße", "ÄÖ"] {
+            let whole = lower_case(text);
+            assert!(text.char_indices().all(|(end, _)| whole.starts_with(&lower_case(&text[..end]))), "{text}");
+        }
+    }
 
     #[test]
     fn every_text_with_the_prefix_stands_before_the_bound() {

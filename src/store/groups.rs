@@ -10,7 +10,7 @@ pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
 use super::joins::end_joins;
 use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, topics};
 use crate::model::group::{MAY_CHANGE, MAY_DELETE, Refusal, Standing};
-use crate::model::text::behind_prefix;
+use crate::model::text::{behind_prefix, lower_case};
 use crate::model::{GroupId, Millis, SessionId, TopicId, UserId};
 
 /// A group as somebody sees it.
@@ -191,7 +191,7 @@ async fn create(
         id.0.into(),
         key.into(),
         new.name.as_str().into(),
-        new.name.to_lowercase().into(),
+        lower_case(&new.name).into(),
         new.description.into(),
         new.open.into(),
         i32::try_from(new.max_members).unwrap_or(i32::MAX).into(),
@@ -220,7 +220,7 @@ async fn change(
                WHERE id = $6";
     let values = vec![
         name.as_str().into(),
-        name.to_lowercase().into(),
+        lower_case(&name).into(),
         patch.description.unwrap_or(group.description).into(),
         patch.open.unwrap_or(group.open).into(),
         i32::try_from(max_members).unwrap_or(i32::MAX).into(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use sea_orm::{DatabaseTransaction, QueryResult, TransactionTrait as _, Value};
 
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
@@ -201,25 +201,21 @@ async fn join(
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
     let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
     if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
-        // In a later statement than the lock, which may have waited for the end of a membership.
-        if !is_member(tx, joining).await? {
-            return Ok(Err(JoinRefused::NoTopic));
-        }
         return join_existing(tx, joining, topic, now).await;
     }
     if joining.topic.kind() == TopicKind::Group {
         return Ok(Err(JoinRefused::NoTopic));
     }
-    topics::ensure(tx, &joining.topic, now).await?;
-    let topic = topics::find(tx, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
-    let key = topic.key;
-    let joined = join_existing(tx, joining, topic, now).await?;
-    if joined.is_err() {
-        // A join that is refused makes no room. Nobody can have seen it: the row is this transaction's own, or somebody
-        // else has committed it and joined, and then it stays.
-        let sql = "DELETE FROM topic WHERE id = $1 AND last_seq = 0 \
-                   AND NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = $1)";
-        dialect::exec(tx, sql, vec![key.into()]).await?;
+    // A join that is refused makes no topic. To undo is safe where to delete is not: a row that somebody else has committed
+    // meanwhile, to join or to block, is none of what this undoes.
+    let attempt = tx.begin().await?;
+    topics::ensure(&attempt, &joining.topic, now).await?;
+    let topic = topics::find(&attempt, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
+    let joined = join_existing(&attempt, joining, topic, now).await?;
+    if joined.is_ok() {
+        attempt.commit().await?;
+    } else {
+        attempt.rollback().await?;
     }
     Ok(joined)
 }

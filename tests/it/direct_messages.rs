@@ -56,6 +56,19 @@ async fn a_dm_exists_for_two_known_users_with_an_empty_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_is_refused_makes_no_dm() {
+    let app = TestApp::with(&["--jwt-secret", SECRET, "--max-joins", "1"]).await;
+    let ana = Session::of_token(&app, &user_token(&claims("ana"))).await;
+    Session::of_token(&app, &user_token(&claims("bea"))).await;
+    ana.join("room:lobby").await;
+    assert_eq!(ana.try_join("dm:bea").await.refused(409), "too_many_joins");
+    assert_eq!(ana.topic("dm:bea").await["created_at"], json!(null));
+    ana.leave("room:lobby").await;
+    ana.join("dm:bea").await;
+    assert!(ana.topic("dm:bea").await["created_at"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dm_of_built_in_accounts_works_as_well() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);

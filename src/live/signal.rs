@@ -81,6 +81,11 @@ impl Wake {
         self.notify.notify_one();
     }
 
+    /// Whether joins have changed since the stream looked last.
+    pub(super) fn joins_noted(&self) -> bool {
+        self.lock().joins
+    }
+
     /// The stream is over; the first reason stands.
     pub(super) fn end(&self, end: End) {
         self.lock().end.get_or_insert(end);

@@ -159,13 +159,15 @@ impl Store {
         .await
     }
 
-    /// What a session has joined, and the version of that.
-    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, Vec<Joined>), StoreError> {
+    /// What a session has joined, the version of that, and the slot that its next join gets.
+    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, Slot, Vec<Joined>), StoreError> {
         // The version first: what changes in between is read twice rather than never.
-        let sql = "SELECT joins FROM session WHERE id = $1";
-        let row = dialect::row(self.read(), sql, vec![session.0.into()]).await?;
-        let version = row.map(|row| dialect::get(&row, "joins")).transpose()?.unwrap_or(0);
-        Ok((version, self.joins_of(session).await?))
+        let sql = "SELECT joins, next_slot FROM session WHERE id = $1";
+        let (version, next_slot) = match dialect::row(self.read(), sql, vec![session.0.into()]).await? {
+            Some(row) => (dialect::get(&row, "joins")?, dialect::get::<i32>(&row, "next_slot")?),
+            None => (0, 0),
+        };
+        Ok((version, Slot(next_slot.unsigned_abs()), self.joins_of(session).await?))
     }
 
     /// What a session has joined, in the order of joining.
@@ -174,14 +176,21 @@ impl Store {
         dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
     }
 
-    /// How the session's joins of these slots have ended, of those that have and were not made anew.
-    pub async fn ended_joins(&self, session: SessionId) -> Result<Vec<(Slot, JoinEnd)>, StoreError> {
-        let sql = "SELECT slot, ended, ended_seq FROM joined WHERE session_id = $1 AND ended IS NOT NULL";
-        let rows = dialect::rows(self.read(), sql, vec![session.0.into()]).await?;
+    /// How the session's joins have ended, from this slot on, of those that have and were not made anew.
+    pub async fn ended_joins(
+        &self,
+        session: SessionId,
+        from: Slot,
+    ) -> Result<Vec<(Slot, TopicId, JoinEnd)>, StoreError> {
+        let sql = "SELECT j.slot, j.ended, j.ended_seq, t.name FROM joined j JOIN topic t ON t.id = j.topic_id \
+                   WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.slot >= $2 ORDER BY j.slot";
+        let from = i32::try_from(from.0).unwrap_or(i32::MAX);
+        let rows = dialect::rows(self.read(), sql, vec![session.0.into(), from.into()]).await?;
         let end = |row: &QueryResult| {
+            let topic = TopicId::stored(&dialect::get::<String>(row, "name")?);
             let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
             let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
-            Ok((slot(row)?, JoinEnd { reason, last }))
+            Ok((slot(row)?, topic, JoinEnd { reason, last }))
         };
         rows.iter().map(end).collect()
     }

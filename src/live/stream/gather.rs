@@ -60,7 +60,17 @@ impl Stream {
         let Some(topic) = self.topics.get_mut(&slot) else {
             return Ok(false);
         };
-        match topic.hot.read(&mut topic.place, TURN) {
+        let mut place = topic.place;
+        let found = topic.hot.read(&mut place, TURN);
+        // What the log does not hold asks nobody whether this session may have it: where a join had changed before it was
+        // said, the joins are read first.
+        let unlogged = |items: &[Item]| items.iter().any(|item| !matches!(item, Item::Entry(_)));
+        if matches!(&found, Found::Items(items, _) if unlogged(items)) && self.wake.joins_noted() {
+            self.reload = true;
+            return Ok(true);
+        }
+        topic.place = place;
+        match found {
             Found::Items(items, more) => {
                 for item in items {
                     match item {

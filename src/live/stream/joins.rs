@@ -19,7 +19,7 @@ impl Stream {
 
     async fn compare_joins(&mut self) -> Result<(), StoreError> {
         let store = self.hub.inner.store.clone();
-        let (version, joins) = store.versioned_joins_of(self.session).await?;
+        let (version, next_slot, joins) = store.versioned_joins_of(self.session).await?;
         let joins: HashMap<Slot, Joined> = joins.into_iter().map(|join| (join.slot, join)).collect();
         // A topic that was left and joined anew goes on behind what this stream has sent of it, were that more.
         let sent = |key, topics: &std::collections::BTreeMap<Slot, super::Topic>| {
@@ -30,10 +30,17 @@ impl Stream {
             .filter_map(|join| Some((join.slot, sent(join.topic.key, &self.topics)?.max(join.position))))
             .collect();
         let gone: Vec<Slot> = self.topics.keys().filter(|slot| !joins.contains_key(slot)).copied().collect();
-        if !gone.is_empty() {
-            let ended = store.ended_joins(self.session).await?.into_iter().collect();
-            self.end_joins(&gone, &ended);
+        let from = gone.iter().copied().min().unwrap_or(self.next_slot);
+        let ended = store.ended_joins(self.session, from.min(self.next_slot)).await?;
+        self.end_joins(&gone, &ended.iter().map(|(slot, _, end)| (*slot, *end)).collect());
+        // A join that came and went between two looks: its client was answered, and hears of the end all the same.
+        for (slot, topic, end) in ended {
+            let unseen = (self.next_slot..next_slot).contains(&slot) && !gone.contains(&slot);
+            if unseen && !joins.contains_key(&slot) {
+                self.say_left(slot, &topic, end.reason.as_str());
+            }
         }
+        self.next_slot = self.next_slot.max(next_slot);
         let mut fresh = Vec::new();
         for (slot, join) in joins {
             if !self.topics.contains_key(&slot) {
@@ -43,7 +50,6 @@ impl Stream {
                 if position > join.position {
                     self.positions.reach(slot, position);
                 }
-                self.next_slot = self.next_slot.max(Slot(slot.0 + 1));
             }
         }
         self.wake.set_joins(version);

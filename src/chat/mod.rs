@@ -1,6 +1,7 @@
 //! The rules, one file per noun. Handlers reach the database and the hub only through here, so that no act can forget to
 //! ask whether its caller may do it. No SQL and no axum in here.
 
+mod blocks;
 mod error;
 mod groups;
 mod log;
@@ -25,7 +26,7 @@ pub use tokens::{Claims, UserTokens, mint_user_token};
 pub use topics::{JoinedTopic, TopicInfo};
 
 // What acts answer with, as the database holds it.
-pub use crate::store::{GroupPatch, GroupPlace, GroupRow, Joined, MemberRow, Resume, SessionRow};
+pub use crate::store::{Block, GroupPatch, GroupPlace, GroupRow, Joined, MemberRow, Resume, SessionRow};
 
 use self::log::Log;
 use self::tokens::SessionTokens;

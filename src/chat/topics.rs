@@ -34,7 +34,7 @@ pub struct TopicInfo {
     pub name: Option<String>,
     /// How many are present.
     pub presence_count: usize,
-    /// When it was made; `None` for a direct message that nobody has joined yet.
+    /// When it was made; `None` for a direct message that nobody has joined or blocked yet.
     pub created_at: Option<Millis>,
 }
 
@@ -85,14 +85,14 @@ impl Chat {
         Ok(id)
     }
 
-    /// What a sender hears who has not joined: to join first, or that there is nothing to join.
+    /// What a sender hears who has not joined: to join first, that a block forbids it, or that there is nothing to join.
     pub(super) async fn why_not_joined(&self, id: &TopicId, user: &UserId) -> ChatError {
         let seen = async {
             self.check_member(id, user).await?;
-            if id.kind() == TopicKind::Dm && self.store().topic(id).await?.is_none() {
-                self.check_unmade(id, user).await?;
+            match self.store().topic(id).await? {
+                None if id.kind() == TopicKind::Dm => self.check_unmade(id, user).await,
+                _ => self.check_not_blocked(id).await,
             }
-            Ok(())
         };
         seen.await.err().unwrap_or(ChatError::NotJoined)
     }
@@ -120,6 +120,7 @@ impl Chat {
             JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
             JoinRefused::NoTopic => ChatError::NotFound("topic"),
             JoinRefused::TooMany => ChatError::TooManyJoins { max },
+            JoinRefused::Blocked => ChatError::Blocked,
         })?;
         self.inner.hub.joins_changed(session);
         self.inner.hub.presence_changed(&[join.topic.key]);

@@ -90,6 +90,7 @@ pub(crate) struct HistoryParams {
         (status = 201, description = "Stored.", body = Message),
         (status = 200, description = "Stored earlier, under the same Idempotency-Key.", body = Message),
         (status = 202, description = "Ephemeral, and delivered.", body = Ephemeral),
+        (status = 403, description = "One of the direct message's two users blocks the other (`blocked`)."),
         (status = 404, description = "There is no such topic for the caller (`not_found`)."),
         (status = 409, description = "The session has not joined the topic (`not_joined`)."),
         (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \

@@ -2,6 +2,7 @@
 //! here.
 
 mod address;
+mod blocks;
 mod cors;
 mod extract;
 mod groups;
@@ -42,6 +43,7 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(sessions::router())
         .merge(users::router())
+        .merge(blocks::router())
         .merge(topics::router())
         .merge(messages::router())
         .merge(groups::router())

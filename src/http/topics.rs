@@ -58,7 +58,7 @@ pub(crate) struct TopicInfoDto {
     /// How many are present.
     #[schema(example = 2)]
     presence_count: usize,
-    /// When it was made; null for a direct message that nobody has joined yet.
+    /// When it was made; null for a direct message that nobody has joined or blocked yet.
     #[schema(required)]
     created_at: Option<Millis>,
 }
@@ -150,6 +150,7 @@ async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<
     security(("session_token" = [])),
     responses(
         (status = 200, description = "Joined.", body = JoinedDto),
+        (status = 403, description = "One of the direct message's two users blocks the other (`blocked`)."),
         (status = 404, description = "There is no such topic for the caller (`not_found`)."),
         (status = 409, description = "The session has joined as many topics as it may (`too_many_joins`)."),
     ),

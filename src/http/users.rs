@@ -71,7 +71,7 @@ async fn profile(
     Ok(Json(shared.chat.user(&user_id(&id)?).await?))
 }
 
-/// The user in a path.
+/// A user's id in a path.
 pub(super) fn user_id(text: &str) -> Result<UserId, ChatError> {
     UserId::parse(text).ok_or(ChatError::invalid("a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -"))
 }

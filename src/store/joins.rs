@@ -8,7 +8,7 @@ use std::time::Duration;
 use sea_orm::{DatabaseTransaction, QueryResult, TransactionTrait as _, Value};
 
 use super::sessions::{live_topics, touch_session};
-use super::{Store, StoreError, TopicKey, TopicRow, Touch, dialect, topics};
+use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics};
 use crate::model::event_id::Slot;
 use crate::model::group::Standing;
 use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind, UserId};
@@ -59,6 +59,8 @@ pub enum JoinRefused {
     NoTopic,
     /// It has as many joins as it may.
     TooMany,
+    /// One of the two users of the direct message blocks the other.
+    Blocked,
 }
 
 /// How a join ended.
@@ -254,6 +256,13 @@ async fn join_existing(
     let Some(row) = dialect::row(tx, sql, vec![session.into(), now.0.into()]).await? else {
         return Ok(Err(JoinRefused::SessionEnded));
     };
+    // Both in later statements than the topic's lock, which may have waited for a kick or a block.
+    if !is_member(tx, joining).await? {
+        return Ok(Err(JoinRefused::NoTopic));
+    }
+    if blocks::is_blocked(tx, &topic.id).await? {
+        return Ok(Err(JoinRefused::Blocked));
+    }
     let next_slot: i32 = dialect::get(&row, "next_slot")?;
     let appeared = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
     let appeared = if appeared { live_topics(tx, &[session]).await? } else { Vec::new() };

@@ -4,6 +4,7 @@
 //! connections of its own (`messages`). The same statements serve SQLite and PostgreSQL; where the two differ, `dialect`
 //! says so.
 
+mod blocks;
 mod change;
 mod connect;
 mod dialect;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use sea_orm::{DatabaseConnection, DbBackend};
 
+pub use blocks::{Block, Blocked};
 pub use connect::Pools;
 pub use error::StoreError;
 pub use groups::{

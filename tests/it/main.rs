@@ -5,6 +5,7 @@
 #![expect(clippy::cloned_ref_to_slice_refs, reason = "a list of one reads as the list that is expected")]
 
 mod architecture;
+mod blocks;
 mod command_line;
 mod content;
 mod crowds;

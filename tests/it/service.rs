@@ -51,6 +51,8 @@ async fn its_description_is_served_as_json_and_as_yaml_and_names_every_call() {
         ("/v1/me", &["get", "patch"]),
         ("/v1/me/sessions", &["get"]),
         ("/v1/me/sessions/{session_id}", &["delete"]),
+        ("/v1/me/blocks", &["get"]),
+        ("/v1/me/blocks/{user_id}", &["put", "delete"]),
         ("/v1/users/{user_id}", &["get"]),
         ("/v1/topics/{topic}", &["get"]),
         ("/v1/topics/{topic}/presences", &["get"]),

@@ -94,6 +94,14 @@ impl Session {
         self.delete(&format!("/v1/session/topics/{}", encode(topic))).await.expect(204);
     }
 
+    pub(crate) async fn block(&self, other: &Self) {
+        self.call(Method::PUT, &format!("/v1/me/blocks/{}", encode(&other.user_id))).send().await.expect(204);
+    }
+
+    pub(crate) async fn unblock(&self, other: &Self) {
+        self.delete(&format!("/v1/me/blocks/{}", encode(&other.user_id))).await.expect(204);
+    }
+
     /// Waits until the session says that its stream is open, or is not.
     pub(crate) async fn until_streaming(&self, open: bool) {
         while self.get("/v1/session").await.expect(200)["stream_open"] != open {}

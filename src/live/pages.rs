@@ -91,7 +91,7 @@ impl Pages {
         slots.entry(key).or_insert_with(|| Slot { page: Arc::default(), since: Instant::now() }).page.clone()
     }
 
-    /// Forgets a topic's pages: some of its entries were pruned.
+    /// Forgets a topic's pages: some of its entries were pruned, or have lost their content.
     pub(super) fn forget(&self, topic: TopicKey) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, ..), _| *key != topic);
     }

@@ -34,6 +34,8 @@ struct State {
     /// Whether `last` has been read from the database since the topic became hot. Until then it may be behind.
     synced: bool,
     tail: Tail,
+    /// How many removals have been told.
+    removals: u64,
     ephemeral: VecDeque<Ephemeral>,
     /// How many ephemeral messages there have been.
     ephemeral_count: u64,
@@ -89,11 +91,12 @@ impl HotTopic {
         let mut state = self.lock();
         let before = state.last;
         for entry in entries {
+            if entry.effect == Effect::Removes {
+                state.removals += 1;
+                state.tail.clear(); // it holds what was removed: who lags reads the log
+            }
             if entry.seq > state.last {
                 state.last = entry.seq;
-                if entry.effect == Effect::Removes {
-                    state.tail.clear(); // it holds what was removed: who lags reads the log
-                }
                 state.tail.push(entry);
             }
         }
@@ -159,6 +162,11 @@ impl HotTopic {
             place.ephemeral = state.ephemeral_count;
         }
         Found::Items(items, !done)
+    }
+
+    /// How many removals have been told: what was read from the log before one of them is not to be shown after it.
+    pub(super) fn removals(&self) -> u64 {
+        self.lock().removals
     }
 
     /// Whether the newest entry is known for certain.
@@ -245,4 +253,45 @@ fn merge<'a>(
     }
     items.extend(whispers.map(|whisper| Item::Ephemeral(whisper.json.clone())));
     (items, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: i64, effect: Effect) -> Entry {
+        Entry { seq: Seq(seq), json: Bytes::from_static(b"{}"), effect }
+    }
+
+    fn read(topic: &HotTopic, position: i64) -> Option<Vec<i64>> {
+        let seq = |item: &Item| if let Item::Entry(entry) = item { entry.seq.0 } else { 0 };
+        match topic.read(&mut Place { position: Seq(position), ephemeral: 0 }, 1024) {
+            Found::Items(items, _) => Some(items.iter().map(seq).collect()),
+            Found::Behind(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_a_removal_is_shown_from_memory_no_more() {
+        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+        topic.append((1..=4).map(|seq| entry(seq, Effect::None)).collect());
+        assert_eq!(read(&topic, 0), Some(vec![1, 2, 3, 4]));
+        topic.append(vec![entry(5, Effect::Removes), entry(6, Effect::None)]);
+        assert_eq!((read(&topic, 0), read(&topic, 3)), (None, None), "who lags reads the log");
+        assert_eq!(read(&topic, 4), Some(vec![5, 6]));
+        assert_eq!(topic.removals(), 1);
+    }
+
+    #[test]
+    fn a_removal_that_is_told_late_or_twice_counts_all_the_same() {
+        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+        topic.append(vec![entry(1, Effect::None), entry(2, Effect::None)]);
+        topic.append(vec![entry(4, Effect::None)]);
+        topic.append(vec![entry(3, Effect::Removes)]);
+        assert_eq!((read(&topic, 0), read(&topic, 2)), (None, None));
+        topic.append(vec![entry(3, Effect::Removes)]);
+        assert_eq!(topic.removals(), 2);
+        topic.append(vec![entry(5, Effect::None)]);
+        assert_eq!(read(&topic, 4), Some(vec![5]));
+    }
 }

@@ -140,9 +140,12 @@ impl Stream {
         let Some(topic) = self.topics.get(&slot) else {
             return Ok(false);
         };
-        let (hot, position) = (topic.hot.clone(), topic.place.position);
+        let (hot, position, removals) = (topic.hot.clone(), topic.place.position, topic.hot.removals());
         let hub = self.hub.clone();
         let page = hub.inner.pages.after(&hub.inner.store, hot.key, &hot.id, position, last).await?;
+        if hot.removals() != removals {
+            return Ok(true); // it may have been read before something was removed
+        }
         let skip = page.entries.partition_point(|entry| entry.seq <= position);
         let mut used = 0;
         for entry in &page.entries[skip..] {

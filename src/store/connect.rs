@@ -87,7 +87,10 @@ fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
             .busy_timeout(ACQUIRE)
             .pragma("temp_store", "memory")
             .pragma("cache_size", if reader { "-2048" } else { "-16384" })
-            .pragma("journal_size_limit", "67108864");
+            .pragma("journal_size_limit", "67108864")
+            // What has been removed is overwritten in the file, as far as SQLite knows of copies: pages that moved rows
+            // have left behind, and the write-ahead log until its next round, may hold some for a while.
+            .pragma("secure_delete", "on");
         if reader { sqlite.pragma("query_only", "on") } else { sqlite }
     });
     options

@@ -9,7 +9,7 @@ use super::{Caller, Chat, ChatError, Claims};
 use crate::model::cursor::{Direction, HistoryCursor};
 use crate::model::message::{Ephemeral, to_json};
 use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
-use crate::store::{Draft, TopicRow};
+use crate::store::{Draft, Stretch, TopicRow};
 
 /// What a session wants to send.
 #[derive(Clone, Debug)]
@@ -55,6 +55,21 @@ pub struct HistoryQuery {
     pub cursor: Option<String>,
     /// Where the first page starts.
     pub start: Start,
+    /// Whether edits and removals are listed, too.
+    pub changes: bool,
+}
+
+/// Where a page of history stands, before it is read.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The order of the listing.
+    direction: Direction,
+    /// Whether the page lies before the one at hand, and is read towards the start of the listing.
+    back: bool,
+    /// The first entry that it may hold, in the order in which it is read.
+    from: Seq,
+    /// Whether edits and removals are listed, too.
+    changes: bool,
 }
 
 /// A page of history.
@@ -74,11 +89,7 @@ impl Chat {
     /// Sends. Whether the session lives and has joined is checked where the message gets its number.
     pub async fn send(&self, claims: &Claims, topic: &str, outgoing: Outgoing) -> Result<Receipt, ChatError> {
         let topic = self.topic_id(topic, &claims.user)?;
-        let content = Content::new(&outgoing.content).map_err(|error| ChatError::invalid(error.to_string()))?;
-        let max = self.inner.rules.max_content_bytes;
-        if content.as_str().len() > max {
-            return Err(ChatError::ContentTooLarge { max });
-        }
+        let content = self.content(&outgoing.content)?;
         if outgoing.ephemeral {
             if outgoing.key.is_some() {
                 return Err(ChatError::invalid("an ephemeral message is not stored: send it without Idempotency-Key"));
@@ -94,6 +105,13 @@ impl Chat {
         };
         self.note_call(claims.session, appended.online_until);
         Ok(if appended.fresh { Receipt::Stored(appended.json) } else { Receipt::Repeated(appended.json) })
+    }
+
+    /// What a message may say.
+    pub(super) fn content(&self, raw: &RawValue) -> Result<Content, ChatError> {
+        let content = Content::new(raw).map_err(|error| ChatError::invalid(error.to_string()))?;
+        let max = self.inner.rules.max_content_bytes;
+        if content.as_str().len() > max { Err(ChatError::ContentTooLarge { max }) } else { Ok(content) }
     }
 
     async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
@@ -136,16 +154,10 @@ impl Chat {
             Some(cursor) => (cursor.from(), cursor.back),
             None => (self.first_page_from(&row, &query).await?, false),
         };
-        let reading = if back { query.direction.opposite() } else { query.direction };
-        let limit = query.limit as u64 + 1; // one more tells whether there is more
-        let mut messages = self.store().history(&row, reading, from, limit).await?;
-        self.check_member(&topic, &caller.user.user_id).await?;
-        let more = messages.len() > query.limit;
-        messages.truncate(query.limit);
-        if back {
-            messages.reverse();
-        }
-        self.page(topic, &row, query.direction, from, back, more, messages).await
+        let place = Place { direction: query.direction, back, from, changes: query.changes };
+        let page = self.page(&row, place, query.limit).await?;
+        self.check_member(&row.id, &caller.user.user_id).await?;
+        Ok(page)
     }
 
     /// Where a first page starts reading, inclusive.
@@ -170,17 +182,17 @@ impl Chat {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a page's cursors depend on, and called once")]
-    async fn page(
-        &self,
-        topic: TopicId,
-        row: &TopicRow,
-        direction: Direction,
-        from: Seq,
-        back: bool,
-        more: bool,
-        messages: Vec<Message>,
-    ) -> Result<HistoryPage, ChatError> {
+    async fn page(&self, row: &TopicRow, place: Place, limit: usize) -> Result<HistoryPage, ChatError> {
+        let Place { direction, back, from, changes } = place;
+        let reading = if back { direction.opposite() } else { direction };
+        let stretch = |direction, from| Stretch { direction, from, changes };
+        // One more tells whether there is more.
+        let mut messages = self.store().history(row, stretch(reading, from), limit as u64 + 1).await?;
+        let more = messages.len() > limit;
+        messages.truncate(limit);
+        if back {
+            messages.reverse();
+        }
         // An empty page stands where it was asked for, between its two neighbours.
         let (first, last) = match (messages.first(), messages.last(), direction) {
             (Some(first), Some(last), _) => (first.seq, last.seq),
@@ -194,15 +206,16 @@ impl Chat {
         let behind = if back {
             more
         } else {
-            match direction {
-                Direction::Backward => first < row.last_seq,
-                Direction::Forward => first > Seq(1) && self.store().has_before(row.key, first).await?,
-            }
+            let (possible, from) = match direction {
+                Direction::Backward => (first < row.last_seq, first.next()),
+                Direction::Forward => (first > Seq(1), Seq(first.0 - 1)),
+            };
+            possible && self.store().has_any(row.key, stretch(direction.opposite(), from)).await?
         };
-        let cursor = |back, beyond| HistoryCursor { direction, back, beyond }.encode(&topic);
+        let cursor = |back, beyond| HistoryCursor { direction, back, beyond }.encode(&row.id);
         let next = (ahead || direction == Direction::Forward).then(|| cursor(false, last));
         let prev = behind.then(|| cursor(true, first));
-        Ok(HistoryPage { messages, next, prev, topic })
+        Ok(HistoryPage { topic: row.id.clone(), messages, next, prev })
     }
 }
 

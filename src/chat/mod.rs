@@ -2,6 +2,7 @@
 //! ask whether its caller may do it. No SQL and no axum in here.
 
 mod blocks;
+mod changes;
 mod error;
 mod groups;
 mod log;

@@ -1,4 +1,4 @@
-//! Messages: sending, and history.
+//! Messages: sending, editing, removing, and history.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ use crate::model::message::Ephemeral;
 use crate::model::{Message, MessageId, Millis, Seq, TopicId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(send, history)).routes(routes!(read))
+    OpenApiRouter::new().routes(routes!(send, history)).routes(routes!(read, edit, remove))
 }
 
 /// What to send.
@@ -33,6 +33,15 @@ pub(crate) struct SendMessage {
     /// For those only who listen at this moment: stored nowhere.
     #[schema(default = false)]
     ephemeral: Option<bool>,
+}
+
+/// What a message shall say.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditMessage {
+    /// As that of a message that is sent.
+    #[schema(value_type = Value, example = json!({"text": "hello again"}))]
+    content: Box<RawValue>,
 }
 
 /// A page of history.
@@ -70,6 +79,10 @@ pub(crate) struct HistoryParams {
     /// first made then or later.
     #[param(format = DateTime, example = "2026-01-31T09:30:00.000Z")]
     at_time: Option<String>,
+    /// Whether edits and removals (codes 6 and 7) are listed as well. A page's cursors go on with either.
+    #[serde(default)]
+    #[param(default = false, example = true)]
+    changes: bool,
 }
 
 /// Sends a message
@@ -121,6 +134,8 @@ async fn send(
 /// Reads history
 ///
 /// No join is needed, and reading makes no presence. Pages neither repeat nor skip an entry, whatever is sent meanwhile.
+/// Messages are shown as they are now: edited, or without their content where they were removed. The edits and removals
+/// themselves, which a stream carries, are left out unless `changes=true`.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "read_history",
     params(("topic" = TopicId, Path, description = "Whose."), HistoryParams),
@@ -139,11 +154,11 @@ async fn history(
     Params(params): Params<HistoryParams>,
 ) -> Result<(HeaderMap, Json<MessageList>), Problem> {
     let query = query(params)?;
-    let (direction, limit) = (query.direction, query.limit);
+    let (direction, limit, changes) = (query.direction, query.limit, query.changes);
     let HistoryPage { topic, messages, next, prev } = shared.chat.history(&caller, &topic, query).await?;
     let mut headers = HeaderMap::new();
     for (cursor, rel) in [(&next, "next"), (&prev, "prev")] {
-        if let Some(link) = cursor.as_ref().and_then(|cursor| link(&topic, direction, limit, cursor, rel)) {
+        if let Some(link) = cursor.as_ref().and_then(|cursor| link(&topic, direction, limit, changes, cursor, rel)) {
             headers.append(header::LINK, link);
         }
     }
@@ -168,8 +183,72 @@ async fn read(
     Session(caller): Session,
     Segments((topic, id)): Segments<(String, String)>,
 ) -> Result<Json<Message>, Problem> {
-    let id = MessageId::parse(&id).ok_or(ChatError::invalid("a message id is a UUID in lower case"))?;
-    Ok(Json(shared.chat.message(&caller, &topic, id).await?))
+    Ok(Json(shared.chat.message(&caller, &topic, message_id(&id)?).await?))
+}
+
+/// Edits a message
+///
+/// Only its author may. The message gets the new content and `edited_at`, and the topic an entry of code 6 with the
+/// content `{"message_id", "seq", "content"}`, which streams carry. No join is needed. Counts as a send.
+#[utoipa::path(
+    patch, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "edit_message",
+    params(
+        ("topic" = TopicId, Path, description = "Where."),
+        ("message_id" = MessageId, Path, description = "Which."),
+    ),
+    request_body = EditMessage,
+    security(("session_token" = [])),
+    responses(
+        (status = 200, description = "The message as it is now.", body = Message),
+        (status = 403, description = "It is not the caller's own, or not a message that somebody has sent (`forbidden`); \
+                                      or one of the two users of a direct message blocks the other (`blocked`)."),
+        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
+        (status = 409, description = "The message has been removed (`message_removed`)."),
+        (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \
+                                      is (`body_too_large`)."),
+    ),
+)]
+async fn edit(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments((topic, id)): Segments<(String, String)>,
+    Body(EditMessage { content }): Body<EditMessage>,
+) -> Result<Json<Message>, Problem> {
+    shared.rates.check_send(caller.session)?;
+    Ok(Json(shared.chat.edit(&caller, &topic, message_id(&id)?, &content).await?))
+}
+
+/// Removes a message
+///
+/// Its author may, and in a group the admins, whoever sent it. The message loses its content and gets `removed_at`, its
+/// earlier edits lose theirs, and the topic gets an entry of code 7 with the content `{"message_id", "seq"}`, which
+/// streams carry. A repeat changes nothing. No join is needed. Counts as a send.
+#[utoipa::path(
+    delete, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "remove_message",
+    params(
+        ("topic" = TopicId, Path, description = "Where."),
+        ("message_id" = MessageId, Path, description = "Which."),
+    ),
+    security(("session_token" = [])),
+    responses(
+        (status = 204, description = "Removed, now or earlier."),
+        (status = 403, description = "The caller is neither its author nor an admin of the group, or it is not a message \
+                                      that somebody has sent (`forbidden`)."),
+        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
+    ),
+)]
+async fn remove(
+    State(shared): State<Shared>,
+    Session(caller): Session,
+    Segments((topic, id)): Segments<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    shared.rates.check_send(caller.session)?;
+    shared.chat.remove(&caller, &topic, message_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn message_id(text: &str) -> Result<MessageId, ChatError> {
+    MessageId::parse(text).ok_or(ChatError::invalid("a message id is a UUID in lower case"))
 }
 
 fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
@@ -186,18 +265,27 @@ fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
     if params.cursor.is_some() && start != Start::End {
         return Err(ChatError::invalid("a cursor says where to go on: leave at_seq and at_time out"));
     }
-    Ok(HistoryQuery { direction: params.direction, limit: page_size(params.limit)?, cursor: params.cursor, start })
+    let HistoryParams { direction, cursor, changes, .. } = params;
+    Ok(HistoryQuery { direction, limit: page_size(params.limit)?, cursor, start, changes })
 }
 
 /// RFC 3986's unreserved characters stay as they are.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-fn link(topic: &TopicId, direction: Direction, limit: usize, cursor: &str, rel: &str) -> Option<HeaderValue> {
+fn link(
+    topic: &TopicId,
+    direction: Direction,
+    limit: usize,
+    changes: bool,
+    cursor: &str,
+    rel: &str,
+) -> Option<HeaderValue> {
     let topic = utf8_percent_encode(topic.as_str(), SEGMENT);
     let direction = match direction {
         Direction::Backward => "backward",
         Direction::Forward => "forward",
     };
-    let query = format!("direction={direction}&limit={limit}&cursor={cursor}");
+    let changes = if changes { "&changes=true" } else { "" };
+    let query = format!("direction={direction}&limit={limit}{changes}&cursor={cursor}");
     HeaderValue::from_str(&format!("</v1/topics/{topic}/messages?{query}>; rel=\"{rel}\"")).ok()
 }

@@ -23,7 +23,10 @@ impl Seq {
     }
 }
 
-/// What kind of entry it is.
+/// What kind of entry it is: 0 what a user has sent · 1 somebody has joined the group · 2 was added to it · 3 has left it ·
+/// 4 was removed from it · 5 was given a higher role · 6 an earlier message was edited · 7 an earlier message was
+/// removed · 8 somebody was banned from the group · 9 was given a lower role. There may be more: skip what you do not
+/// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = i16, minimum = 0, maximum = 9, example = 0)]
@@ -75,12 +78,13 @@ pub struct Message {
     pub code: Code,
     /// Who said it.
     pub sender: User,
-    /// What was said, to the byte; `null` once removed.
+    /// What was said, to the byte; `null` once removed. Of an edit (code 6) it is `{"message_id", "seq", "content"}`:
+    /// which message, and what it says now; of a removal (code 7) `{"message_id", "seq"}`.
     #[schema(value_type = Value, example = json!({"text": "hello"}))]
     pub content: Box<RawValue>,
     /// When the server took it; never runs backwards within a topic.
     pub created_at: Millis,
-    /// When its author changed it last.
+    /// When its author edited it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub edited_at: Option<Millis>,
@@ -123,6 +127,26 @@ impl Message {
         };
         Entry { seq: self.seq, json: to_json(self), effect }
     }
+}
+
+/// The content of an edit: which message, and what it says from then on; nothing, once that message has been removed.
+#[derive(Debug, Serialize)]
+pub struct Edit<'a> {
+    /// Which.
+    pub message_id: MessageId,
+    /// Its place.
+    pub seq: Seq,
+    /// What it says.
+    pub content: Option<&'a RawValue>,
+}
+
+/// The content of a removal: which message.
+#[derive(Debug, Serialize)]
+pub struct Removal {
+    /// Which.
+    pub message_id: MessageId,
+    /// Its place.
+    pub seq: Seq,
 }
 
 /// A value of our own as JSON. They have no maps with other keys than texts and no failing parts, so this cannot fail.

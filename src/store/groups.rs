@@ -5,6 +5,7 @@ mod members;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 
+pub(super) use members::standing_of;
 pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
 
 use super::joins::end_joins;

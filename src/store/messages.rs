@@ -1,6 +1,7 @@
-//! The log: appending a batch in one transaction, and reading it.
+//! The log: appending a batch in one transaction, changing what was said, and reading it.
 
 mod append;
+mod changes;
 mod rows;
 
 use sea_orm::{QueryResult, Value};
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use append::{AppendError, Draft, DraftError, Stored};
+pub use changes::{ChangeRefused, Changed, Target};
 pub(super) use rows::{Announcement, announce};
 
 use super::{Store, StoreError, TopicKey, TopicRow, dialect, users};
@@ -17,24 +19,35 @@ use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
 const COLUMNS: &str = "id, seq, code, sender_id AS user_id, sender_name AS username, content, created_at, edited_at, \
                        removed_at";
 
-impl Store {
-    /// Up to `limit` entries, the first being the one nearest to `from`, inclusive, in this direction.
-    pub async fn history(
-        &self,
-        topic: &TopicRow,
-        direction: Direction,
-        from: Seq,
-        limit: u64,
-    ) -> Result<Vec<Message>, StoreError> {
-        let (compare, order) = match direction {
+/// A stretch of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// Which way it is read.
+    pub direction: Direction,
+    /// Where it starts, inclusive.
+    pub from: Seq,
+    /// Whether edits and removals are among the entries.
+    pub changes: bool,
+}
+
+impl Stretch {
+    /// What its entries fulfil, `$1` being the topic and `$2` where it starts; and their order.
+    fn sql(self) -> String {
+        let (compare, order) = match self.direction {
             Direction::Backward => ("<=", "DESC"),
             Direction::Forward => (">=", "ASC"),
         };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM message WHERE topic_id = $1 AND seq {compare} $2 ORDER BY seq {order} LIMIT $3"
-        );
+        let shown = if self.changes { "" } else { " AND target IS NULL" };
+        format!("topic_id = $1 AND seq {compare} $2{shown} ORDER BY seq {order}")
+    }
+}
+
+impl Store {
+    /// The first `limit` entries of a stretch.
+    pub async fn history(&self, topic: &TopicRow, stretch: Stretch, limit: u64) -> Result<Vec<Message>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", stretch.sql());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.page(&topic.id, sql, vec![topic.key.into(), from.0.into(), limit.into()]).await
+        self.page(&topic.id, sql, vec![topic.key.into(), stretch.from.0.into(), limit.into()]).await
     }
 
     /// The entries from `first` to `last`, both inclusive, oldest first; what is missing among them was pruned.
@@ -55,10 +68,10 @@ impl Store {
         Ok(self.page(&topic.id, sql, vec![id.0.into(), topic.key.into()]).await?.pop())
     }
 
-    /// Whether a topic holds an entry before this one.
-    pub async fn has_before(&self, topic: TopicKey, seq: Seq) -> Result<bool, StoreError> {
-        let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq < $2 LIMIT 1";
-        Ok(dialect::row(self.read(), sql, vec![topic.into(), seq.0.into()]).await?.is_some())
+    /// Whether a stretch holds any entry.
+    pub async fn has_any(&self, topic: TopicKey, stretch: Stretch) -> Result<bool, StoreError> {
+        let sql = format!("SELECT seq FROM message WHERE {} LIMIT 1", stretch.sql());
+        Ok(dialect::row(self.read(), sql, vec![topic.into(), stretch.from.0.into()]).await?.is_some())
     }
 
     /// The oldest and the newest entry that a topic holds.

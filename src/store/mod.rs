@@ -33,7 +33,7 @@ pub use groups::{
     GroupDeleted, GroupPatch, GroupPlace, GroupRow, MemberAct, MemberChanged, MemberRefused, MemberRow, NewGroup,
 };
 pub use joins::{JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
-pub use messages::{AppendError, Draft, DraftError, Stored};
+pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, Stored, Stretch, Target};
 pub use meta::Meta;
 pub use presence::Present;
 pub use sessions::{NewSession, SessionRow, Touch};

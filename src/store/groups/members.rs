@@ -215,7 +215,11 @@ async fn find(on: &impl ConnectionTrait, group: GroupId, user: &UserId) -> Resul
 }
 
 /// What a user is to a group; a stranger, where there is no such group.
-async fn standing_of(on: &impl ConnectionTrait, group: GroupId, user: &UserId) -> Result<Standing, StoreError> {
+pub(in crate::store) async fn standing_of(
+    on: &impl ConnectionTrait,
+    group: GroupId,
+    user: &UserId,
+) -> Result<Standing, StoreError> {
     let sql = "SELECT standing FROM group_member WHERE group_id = $1 AND user_id = $2";
     let row = dialect::row(on, sql, vec![group.0.into(), user.as_str().into()]).await?;
     standing(row.map(|row| dialect::get(&row, "standing")).transpose()?)

@@ -6,11 +6,14 @@
 
 mod architecture;
 mod blocks;
+mod change_races;
+mod changes;
 mod command_line;
 mod content;
 mod crowds;
 mod cursors;
 mod direct_messages;
+mod edits;
 mod errors;
 mod gaps;
 mod goodbyes;
@@ -24,6 +27,7 @@ mod races;
 mod rate_limits;
 mod readme;
 mod recovery;
+mod removals;
 mod resume;
 mod service;
 mod sessions;

@@ -24,7 +24,7 @@ pub(crate) use database::TestDatabase;
 pub(crate) use process::{ServerProcess, run_command};
 pub(crate) use random::Random;
 pub(crate) use raw_stream::RawStream;
-pub(crate) use session::{Page, Session, messages_of};
+pub(crate) use session::{Page, Session, messages_of, path_of};
 pub(crate) use stream::{DEADLINE, Event, EventStream, Next};
 pub(crate) use tally::{PresenceView, Tally};
 pub(crate) use token::{SECRET, claims, signed, unsigned, user_token};

@@ -139,6 +139,29 @@ impl Session {
         sent
     }
 
+    /// The message of this id in its topic, as it is now.
+    pub(crate) async fn read(&self, message: &Value) -> Value {
+        self.get(&path_of(message)).await.expect(200)
+    }
+
+    /// Edits and returns the message as it is then.
+    pub(crate) async fn edit(&self, message: &Value, content: Value) -> Value {
+        self.try_edit(message, content).await.expect(200)
+    }
+
+    pub(crate) async fn try_edit(&self, message: &Value, content: Value) -> Reply {
+        let body = Value::Object([("content".to_owned(), content)].into_iter().collect());
+        self.patch(&path_of(message), &body).await
+    }
+
+    pub(crate) async fn remove(&self, message: &Value) {
+        self.try_remove(message).await.expect(204);
+    }
+
+    pub(crate) async fn try_remove(&self, message: &Value) -> Reply {
+        self.delete(&path_of(message)).await
+    }
+
     pub(crate) async fn history(&self, topic: &str, query: &str) -> Page {
         self.page(&format!("{}?{query}", messages_of(topic))).await
     }
@@ -158,12 +181,21 @@ impl Session {
 
     /// The whole history, oldest first.
     pub(crate) async fn whole_history(&self, topic: &str) -> Vec<Value> {
-        let mut page = self.history(topic, "direction=forward&limit=100").await;
+        self.whole(topic, "direction=forward&limit=100").await
+    }
+
+    /// Every entry, oldest first: the whole history with edits and removals.
+    pub(crate) async fn whole_log(&self, topic: &str) -> Vec<Value> {
+        self.whole(topic, "direction=forward&limit=100&changes=true").await
+    }
+
+    async fn whole(&self, topic: &str, query: &str) -> Vec<Value> {
+        let mut page = self.history(topic, query).await;
         let mut messages = Vec::new();
         while !page.messages.is_empty() {
             messages.append(&mut page.messages);
             let cursor = page.next_cursor.expect("forward, a cursor stays for later");
-            page = self.history(topic, &format!("direction=forward&limit=100&cursor={cursor}")).await;
+            page = self.history(topic, &format!("{query}&cursor={cursor}")).await;
         }
         messages
     }
@@ -204,6 +236,11 @@ impl Session {
     pub(crate) async fn poll(&self, query: &str) -> Reply {
         self.call(Method::GET, &format!("/v1/session/events?{query}")).header("accept", "application/json").send().await
     }
+}
+
+/// Where a message is read, edited and removed.
+pub(crate) fn path_of(message: &Value) -> String {
+    format!("{}/{}", messages_of(text(message, "topic")), text(message, "id"))
 }
 
 pub(crate) fn messages_of(topic: &str) -> String {

@@ -57,7 +57,8 @@ pub struct PresenceChange<'a> {
     pub truncated: bool,
 }
 
-/// `gap`: entries that the stream does not send. Read them as history, unless they were pruned.
+/// `gap`: entries that the stream does not send. Read them as history, unless they were pruned; with `changes=true` where
+/// messages from before the gap are shown, which may have been edited or removed in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Gap<'a> {
     /// Where.

@@ -45,11 +45,15 @@ pub(super) async fn find(on: &impl ConnectionTrait, id: &TopicId, lock: &str) ->
     row.map(|row| topic(&row)).transpose()
 }
 
-/// Makes a topic unless it exists.
+/// Makes a topic unless it exists. A direct message is listed with both of its users by that.
 pub(super) async fn ensure(on: &impl ConnectionTrait, id: &TopicId, now: Millis) -> Result<(), StoreError> {
     let sql = "INSERT INTO topic (name, last_seq, last_at, created_at) VALUES ($1, 0, 0, $2) \
                ON CONFLICT (name) DO NOTHING";
-    dialect::exec(on, sql, vec![id.as_str().into(), now.0.into()]).await.map(drop)
+    dialect::exec(on, sql, vec![id.as_str().into(), now.0.into()]).await?;
+    let Some((one, other)) = id.dm_users() else { return Ok(()) };
+    let sql = "INSERT INTO dm (user_id, topic_id) VALUES ($1, (SELECT id FROM topic WHERE name = $3)), \
+               ($2, (SELECT id FROM topic WHERE name = $3)) ON CONFLICT (user_id, topic_id) DO NOTHING";
+    dialect::exec(on, sql, vec![one.as_str().into(), other.as_str().into(), id.as_str().into()]).await.map(drop)
 }
 
 /// The topics of these ids, locked in the order of their keys, as every transaction that locks several does.

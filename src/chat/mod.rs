@@ -5,6 +5,7 @@ mod blocks;
 mod changes;
 mod error;
 mod groups;
+mod inbox;
 mod log;
 mod members;
 mod messages;
@@ -21,13 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::ChatError;
 pub use groups::{CreateGroup, GroupQuery};
+pub use inbox::InboxPage;
 pub use messages::{HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
 pub use sessions::{Caller, OpenedSession};
 pub use tokens::{Claims, UserTokens, mint_user_token};
 pub use topics::{JoinedTopic, TopicInfo};
 
 // What acts answer with, as the database holds it.
-pub use crate::store::{Block, GroupPatch, GroupPlace, GroupRow, Joined, MemberRow, Resume, SessionRow};
+pub use crate::store::{
+    Block, GroupPatch, GroupPlace, GroupRow, InboxTopic, Joined, MemberRow, ReadMark, Resume, SessionRow,
+};
 
 use self::log::Log;
 use self::tokens::SessionTokens;

@@ -7,6 +7,7 @@ mod cors;
 mod extract;
 mod groups;
 mod members;
+mod inbox;
 mod messages;
 mod metrics;
 mod openapi;
@@ -48,6 +49,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .merge(messages::router())
         .merge(groups::router())
         .merge(members::router())
+        .merge(inbox::router())
         .merge(stream::router())
         .merge(service::router())
 }

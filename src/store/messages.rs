@@ -16,7 +16,8 @@ use super::{Store, StoreError, TopicKey, TopicRow, dialect, users};
 use crate::model::cursor::Direction;
 use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
 
-const COLUMNS: &str = "id, seq, code, sender_id AS user_id, sender_name AS username, content, created_at, edited_at, \
+/// Of an entry, as [`message`] reads it.
+pub(super) const COLUMNS: &str = "id, seq, code, sender_id AS user_id, sender_name AS username, content, created_at, edited_at, \
                        removed_at";
 
 /// A stretch of a log.
@@ -111,7 +112,7 @@ impl Store {
     }
 }
 
-fn message(row: &QueryResult, topic: &TopicId) -> Result<Message, StoreError> {
+pub(super) fn message(row: &QueryResult, topic: &TopicId) -> Result<Message, StoreError> {
     let content: Option<String> = dialect::get(row, "content")?;
     let content = content.map_or_else(
         || Ok(RawValue::NULL.to_owned()),

@@ -10,12 +10,14 @@ mod connect;
 mod dialect;
 mod error;
 mod groups;
+mod inbox;
 mod joins;
 mod messages;
 mod meta;
 mod nodes;
 mod presence;
 mod purge;
+mod read_marks;
 mod sessions;
 mod streams;
 mod topics;
@@ -32,10 +34,12 @@ pub use error::StoreError;
 pub use groups::{
     GroupDeleted, GroupPatch, GroupPlace, GroupRow, MemberAct, MemberChanged, MemberRefused, MemberRow, NewGroup,
 };
+pub use inbox::InboxTopic;
 pub use joins::{JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
 pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, Stored, Stretch, Target};
 pub use meta::Meta;
 pub use presence::Present;
+pub use read_marks::ReadMark;
 pub use sessions::{NewSession, SessionRow, Touch};
 pub use streams::{OpenStream, Opened, Resume};
 pub use topics::TopicRow;

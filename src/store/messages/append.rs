@@ -1,6 +1,6 @@
 //! Appending: lock the topics, then check in a later statement, then number and insert.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::{DatabaseTransaction, TransactionTrait as _, Value};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
 use crate::store::change::begin;
-use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
+use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, read_marks, topics, users};
 
 /// How long a repeated idempotency key is known: 24 hours.
 const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -126,6 +126,10 @@ async fn append(
     rows::insert(tx, &fresh_rows(drafts, &done)).await?;
     let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
     rows::move_ends(tx, &topics.values().filter(grew).collect::<Vec<_>>()).await?;
+    // Who sends has read what stands before. The numbers of a topic ascend, so the last one stays.
+    let fresh = done.iter().flatten().filter(|stored| stored.fresh);
+    let marks = fresh.map(|stored| ((&stored.message.sender.user_id, stored.key), stored.message.seq));
+    read_marks::advance(tx, &marks.collect::<BTreeMap<_, _>>()).await?;
     Ok(done)
 }
 

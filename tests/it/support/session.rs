@@ -204,6 +204,28 @@ impl Session {
         super::number(&self.topic(topic).await, "last_seq")
     }
 
+    /// The DM of this user and another one, as this user may call it.
+    pub(crate) fn dm(&self, other: &Self) -> String {
+        assert_ne!(self.user_id, other.user_id);
+        format!("dm:{}", other.user_id)
+    }
+
+    /// A page of the inbox: its topics, and the cursor.
+    pub(crate) async fn inbox(&self, query: &str) -> (Vec<Value>, Option<String>) {
+        let page = self.get(&format!("/v1/me/topics?{query}")).await.expect(200);
+        assert_eq!(super::members(&page), ["next_cursor", "topics"]);
+        (list(&page, "topics").clone(), page["next_cursor"].as_str().map(ToOwned::to_owned))
+    }
+
+    pub(crate) async fn try_mark_read(&self, topic: &str, body: &Value) -> Reply {
+        self.put(&format!("/v1/topics/{}/read", encode(topic)), body).await
+    }
+
+    /// Moves the read mark, and returns what is said of it; to 0 it moves nothing.
+    pub(crate) async fn mark_read(&self, topic: &str, seq: u64) -> Value {
+        self.try_mark_read(topic, &json!({"seq": seq})).await.expect(200)
+    }
+
     pub(crate) async fn topic(&self, topic: &str) -> Value {
         self.get(&format!("/v1/topics/{}", encode(topic))).await.expect(200)
     }

@@ -1,0 +1,133 @@
+//! The inbox: the groups and the direct messages of a user, latest first.
+
+use std::collections::HashMap;
+
+use sea_orm::{QueryResult, Value};
+
+use super::messages::{COLUMNS, message};
+use super::{ReadMark, Store, StoreError, TopicKey, dialect, users};
+use crate::model::{Message, Millis, Seq, TopicId, User, UserId};
+
+/// A topic of somebody's inbox.
+#[derive(Clone, Debug)]
+pub struct InboxTopic {
+    /// Its short key.
+    pub key: TopicKey,
+    /// Its id.
+    pub id: TopicId,
+    /// When something happened there last.
+    pub last_at: Millis,
+    /// The newest entry, and how far the user has read.
+    pub mark: ReadMark,
+    /// The newest entry that history shows, as it is now; none where there is none, or none any more.
+    pub last_message: Option<Message>,
+    /// A group's name.
+    pub name: Option<String>,
+    /// The other user of a direct message.
+    pub other: Option<User>,
+}
+
+impl Store {
+    /// Up to `limit` topics of a user's inbox, latest first, `beyond` this place in it.
+    pub async fn inbox(
+        &self,
+        user: &UserId,
+        beyond: Option<(Millis, TopicKey)>,
+        limit: usize,
+    ) -> Result<Vec<InboxTopic>, StoreError> {
+        let (at, key) = beyond.unwrap_or((Millis(i64::MAX), TopicKey::MAX));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = vec![user.as_str().into(), at.0.into(), key.into(), limit.into()];
+        let rows = dialect::rows(self.read(), sql(), values).await?;
+        let mut topics = rows.iter().map(topic).collect::<Result<Vec<_>, _>>()?;
+        let others: Vec<Option<UserId>> = topics.iter().map(|topic| other(&topic.id, user)).collect();
+        let known = self.known(others.iter().flatten().collect()).await?;
+        for (topic, other) in topics.iter_mut().zip(others) {
+            topic.other = other.and_then(|id| known.get(id.as_str()).cloned());
+        }
+        Ok(topics)
+    }
+
+    /// These users as they are called now.
+    async fn known(&self, ids: Vec<&UserId>) -> Result<HashMap<String, User>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let places = dialect::places(1, ids.len());
+        let sql = format!("SELECT id AS user_id, username FROM \"user\" WHERE id IN ({places})");
+        let rows =
+            dialect::rows(self.read(), sql, ids.into_iter().map(|id| Value::from(id.as_str())).collect()).await?;
+        rows.iter().map(|row| users::user(row).map(|user| (user.user_id.as_str().to_owned(), user))).collect()
+    }
+}
+
+/// Of user $1, beyond the time $2 and the key $3, at most $4. Everything is looked up by keys: the times of the user's
+/// own topics one by one (a join would tempt PostgreSQL to read everybody's), the rest only for those on the page.
+fn sql() -> String {
+    format!(
+        "WITH mine AS MATERIALIZED (\
+         SELECT d.topic_id AS topic_key, CAST(NULL AS TEXT) AS group_name, \
+         (SELECT t.last_at FROM topic t WHERE t.id = d.topic_id AND t.last_seq > 0) AS last_at \
+         FROM dm d WHERE d.user_id = $1 \
+         UNION ALL \
+         SELECT g.topic_id, g.name, (SELECT t.last_at FROM topic t WHERE t.id = g.topic_id AND t.deleted_at IS NULL) \
+         FROM group_member gm JOIN \"group\" g ON g.id = gm.group_id WHERE gm.user_id = $1 AND gm.standing <= 2\
+         ), page AS (\
+         SELECT topic_key, group_name, last_at FROM mine WHERE last_at < $2 OR (last_at = $2 AND topic_key < $3) \
+         ORDER BY last_at DESC, topic_key DESC LIMIT $4\
+         ) SELECT page.topic_key, page.group_name, page.last_at, named.topic_name, named.last_seq, \
+         COALESCE((SELECT r.seq FROM read_mark r WHERE r.user_id = $1 AND r.topic_id = page.topic_key), 0) AS read_seq, \
+         {COLUMNS} FROM page \
+         JOIN (SELECT n.id AS named_key, n.name AS topic_name, n.last_seq FROM topic n) named \
+         ON named.named_key = page.topic_key \
+         LEFT JOIN message m ON m.topic_id = page.topic_key AND m.seq = (SELECT l.seq FROM message l \
+         WHERE l.topic_id = page.topic_key AND l.target IS NULL ORDER BY l.seq DESC LIMIT 1) \
+         ORDER BY page.last_at DESC, page.topic_key DESC"
+    )
+}
+
+fn topic(row: &QueryResult) -> Result<InboxTopic, StoreError> {
+    let id = TopicId::stored(&dialect::get::<String>(row, "topic_name")?);
+    let last_message = match dialect::get::<Option<i64>>(row, "seq")? {
+        Some(_) => Some(message(row, &id)?),
+        None => None,
+    };
+    Ok(InboxTopic {
+        key: dialect::get(row, "topic_key")?,
+        last_at: Millis(dialect::get(row, "last_at")?),
+        mark: ReadMark { last_seq: Seq(dialect::get(row, "last_seq")?), read_seq: Seq(dialect::get(row, "read_seq")?) },
+        last_message,
+        name: dialect::get(row, "group_name")?,
+        other: None,
+        id,
+    })
+}
+
+/// The other user of a direct message.
+fn other(topic: &TopicId, user: &UserId) -> Option<UserId> {
+    topic.dm_users().map(|(one, other)| if one == *user { other } else { one })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Clock;
+    use crate::store::Pools;
+
+    /// However long the logs and the lists of others are.
+    #[tokio::test]
+    async fn a_page_is_read_by_keys_alone() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        pools.migrate().await?;
+        let store = Store::new(pools, Clock::default());
+        let values = vec!["ana".into(), 0.into(), 0.into(), 50.into()];
+        let plan = dialect::rows(store.read(), format!("EXPLAIN QUERY PLAN {}", sql()), values).await?;
+        let plan = plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;
+        for table in ["d", "gm", "g", "t", "n", "m", "l", "r"] {
+            let found: Vec<_> = plan.iter().filter(|step| step.split(' ').nth(1) == Some(table)).collect();
+            assert!(!found.is_empty() && found.iter().all(|step| step.starts_with("SEARCH ")), "{table} in {plan:#?}");
+        }
+        Ok(())
+    }
+}

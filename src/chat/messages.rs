@@ -6,10 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
+use crate::live::Whisper;
 use crate::model::cursor::{Direction, HistoryCursor};
 use crate::model::message::{Ephemeral, to_json};
 use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
-use crate::store::{Draft, Stretch, TopicRow};
+use crate::store::{Draft, Stretch, TopicKey, TopicRow};
 
 /// What a session wants to send.
 #[derive(Clone, Debug)]
@@ -116,15 +117,23 @@ impl Chat {
 
     async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
         let caller = self.caller(claims).await?;
-        let joined = match self.store().topic(&topic).await? {
+        let key = self.joined_key(claims, &topic).await?;
+        let (created_at, content) = (self.store().now(), content.into_raw());
+        let json = to_json(&Ephemeral { topic, code: Code::CHAT, sender: caller.user, content, created_at });
+        self.inner.hub.whisper(key, Whisper::Message(json.clone()));
+        Ok(Receipt::Delivered(json))
+    }
+
+    /// A topic that the session has joined, for what is not stored: only what is gets its place under a lock.
+    pub(super) async fn joined_key(&self, claims: &Claims, topic: &TopicId) -> Result<TopicKey, ChatError> {
+        let joined = match self.store().topic(topic).await? {
             Some(row) => self.store().has_joined(claims.session, row.key).await?.then_some(row.key),
             None => None,
         };
-        let Some(key) = joined else { return Err(self.why_not_joined(&topic, &claims.user).await) };
-        let (created_at, content) = (self.store().now(), content.into_raw());
-        let json = to_json(&Ephemeral { topic, code: Code::CHAT, sender: caller.user, content, created_at });
-        self.inner.hub.whisper(key, json.clone());
-        Ok(Receipt::Delivered(json))
+        match joined {
+            Some(key) => Ok(key),
+            None => Err(self.why_not_joined(topic, &claims.user).await),
+        }
     }
 
     /// One message.

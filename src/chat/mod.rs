@@ -13,6 +13,7 @@ mod sessions;
 mod tokens;
 mod topics;
 mod touches;
+mod typing;
 mod users;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use crate::store::{
 use self::log::Log;
 use self::tokens::SessionTokens;
 use self::touches::Touches;
+use self::typing::Typing;
 use crate::live::Hub;
 use crate::model::Clock;
 use crate::store::{Meta, Store, StoreError};
@@ -68,6 +70,7 @@ struct Inner {
     rules: Rules,
     log: Log,
     touches: Touches,
+    typing: Typing,
     session_tokens: SessionTokens,
     user_tokens: UserTokens,
     device_key: Vec<u8>,
@@ -97,6 +100,7 @@ impl Chat {
             user_tokens,
             device_key: meta.device_key.clone(),
             touches: Touches::default(),
+            typing: Typing::default(),
             store,
             hub,
             clock,
@@ -129,6 +133,7 @@ impl Chat {
         let mut ticks = tokio::time::interval(often);
         loop {
             ticks.tick().await;
+            self.inner.typing.forget_old();
             if let Err(error) = self.forget_old().await {
                 tracing::debug!(%error, "a clean-up was put off");
             }

@@ -20,6 +20,7 @@ mod sessions;
 mod state;
 mod stream;
 mod topics;
+mod typing;
 mod users;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .merge(groups::router())
         .merge(members::router())
         .merge(inbox::router())
+        .merge(typing::router())
         .merge(stream::router())
         .merge(service::router())
 }

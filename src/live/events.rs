@@ -84,6 +84,18 @@ pub struct Left<'a> {
     pub reason: &'a str,
 }
 
+/// `typing`: somebody is typing. It says nothing about when they stop: let it fade after a few seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Typing<'a> {
+    /// Where.
+    pub topic: &'a TopicId,
+    /// Who.
+    pub user_id: &'a UserId,
+    /// How they are called.
+    #[schema(example = "Ana")]
+    pub username: &'a str,
+}
+
 /// `bye`: the stream ends.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Bye<'a> {

@@ -5,14 +5,13 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::pages::Pages;
 use super::presence::View;
 use super::signal::{End, Wake};
-use super::topic::HotTopic;
+use super::topic::{HotTopic, Whisper};
 use crate::model::event_id::IdTag;
 use crate::model::{Clock, Effect, Entry, Seq, SessionId, TopicId};
 use crate::store::{Present, Store, StoreError, TopicKey};
@@ -102,10 +101,10 @@ impl Hub {
         }
     }
 
-    /// Delivers an ephemeral message, as JSON, to those who listen at this moment.
-    pub fn whisper(&self, topic: TopicKey, json: Bytes) {
+    /// Delivers what is stored nowhere to those who listen at this moment.
+    pub fn whisper(&self, topic: TopicKey, whisper: Whisper) {
         if let Some(topic) = self.hot(topic) {
-            topic.whisper(json);
+            topic.whisper(whisper);
         }
     }
 

@@ -20,3 +20,4 @@ mod topic;
 pub use frames::Form;
 pub use hub::{Hub, Settings};
 pub use stream::{Stream, StreamError};
+pub use topic::Whisper;

@@ -45,12 +45,21 @@ struct State {
     deserted: Option<Instant>,
 }
 
-/// A message that has no number: it belongs behind the entry that was the last when it came.
+/// What has no number: it belongs behind the entry that was the last when it came.
 #[derive(Clone, Debug)]
 struct Ephemeral {
     nth: u64,
     after: Seq,
-    json: Bytes,
+    what: Whisper,
+}
+
+/// What is told to those who listen at that moment, as JSON, and stored nowhere.
+#[derive(Clone, Debug)]
+pub enum Whisper {
+    /// An ephemeral message.
+    Message(Bytes),
+    /// Somebody is typing.
+    Typing(Bytes),
 }
 
 /// What a reader finds behind its position.
@@ -67,8 +76,8 @@ pub(super) enum Found {
 pub(super) enum Item {
     /// An entry of the log.
     Entry(Entry),
-    /// An ephemeral message, as JSON.
-    Ephemeral(Bytes),
+    /// What is stored nowhere.
+    Ephemeral(Whisper),
 }
 
 /// A reader's place in a topic.
@@ -130,14 +139,14 @@ impl HotTopic {
     }
 
     /// Delivers to those who are at the end of the log now.
-    pub(super) fn whisper(&self, json: Bytes) {
+    pub(super) fn whisper(&self, what: Whisper) {
         let mut state = self.lock();
         state.ephemeral_count += 1;
         let (nth, after) = (state.ephemeral_count, state.last);
         if state.ephemeral.len() == EPHEMERAL {
             state.ephemeral.pop_front();
         }
-        state.ephemeral.push_back(Ephemeral { nth, after, json });
+        state.ephemeral.push_back(Ephemeral { nth, after, what });
         state.wake();
     }
 
@@ -219,6 +228,23 @@ impl HotTopic {
     }
 }
 
+impl Whisper {
+    /// The event's name.
+    pub(super) fn event(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Typing(_) => "typing",
+        }
+    }
+
+    /// The event's data.
+    pub(super) fn json(&self) -> &Bytes {
+        match self {
+            Self::Message(json) | Self::Typing(json) => json,
+        }
+    }
+}
+
 impl State {
     fn wake(&self) {
         self.listeners.values().for_each(|listener| listener.notice());
@@ -240,8 +266,8 @@ fn merge<'a>(
             place.ephemeral = whisper.nth;
             // One that belongs behind an entry that this reader had not got at the time was missed by lagging.
             if whisper.after >= place.position {
-                used += whisper.json.len();
-                items.push(Item::Ephemeral(whisper.json.clone()));
+                used += whisper.what.json().len();
+                items.push(Item::Ephemeral(whisper.what.clone()));
             }
         }
         if used >= budget {
@@ -251,7 +277,7 @@ fn merge<'a>(
         place.position = entry.seq;
         items.push(Item::Entry(entry.clone()));
     }
-    items.extend(whispers.map(|whisper| Item::Ephemeral(whisper.json.clone())));
+    items.extend(whispers.map(|whisper| Item::Ephemeral(whisper.what.clone())));
     (items, true)
 }
 

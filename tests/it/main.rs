@@ -37,5 +37,6 @@ mod stream;
 mod support;
 mod topics;
 mod torture;
+mod typing;
 mod users;
 mod vanish;

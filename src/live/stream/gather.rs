@@ -76,7 +76,7 @@ impl Stream {
                     match item {
                         Item::Entry(entry) if !self.say_entry(slot, &entry) => return Ok(false),
                         Item::Entry(_) => {}
-                        Item::Ephemeral(json) => self.say("message", false, &json),
+                        Item::Ephemeral(whisper) => self.say(whisper.event(), false, whisper.json()),
                     }
                 }
                 Ok(more)

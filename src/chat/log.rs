@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ChatError;
 use crate::live::Hub;
-use crate::model::{Entry, Millis};
+use crate::model::{Entry, Millis, TopicId};
 use crate::store::{AppendError, Draft, DraftError, Store, StoreError, Stored, TopicKey};
 
 /// Drafts that may wait in a lane; one more is refused.
@@ -160,23 +160,24 @@ impl Lane {
 
     /// First the listeners, then the senders: an acknowledged message is on its way already.
     fn deliver(&self, done: Vec<Result<Stored, DraftError>>, replies: Vec<Reply>) {
-        let mut topics: HashMap<TopicKey, Vec<Entry>> = HashMap::new();
+        let mut topics: HashMap<TopicKey, (TopicId, Vec<Entry>)> = HashMap::new();
         let mut answers = Vec::with_capacity(done.len());
         for stored in done {
             answers.push(stored.map_err(ChatError::from).map(|stored| {
                 let entry = stored.message.render();
                 let json = entry.json.clone();
                 if stored.fresh {
-                    topics.entry(stored.key).or_default().push(entry);
+                    let topic = topics.entry(stored.key);
+                    topic.or_insert_with(|| (stored.message.topic, Vec::new())).1.push(entry);
                 }
                 Appended { json, fresh: stored.fresh, online_until: stored.online_until }
             }));
         }
-        let stored: usize = topics.values().map(Vec::len).sum();
+        let stored: usize = topics.values().map(|(_, entries)| entries.len()).sum();
         metrics::counter!("parlour_messages_total").increment(stored as u64);
-        for (topic, mut entries) in topics {
+        for (key, (topic, mut entries)) in topics {
             entries.sort_unstable_by_key(|entry| entry.seq);
-            self.hub.appended(topic, entries);
+            self.hub.appended(key, &topic, entries);
         }
         for (answer, reply) in answers.into_iter().zip(replies) {
             let _ = reply.send(answer); // a sender that has gone misses its answer, not its message

@@ -21,7 +21,7 @@ use super::extract::{BearerToken, LastEventId, Params};
 use super::problem::Problem;
 use super::state::{Shared, json};
 use crate::chat::{ChatError, Claims, Resume};
-use crate::live::events::{Bye, Gap, Left, PresenceChange, PresenceState, Ready, Typing};
+use crate::live::events::{Activity, Bye, Gap, Left, PresenceChange, PresenceState, Ready, Typing};
 use crate::live::{Form, Stream, StreamError};
 use crate::model::Message;
 use crate::model::event_id::Kind;
@@ -102,6 +102,8 @@ pub(crate) enum StreamEvent<'a> {
     Gap(Gap<'a>),
     /// Nothing more comes from a topic.
     Left(Left<'a>),
+    /// Something is new in a direct message that this session has not joined.
+    Activity(Activity<'a>),
     /// Somebody is typing.
     Typing(Typing<'a>),
     /// The stream ends. Has an id where another stream has replaced it: brought back, that answers 204.

@@ -84,6 +84,18 @@ pub struct Left<'a> {
     pub reason: &'a str,
 }
 
+/// `activity`: something is new in a direct message that this session has not joined: a message, an edit, a removal. At
+/// most one per topic per presence interval, with the newest entry; what has been joined tells by its messages. It is
+/// about what happens while the stream is open, or the long poll waits: what was new before, the inbox says
+/// (`GET /v1/me/topics`).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Activity<'a> {
+    /// Where.
+    pub topic: &'a TopicId,
+    /// The newest entry.
+    pub last_seq: Seq,
+}
+
 /// `typing`: somebody is typing. It says nothing about when they stop: let it fade after a few seconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Typing<'a> {

@@ -1,6 +1,7 @@
 //! The hub: finds a topic's listeners and a session's streams on this instance.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::presence::View;
 use super::signal::{End, Wake};
 use super::topic::{HotTopic, Whisper};
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Effect, Entry, Seq, SessionId, TopicId};
+use crate::model::{Clock, Effect, Entry, Seq, SessionId, TopicId, TopicKind, UserId};
 use crate::store::{Present, Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
@@ -63,6 +64,8 @@ pub(super) struct Inner {
 struct Sessions {
     /// A session has one stream, and for a moment two, while one replaces the other.
     wakes: HashMap<SessionId, Vec<Arc<Wake>>>,
+    /// The same streams by their users.
+    users: HashMap<UserId, Vec<Arc<Wake>>>,
     /// The instance stops: what opens from here on ends at once.
     draining: bool,
 }
@@ -92,12 +95,18 @@ impl Hub {
     }
 
     /// Entries have been committed to a topic, in this order.
-    pub fn appended(&self, topic: TopicKey, entries: Vec<Entry>) {
+    pub fn appended(&self, key: TopicKey, topic: &TopicId, entries: Vec<Entry>) {
         if entries.iter().any(|entry| entry.effect == Effect::Removes) {
-            self.inner.pages.forget(topic);
+            self.inner.pages.forget(key);
         }
-        if let Some(topic) = self.hot(topic) {
+        let last = entries.last().map(|entry| entry.seq);
+        if let Some(topic) = self.hot(key) {
             topic.append(entries);
+        }
+        if topic.kind() == TopicKind::Dm
+            && let (Some(last), Some((one, other))) = (last, topic.dm_users())
+        {
+            self.active(key, topic, last, [&one, &other]);
         }
     }
 
@@ -106,6 +115,13 @@ impl Hub {
         if let Some(topic) = self.hot(topic) {
             topic.whisper(whisper);
         }
+    }
+
+    /// Tells all streams of these users of a direct message. Those that listen to it know already, and say nothing.
+    fn active(&self, key: TopicKey, topic: &TopicId, last: Seq, users: [&UserId; 2]) {
+        let sessions = lock(&self.inner.sessions);
+        let wakes = users.into_iter().filter_map(|user| sessions.users.get(user)).flatten();
+        wakes.for_each(|wake| wake.active(key, topic, last));
     }
 
     /// A session has joined or left something.
@@ -161,13 +177,14 @@ impl Hub {
     }
 
     /// A bell for a stream of this session, hung up before the session is read: what changes meanwhile rings it.
-    pub(super) fn register(&self, session: SessionId) -> Arc<Wake> {
+    pub(super) fn register(&self, session: SessionId, user: &UserId) -> Arc<Wake> {
         let wake = Arc::new(Wake::default());
         let mut sessions = lock(&self.inner.sessions);
         if sessions.draining {
             wake.end(End::Shutdown);
         }
         sessions.wakes.entry(session).or_default().push(wake.clone());
+        sessions.users.entry(user.clone()).or_default().push(wake.clone());
         wake
     }
 
@@ -184,14 +201,10 @@ impl Hub {
     }
 
     /// Takes a stream's bell down.
-    pub(super) fn unregister(&self, session: SessionId, wake: &Arc<Wake>) {
+    pub(super) fn unregister(&self, session: SessionId, user: &UserId, wake: &Arc<Wake>) {
         let mut sessions = lock(&self.inner.sessions);
-        if let Some(wakes) = sessions.wakes.get_mut(&session) {
-            wakes.retain(|other| !Arc::ptr_eq(other, wake));
-            if wakes.is_empty() {
-                sessions.wakes.remove(&session);
-            }
-        }
+        take_down(&mut sessions.wakes, &session, wake);
+        take_down(&mut sessions.users, user, wake);
     }
 
     /// Notes that a stream has ended, for the next round of writing it down.
@@ -252,6 +265,15 @@ impl Hub {
 
     fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
         lock(&self.inner.sessions).wakes.get(&session).into_iter().flatten().for_each(|wake| tell(wake));
+    }
+}
+
+fn take_down<K: Eq + Hash>(wakes: &mut HashMap<K, Vec<Arc<Wake>>>, key: &K, wake: &Arc<Wake>) {
+    if let Some(of_key) = wakes.get_mut(key) {
+        of_key.retain(|other| !Arc::ptr_eq(other, wake));
+        if of_key.is_empty() {
+            wakes.remove(key);
+        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! Waking a stream: what has happened to it is noted in a few bits and slots, however often it happens, so that a stream
 //! that sleeps or lags costs the senders nothing more than the first note.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::model::event_id::Slot;
+use crate::model::{Seq, TopicId};
+use crate::store::TopicKey;
+
+/// Direct messages in which something is new, with the newest entry of each.
+pub(super) type Activity = BTreeMap<TopicKey, (TopicId, Seq)>;
 
 /// Why a stream ends; the contract's words for `bye`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub(super) struct Signals {
     pub(super) ready: Vec<Slot>,
     /// Joins were made or have ended.
     pub(super) joins: bool,
+    /// Something is new in direct messages of the user: no more of them than the user has.
+    pub(super) activity: Activity,
     /// The stream is over.
     pub(super) end: Option<End>,
 }
@@ -84,6 +92,15 @@ impl Wake {
     /// Whether joins have changed since the stream looked last.
     pub(super) fn joins_noted(&self) -> bool {
         self.lock().joins
+    }
+
+    /// Something is new in a direct message of the user.
+    pub(super) fn active(&self, key: TopicKey, topic: &TopicId, last: Seq) {
+        let mut signals = self.lock();
+        let (_, newest) = signals.activity.entry(key).or_insert_with(|| (topic.clone(), last));
+        *newest = last.max(*newest);
+        drop(signals);
+        self.notify.notify_one();
     }
 
     /// The stream is over; the first reason stands.

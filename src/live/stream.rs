@@ -4,6 +4,7 @@
 //! has changed, take turns over the topics that have something, write what is ready in one piece, wait. The position
 //! moves when an entry is put into the piece, so the id of an event names exactly what stands before it.
 
+mod activity;
 mod gather;
 mod generation;
 mod joins;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::activity::Told;
 use self::generation::Storing;
 use super::events::{Bye, Left, Ready, ReadyTopic};
 use super::frames::{Form, Frames};
@@ -49,6 +51,8 @@ pub struct Stream {
     next_slot: Slot,
     positions: Positions,
     id: Vec<u8>,
+    /// What is new in topics that it does not listen to.
+    told: Told,
     storing: Option<Storing>,
     stored_at: Instant,
     frames: Frames,
@@ -127,7 +131,7 @@ impl Stream {
         // Streams that were opened together shall not end together.
         let max_age = hub.inner.settings.max_age.mul_f64(0.9 + 0.1 * hub.inner.clock.jitter());
         Self {
-            wake: hub.register(session),
+            wake: hub.register(session, &user),
             positions: Positions::new(hub.tag(session), 0),
             hub,
             session,
@@ -137,6 +141,7 @@ impl Stream {
             queue: VecDeque::new(),
             next_slot: Slot(0),
             id: Vec::new(),
+            told: Told::default(),
             storing: None,
             stored_at: now,
             frames: Frames::new(form),
@@ -220,6 +225,7 @@ impl Stream {
         if self.reload && self.may_ask() {
             self.reload_joins().await;
         }
+        self.tell_activity(signals.activity);
         if !self.tend_generation().await {
             return Some(End::Replaced);
         }
@@ -255,7 +261,7 @@ impl Stream {
         let expiry = now + self.expires_at.since(self.hub.inner.store.now());
         let expiry = self.again_at.map_or(expiry, |again| expiry.max(again));
         let fixed = [keepalive, self.opened_at + self.max_age, expiry];
-        let sometimes = [self.again_at, self.generation_due(), until];
+        let sometimes = [self.again_at, self.generation_due(), self.activity_due(), until];
         let due = fixed.into_iter().chain(sometimes.into_iter().flatten()).min().unwrap_or(keepalive);
         let storing = Self::stored(self.storing.as_mut());
         tokio::select! {
@@ -331,7 +337,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.hub.unregister(self.session, &self.wake);
+        self.hub.unregister(self.session, &self.user, &self.wake);
         for topic in self.topics.values() {
             topic.hot.unlisten(topic.number);
         }

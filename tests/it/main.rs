@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and the panic names the line")]
 #![expect(clippy::cloned_ref_to_slice_refs, reason = "a list of one reads as the list that is expected")]
 
+mod activity;
 mod architecture;
 mod blocks;
 mod change_races;

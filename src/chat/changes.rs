@@ -39,7 +39,7 @@ impl Chat {
 
     /// Tells the streams. A removal that is repeated is told again: the first answer may have been lost before it was.
     fn tell(&self, changed: Changed) -> Message {
-        self.inner.hub.appended(changed.key, vec![changed.entry.render()]);
+        self.inner.hub.appended(changed.key, &changed.entry.topic, vec![changed.entry.render()]);
         changed.message
     }
 }

@@ -20,7 +20,7 @@ impl Chat {
             let changed = chat.store().act_in_group(act).await?;
             let MemberChanged { topic, target, entry, ended } = changed?;
             if let Some(entry) = entry {
-                chat.inner.hub.appended(topic, vec![entry.render()]);
+                chat.inner.hub.appended(topic, &entry.topic, vec![entry.render()]);
             }
             chat.tell_ended(topic, &ended);
             Ok(target)

@@ -6,6 +6,7 @@
 
 mod activity;
 mod architecture;
+mod block_edits;
 mod blocks;
 mod change_races;
 mod changes;
@@ -18,6 +19,8 @@ mod edits;
 mod errors;
 mod gaps;
 mod goodbyes;
+mod group_edits;
+mod group_inbox;
 mod history;
 mod idempotency;
 mod inbox;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::live::Settings;
+use crate::live::{Settings, Whisper};
 use crate::model::Clock;
 use crate::model::event_id::EventId;
 use crate::store::{JoinMade, Joining, LeaveReason, NewSession, Pools, Store, TopicKey};
@@ -60,12 +60,12 @@ async fn what_is_whispered_after_a_join_has_ended_is_not_shown() -> Tested {
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     stream.fill(CHUNK).await;
-    hub.whisper(key, "\"first\"".into());
+    hub.whisper(key, Whisper::Message("\"first\"".into()));
     stream.hear().await;
     // The stream has heard, and is about to look, when the join ends and somebody who was not in time whispers.
     hub.inner.store.leave(session, &room, LeaveReason::Blocked).await?;
     hub.joins_changed(session);
-    hub.whisper(key, "\"after\"".into());
+    hub.whisper(key, Whisper::Message("\"after\"".into()));
     stream.fill(CHUNK).await;
     stream.hear().await;
     stream.fill(CHUNK).await;
@@ -82,7 +82,7 @@ async fn a_whisper_is_shown_though_another_join_has_changed() -> Tested {
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     stream.fill(CHUNK).await;
-    hub.whisper(key, "\"hello\"".into());
+    hub.whisper(key, Whisper::Message("\"hello\"".into()));
     stream.hear().await;
     join(&hub, session, &TopicId::stored("room:b")).await?;
     for _ in 0..2 {

@@ -9,7 +9,7 @@ use crate::model::message::to_raw;
 use crate::model::{Code, GroupId, Message, MessageId, Millis, Seq, SessionId, User, UserId};
 use crate::store::joins::end_joins;
 use crate::store::messages::{Announcement, announce};
-use crate::store::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, users};
+use crate::store::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, read_marks, users};
 
 /// Somebody who is something to a group.
 #[derive(Clone, Debug)]
@@ -157,6 +157,7 @@ async fn move_to(
     now: Millis,
 ) -> Result<Vec<SessionId>, StoreError> {
     store(tx, act.group, &act.target, standing, now).await?;
+    read_marks::follow(tx, &act.actor, topic.key, topic.last_seq).await?;
     let members = match (target.standing.is_member(), standing.is_member()) {
         (false, true) => group.members.saturating_add(1),
         (true, false) => group.members.saturating_sub(1),
@@ -166,8 +167,12 @@ async fn move_to(
     let count = i32::try_from(members).unwrap_or(i32::MAX);
     dialect::exec(tx, sql, vec![count.into(), act.group.0.into()]).await?;
     if standing.is_member() {
+        // What was said before they came is no news to them; that somebody has added them is.
+        let news = i64::from(act.actor != act.target);
+        read_marks::set_at_least(tx, &act.target, topic.key, Seq(topic.last_seq.0 - news)).await?;
         return Ok(Vec::new());
     }
+    read_marks::forget(tx, &act.target, topic.key).await?;
     let reason = match act.act {
         Act::Ban => LeaveReason::Banned,
         Act::Kick => LeaveReason::Kicked,

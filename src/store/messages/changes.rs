@@ -10,7 +10,7 @@ use crate::model::group::MAY_MODERATE;
 use crate::model::message::{Edit, Removal, to_raw};
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User, UserId};
 use crate::store::groups::standing_of;
-use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
+use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_marks, topics, users};
 
 /// A message that somebody wants to change.
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ async fn edit(
     if !found.is_author() {
         return Ok(Err(ChangeRefused::NotAuthor));
     }
-    if blocked(tx, &found.topic.id).await? {
+    if blocks::is_blocked(tx, &found.topic.id).await? {
         return Ok(Err(ChangeRefused::Blocked));
     }
     if found.message.removed_at.is_some() {
@@ -199,7 +199,9 @@ async fn tell(
 ) -> Result<Message, StoreError> {
     let target = Some(found.message.seq);
     let announcement = Announcement { id, code, sender: found.user.clone(), content, target };
-    announce(tx, &mut found.topic, announcement, now).await
+    let entry = announce(tx, &mut found.topic, announcement, now).await?;
+    read_marks::follow(tx, &found.user.user_id, found.topic.key, entry.seq).await?;
+    Ok(entry)
 }
 
 /// The user of a session that lives, and will until this transaction ends.
@@ -211,14 +213,4 @@ async fn living_user(tx: &DatabaseTransaction, session: SessionId, now: Millis) 
     };
     let id: String = dialect::get(&row, "user_id")?;
     users::find(tx, &UserId::parse(&id).ok_or(StoreError::Corrupt("user id"))?).await
-}
-
-/// Whether one of the two users of a direct message blocks the other.
-async fn blocked(tx: &DatabaseTransaction, topic: &TopicId) -> Result<bool, StoreError> {
-    let Some((a, b)) = topic.dm_users() else {
-        return Ok(false);
-    };
-    let sql = "SELECT 1 AS one FROM block WHERE (blocker_id = $1 AND blocked_id = $2) \
-               OR (blocker_id = $2 AND blocked_id = $1)";
-    Ok(dialect::row(tx, sql, vec![a.as_str().into(), b.as_str().into()]).await?.is_some())
 }

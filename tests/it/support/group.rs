@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Reply, Session, encode, list, number, text};
+use super::{EventStream, Reply, Session, encode, list, number, text};
 
 #[derive(Clone)]
 pub(crate) struct Group {
@@ -172,5 +172,35 @@ pub(crate) async fn whole_list(session: &Session, path: &str, noun: &str, limit:
         };
         assert!(!items.is_empty(), "an empty page leads no further: {page}");
         path = format!("{first}&cursor={}", encode(cursor));
+    }
+}
+
+/// A topic's messages up to the stream's word that it has left it, and the reason it gives.
+pub(crate) async fn until_left(stream: &mut EventStream, topic: &str) -> (Vec<Value>, String) {
+    let mut messages = Vec::new();
+    loop {
+        let event = stream.next().await;
+        match event.event.as_str() {
+            _ if event.data["topic"] != topic => {}
+            "message" => messages.push(event.data),
+            "left" => {
+                assert_eq!(event.id, None, "{event:?}");
+                return (messages, text(&event.data, "reason").to_owned());
+            }
+            "presence" | "presence_state" => {}
+            _ => panic!("not expected: {event:?}"),
+        }
+    }
+}
+
+/// Nothing comes of `topic` before the message that `by` now sends to a room that both have joined.
+pub(crate) async fn silent(stream: &mut EventStream, topic: &str, by: &Session, room: &str) {
+    let sent = by.send(room, json!("the next one")).await;
+    loop {
+        let event = stream.next().await;
+        assert_ne!(event.data["topic"], *topic, "{event:?}");
+        if event.event == "message" && event.data["id"] == sent["id"] {
+            return;
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use api::{Api, Reply, encode};
 pub(crate) use app::TestApp;
 pub(crate) use connection::Connection;
 pub(crate) use database::TestDatabase;
-pub(crate) use group::{Group, announced, entry, role_entry, whole_list};
+pub(crate) use group::{Group, announced, entry, role_entry, silent, until_left, whole_list};
 pub(crate) use process::{ServerProcess, run_command};
 pub(crate) use random::Random;
 pub(crate) use raw_stream::RawStream;

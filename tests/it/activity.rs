@@ -57,7 +57,7 @@ async fn who_has_joined_gets_the_messages_and_everyone_else_of_the_two_is_told()
         stream.expect_silence(A_WHILE).await;
     }
     for stream in [&mut to_ana, &mut to_bea] {
-        assert_eq!(stream.next_of("message").await.data, sent);
+        assert_eq!(stream.messages(1).await, [sent.clone()], "and nothing beside it");
         stream.expect_none_of("activity", A_WHILE).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Session, TestApp, members, number, text};
+use crate::support::{Group, Session, TestApp, members, number, text};
 
 /// A group of this session's making: its id and its topic.
 async fn found(session: &Session, body: &Value) -> (String, String) {
@@ -98,4 +98,26 @@ async fn groups_and_dms_stand_in_one_order_and_are_paged_as_one_list() {
         query = format!("limit=5&cursor={next}");
     }
     assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_admin_does_without_a_word_marks_nothing_as_read() {
+    let app = TestApp::start().await;
+    let (ana, bea, carl) = (app.session("ana").await, app.session("bea").await, app.session("carl").await);
+    let group = Group::closed(&ana).await;
+    group.make(&ana, &bea, "member").await;
+    bea.join(&group.topic).await;
+    let silent = async || {
+        group.make(&ana, &carl, "requested").await;
+        group.kick(&ana, &carl).await.expect(204);
+        group.ban(&ana, &carl).await.expect(204);
+        group.unban(&ana, &carl).await.expect(204);
+    };
+    for round in 0..2 {
+        let sent = bea.send(&group.topic, json!(round)).await;
+        silent().await;
+        let (topics, _) = ana.inbox("").await;
+        assert_eq!((number(&topics[0], "unread"), number(&topics[0], "last_seq")), (1, number(&sent, "seq")));
+        ana.mark_read(&group.topic, number(&sent, "seq")).await;
+    }
 }

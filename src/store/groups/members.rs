@@ -132,7 +132,9 @@ async fn act_in_group(
             let entry = match code {
                 Some(code) => {
                     let announcement = announcement(tx, act, &target.user, id, code, standing).await?;
-                    Some(announce(tx, &mut topic, announcement, now).await?)
+                    let entry = announce(tx, &mut topic, announcement, now).await?;
+                    read_marks::follow(tx, &act.actor, key, entry.seq).await?;
+                    Some(entry)
                 }
                 None => None,
             };
@@ -157,7 +159,6 @@ async fn move_to(
     now: Millis,
 ) -> Result<Vec<SessionId>, StoreError> {
     store(tx, act.group, &act.target, standing, now).await?;
-    read_marks::follow(tx, &act.actor, topic.key, topic.last_seq).await?;
     let members = match (target.standing.is_member(), standing.is_member()) {
         (false, true) => group.members.saturating_add(1),
         (true, false) => group.members.saturating_sub(1),

@@ -56,8 +56,8 @@ impl Chat {
     /// Groups whose name begins so, in the order of their names.
     pub async fn groups(&self, caller: &Caller, query: GroupQuery) -> Result<Vec<GroupRow>, ChatError> {
         let GroupQuery { prefix, after, limit } = query;
-        if prefix.chars().count() > GROUP_NAME_MAX {
-            return Err(ChatError::invalid("prefix takes at most 100 characters"));
+        if !prefix.is_empty() && !is_name(&prefix, GROUP_NAME_MAX) {
+            return Err(ChatError::invalid("prefix takes at most 100 characters and no control characters"));
         }
         Ok(self.store().groups(&caller.user.user_id, &lower_case(&prefix), after, limit).await?)
     }

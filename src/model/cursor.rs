@@ -109,7 +109,8 @@ impl KeyCursor {
     /// Reads a cursor of this owner's list.
     pub fn decode(text: &str, owner: &str) -> Option<Self> {
         let key = if text.len() <= Self::MAX * 4 / 3 { open(b'k', owner, text)? } else { return None };
-        String::from_utf8(key).ok().map(Self)
+        // No key holds a NUL, and PostgreSQL takes none.
+        String::from_utf8(key).ok().filter(|key| !key.contains('\0')).map(Self)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Cursors of history: opaque, bound to their topic and direction, and steady while others write.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join;
 use serde_json::json;
 
-use crate::support::{TestApp, messages_of, seqs};
+use crate::support::{Group, TestApp, messages_of, seqs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_is_good_for_its_own_topic_and_direction_only() {
@@ -82,4 +84,27 @@ async fn pages_neither_repeat_nor_skip_whatever_is_sent_meanwhile() {
     let ((), (down, up)) = join(writing, reading).await;
     assert_eq!(up, (1..=160).collect::<Vec<_>>());
     assert_eq!(down, (1..=down[0]).rev().collect::<Vec<_>>());
+}
+
+/// A cursor of the lists that go by texts: its kind and the hash of its list from a true one, and another key.
+fn forged(cursor: &str, key: &str) -> String {
+    let mut bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    bytes.truncate(9);
+    bytes.extend_from_slice(key.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_list_holds_is_no_place_in_it() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.session("ana").await, app.session("bea").await);
+    let group = Group::of(&ana, &[&bea]).await;
+    Group::of(&ana, &[]).await;
+    let members = group.path("/members?limit=1");
+    for (list, key) in [("/v1/groups?limit=1", format!("a\0b\n{}", group.id)), (&members, "0\na\0b".to_owned())] {
+        let cursor = ana.get(list).await.expect(200)["next_cursor"].as_str().unwrap().to_owned();
+        ana.get(&format!("{list}&cursor={cursor}")).await.expect(200);
+        let reply = ana.get(&format!("{list}&cursor={}", forged(&cursor, &key))).await;
+        assert_eq!(reply.refused(400), "bad_cursor", "{list}");
+    }
 }

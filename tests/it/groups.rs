@@ -347,3 +347,14 @@ async fn a_deleted_group_is_nowhere() {
     }
     assert_eq!(group.add(&ana, &bea).await.refused(404), "not_found");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_is_held_to_the_rules_of_names() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    for prefix in ["%00", "a%00b", "a%0Ab", &"a".repeat(101)] {
+        let reply = ana.get(&format!("/v1/groups?prefix={prefix}")).await;
+        assert_eq!(reply.refused(422), "invalid", "{prefix}");
+    }
+    ana.get("/v1/groups?prefix=").await.expect(200);
+}

@@ -21,6 +21,7 @@ impl MigrationTrait for Migration {
                 "ALTER TABLE message DROP COLUMN target",
                 "DROP INDEX topic_by_deletion",
                 "ALTER TABLE topic DROP COLUMN deleted_at",
+                "DROP INDEX joined_by_ended_topic",
                 "ALTER TABLE joined DROP COLUMN ended_seq",
                 "DROP TABLE read_mark",
                 "DROP TABLE dm",
@@ -75,6 +76,7 @@ const SCHEMA: &[&str] = &[
         PRIMARY KEY (user_id, topic_id)
     ) {clustered}",
     "ALTER TABLE joined ADD COLUMN ended_seq BIGINT",
+    "CREATE INDEX joined_by_ended_topic ON joined (topic_id) WHERE ended IS NOT NULL",
     "ALTER TABLE topic ADD COLUMN deleted_at BIGINT",
     "CREATE INDEX topic_by_deletion ON topic (deleted_at) WHERE deleted_at IS NOT NULL",
     "ALTER TABLE message ADD COLUMN target BIGINT",

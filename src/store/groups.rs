@@ -239,6 +239,9 @@ async fn delete(
     now: Millis,
 ) -> Result<GroupDeleted, StoreError> {
     let ended = end_joins(tx, topic, None, JoinEnd { reason: LeaveReason::GroupDeleted, last: None }).await?;
+    let marks = "DELETE FROM read_mark WHERE topic_id = $1 AND user_id IN \
+                 (SELECT user_id FROM group_member WHERE group_id = $2)";
+    dialect::exec(tx, marks, vec![topic.into(), id.0.into()]).await?;
     dialect::exec(tx, "DELETE FROM group_member WHERE group_id = $1", vec![id.0.into()]).await?;
     dialect::exec(tx, "DELETE FROM \"group\" WHERE id = $1", vec![id.0.into()]).await?;
     dialect::exec(tx, "UPDATE topic SET deleted_at = $1 WHERE id = $2", vec![now.0.into(), topic.into()]).await?;

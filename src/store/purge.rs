@@ -12,6 +12,15 @@ use crate::model::{Millis, Seq};
 /// Rows that one transaction deletes at most: the log must not wait for a clean-up.
 const CHUNK: i64 = 500;
 
+/// A topic that was deleted before $1 and has something to be cleared away. All its joins have ended.
+const DELETED: &str = "SELECT t.id FROM topic t WHERE t.deleted_at < $1 AND \
+                       (EXISTS (SELECT 1 FROM message m WHERE m.topic_id = t.id) OR NOT EXISTS \
+                       (SELECT 1 FROM joined j WHERE j.topic_id = t.id AND j.ended IS NOT NULL)) LIMIT 1";
+
+/// Deletes a topic, unless a session has still to be told that its join has ended.
+const DELETE: &str = "DELETE FROM topic WHERE id = $1 AND NOT EXISTS \
+                      (SELECT 1 FROM joined j WHERE j.topic_id = $1 AND j.ended IS NOT NULL)";
+
 impl Store {
     /// Deletes sessions that ended or expired more than `after` ago; answers how many, at most a chunk.
     pub async fn purge_sessions(&self, after: Duration) -> Result<usize, StoreError> {
@@ -25,6 +34,11 @@ impl Store {
         }
         self.change(move |tx| {
             Box::pin(async move {
+                // Sessions before joins, as every transaction that locks both.
+                let lock = dialect::for_update(tx);
+                let sql =
+                    format!("SELECT id FROM session WHERE id IN ({}) ORDER BY id{lock}", dialect::places(1, count));
+                dialect::rows(tx, sql, ids.iter().map(|&id| id.into()).collect()).await?;
                 let of = joined::Column::SessionId.is_in(ids.iter().copied());
                 joined::Entity::delete_many().filter(of).exec(tx).await?;
                 let of = generation::Column::SessionId.is_in(ids.iter().copied());
@@ -41,10 +55,7 @@ impl Store {
     /// has to be told any more, the topic. Answers whether there may be more.
     pub async fn purge_deleted_topics(&self, after: Duration) -> Result<bool, StoreError> {
         let before = self.now().minus(after).0;
-        let sql = "SELECT id FROM topic t WHERE deleted_at < $1 AND \
-                   (EXISTS (SELECT 1 FROM message WHERE topic_id = t.id) \
-                    OR NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = t.id)) LIMIT 1";
-        let Some(row) = dialect::row(self.read(), sql, vec![before.into()]).await? else {
+        let Some(row) = dialect::row(self.read(), DELETED, vec![before.into()]).await? else {
             return Ok(false);
         };
         let topic: TopicKey = dialect::get(&row, "id")?;
@@ -53,10 +64,7 @@ impl Store {
                 let sql = "DELETE FROM message WHERE topic_id = $1 AND seq IN \
                            (SELECT seq FROM message WHERE topic_id = $1 ORDER BY seq LIMIT $2)";
                 if dialect::exec(tx, sql, vec![topic.into(), CHUNK.into()]).await? == 0 {
-                    dialect::exec(tx, "DELETE FROM read_mark WHERE topic_id = $1", vec![topic.into()]).await?;
-                    let sql =
-                        "DELETE FROM topic WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM joined WHERE topic_id = $1)";
-                    dialect::exec(tx, sql, vec![topic.into()]).await?;
+                    dialect::exec(tx, DELETE, vec![topic.into()]).await?;
                 }
                 Ok(true)
             })
@@ -94,8 +102,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Clock, SessionId, UserId};
-    use crate::store::{NewSession, Pools};
+    use crate::model::{Clock, SessionId, TopicId, UserId};
+    use crate::store::{NewGroup, NewSession, Pools};
 
     #[tokio::test]
     async fn sessions_that_have_ended_are_forgotten_and_others_are_not() -> Result<(), Box<dyn std::error::Error>> {
@@ -112,6 +120,37 @@ mod tests {
         assert_eq!(store.purge_sessions(Duration::from_secs(600)).await?, 0, "remembered for a while");
         assert_eq!(store.purge_sessions(Duration::from_secs(30)).await?, 1);
         assert!(store.session(short).await?.is_none() && store.session(long).await?.is_some());
+        Ok(())
+    }
+
+    /// However many sessions and readers there are: SQLite's one writer waits for it.
+    #[tokio::test]
+    async fn what_is_left_of_deleted_groups_goes_and_is_found_by_keys() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        pools.migrate().await?;
+        let clock = Clock::default();
+        let store = Store::new(pools, clock.clone());
+        for sql in [DELETED, DELETE] {
+            let plan = dialect::rows(store.read(), format!("EXPLAIN QUERY PLAN {sql}"), vec![1.into()]).await?;
+            let plan = plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{plan:#?}");
+        }
+        let ana = UserId::parse("ana").ok_or("an id")?;
+        let whose = NewSession::Issued { id: ana.clone(), username: "Ana".into() };
+        store.open_session(SessionId(clock.uuid()), whose, Duration::from_secs(60)).await?;
+        let new = NewGroup { name: "Group".into(), description: String::new(), open: true, max_members: 2 };
+        let group = store.create_group(new, ana.clone()).await?.id;
+        let topic = store.topic(&TopicId::group(group)).await?.ok_or("a topic")?.key;
+        let mark = "INSERT INTO read_mark (user_id, topic_id, seq) VALUES ('ana', $1, 1)";
+        store.change(move |tx| Box::pin(dialect::exec(tx, mark, vec![topic.into()]))).await?;
+        store.delete_group(group, ana).await?;
+        clock.advance(1_000);
+        while store.purge_deleted_topics(Duration::ZERO).await? {}
+        for table in ["topic", "read_mark"] {
+            let left = dialect::rows(store.read(), format!("SELECT 1 AS one FROM {table}"), vec![]).await?;
+            assert!(left.is_empty(), "{table}");
+        }
         Ok(())
     }
 }

@@ -51,10 +51,14 @@ impl Stream {
         };
         // Before anything is read: what comes while this runs is noted again.
         let presence = topic.listener.look();
-        if topic.shown.is_none() {
-            self.show_present(slot).await?;
-        } else if presence {
-            self.show_difference(slot);
+        // A join that has ended shows what the log holds up to its end, and nothing else.
+        let shown = match (topic.last, &topic.shown) {
+            (None, None) => self.show_present(slot).await?,
+            (None, Some(_)) if presence => self.show_difference(slot),
+            _ => true,
+        };
+        if !shown {
+            return Ok(true);
         }
         self.skip_to_replay(slot);
         let Some(topic) = self.topics.get_mut(&slot) else {
@@ -85,34 +89,45 @@ impl Stream {
         }
     }
 
-    /// The whole list: at once where the view at hand shows this session, otherwise from a fresh look.
-    async fn show_present(&mut self, slot: Slot) -> Result<(), StoreError> {
+    /// The whole list: at once where the view at hand shows this session, otherwise from a fresh look. `false` where joins
+    /// have changed before it was read, and are to be read first.
+    async fn show_present(&mut self, slot: Slot) -> Result<bool, StoreError> {
         let Some(topic) = self.topics.get(&slot) else {
-            return Ok(());
+            return Ok(true);
         };
         let hot = topic.hot.clone();
         let view = match hot.presence.latest().filter(|view| !self.is_poll() && view.shows(self.session)) {
             Some(view) => view,
             None => self.hub.look(&hot).await?,
         };
+        if self.wake.joins_noted() {
+            self.reload = true;
+            return Ok(false);
+        }
         let Some(topic) = self.topics.get_mut(&slot) else {
-            return Ok(());
+            return Ok(true);
         };
         let known = topic.known.take() == Some(view.digest());
         topic.shown = Some(view.clone());
         if !known {
             self.say("presence_state", false, &view.state(&hot.id));
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn show_difference(&mut self, slot: Slot) {
+    /// As [`Self::show_present`], what has changed since.
+    fn show_difference(&mut self, slot: Slot) -> bool {
         let Some(topic) = self.topics.get_mut(&slot) else {
-            return;
+            return true;
         };
         let (Some(shown), Some(published)) = (&topic.shown, topic.hot.presence.published()) else {
-            return;
+            return true;
         };
+        if self.wake.joins_noted() {
+            topic.listener.notice_presence();
+            self.reload = true;
+            return false;
+        }
         let hot = topic.hot.clone();
         let difference = published.since(shown, &hot.id);
         if View::is_newer(&published.view, shown) {
@@ -123,6 +138,7 @@ impl Stream {
             Difference::Changes(data) => self.say("presence", false, &data),
             Difference::Afresh => self.say("presence_state", false, &published.view.state(&hot.id)),
         }
+        true
     }
 
     /// What was missed beyond the replay is named, once, and left to history.

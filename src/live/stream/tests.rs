@@ -7,7 +7,12 @@ use super::*;
 use crate::live::{Settings, Whisper};
 use crate::model::Clock;
 use crate::model::event_id::EventId;
-use crate::store::{JoinMade, Joining, LeaveReason, NewSession, Pools, Store, TopicKey};
+use crate::model::group::Act;
+use crate::model::{Content, GroupId, MessageId};
+use crate::store::{
+    Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Pools, Store, Stored,
+    TopicKey,
+};
 
 type Tested = Result<(), Box<dyn Error>>;
 
@@ -29,14 +34,64 @@ async fn hub(url: &str) -> Result<(Hub, SessionId), Box<dyn Error>> {
         max_age: long,
         replay: 10,
     };
-    let (session, ana) = (SessionId(clock.uuid()), UserId::parse("ana").ok_or("an id")?);
-    store.open_session(session, NewSession::Issued { id: ana, username: "Ana".into() }, long).await?;
-    Ok((Hub::new(store, clock, settings), session))
+    let hub = Hub::new(store, clock, settings);
+    let session = sign_in(&hub, "ana").await?;
+    Ok((hub, session))
+}
+
+fn user(name: &str) -> Result<UserId, Box<dyn Error>> {
+    Ok(UserId::parse(name).ok_or("an id")?)
+}
+
+async fn sign_in(hub: &Hub, name: &str) -> Result<SessionId, Box<dyn Error>> {
+    let (session, long) = (SessionId(hub.inner.clock.uuid()), Duration::from_secs(600));
+    let whose = NewSession::Issued { id: user(name)?, username: name.into() };
+    hub.inner.store.open_session(session, whose, long).await?;
+    Ok(session)
+}
+
+/// A group that Bea has made, with Ana in it; the sessions of both have joined its topic.
+struct Group {
+    id: GroupId,
+    topic: TopicId,
+    key: TopicKey,
+    bea: SessionId,
+}
+
+impl Group {
+    async fn new(hub: &Hub, ana: SessionId) -> Result<Self, Box<dyn Error>> {
+        let bea = sign_in(hub, "bea").await?;
+        let new = NewGroup { name: "Group".into(), description: String::new(), open: true, max_members: 10 };
+        let id = hub.inner.store.create_group(new, user("bea")?).await?.id;
+        let mut group = Self { id, topic: TopicId::group(id), key: 0, bea };
+        group.key = join(hub, bea, &group.topic).await?;
+        group.act(hub, Act::Add, "ana").await?;
+        join(hub, ana, &group.topic).await?;
+        Ok(group)
+    }
+
+    /// What Bea does to somebody, without a word to the hub.
+    async fn act(&self, hub: &Hub, act: Act, target: &str) -> Result<MemberChanged, Box<dyn Error>> {
+        let act = MemberAct { group: self.id, act, actor: user("bea")?, target: user(target)? };
+        Ok(hub.inner.store.act_in_group(act).await?.map_err(|refused| format!("{refused:?}"))?)
+    }
+
+    /// What Bea says, without a word to the hub.
+    async fn say(&self, hub: &Hub, text: &str) -> Result<MessageId, Box<dyn Error>> {
+        let (id, topic) = (MessageId(hub.inner.clock.uuid()), self.topic.clone());
+        let draft = Draft { id, topic, session: self.bea, content: content(text)?, key: None };
+        let done = hub.inner.store.append(&[draft]).await?.pop().ok_or("an answer")?;
+        let Stored { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
+        Ok(message.id)
+    }
+}
+
+fn content(text: &str) -> Result<Content, Box<dyn Error>> {
+    Ok(Content::new(&serde_json::value::to_raw_value(text)?)?)
 }
 
 async fn open(hub: &Hub, session: SessionId) -> Result<Stream, Box<dyn Error>> {
-    let ana = UserId::parse("ana").ok_or("an id")?;
-    Ok(Stream::open(hub, session, ana, Resume::Last, Form::Sse).await?)
+    Ok(Stream::open(hub, session, user("ana")?, Resume::Last, Form::Sse).await?)
 }
 
 async fn join(hub: &Hub, session: SessionId, topic: &TopicId) -> Result<TopicKey, Box<dyn Error>> {
@@ -121,5 +176,47 @@ async fn a_join_that_came_and_went_unseen_is_told_to_have_ended_once() -> Tested
     let mut again = Stream::open(&hub, session, ana, Resume::Id(id), Form::Sse).await?;
     let heard = said(&mut again)?;
     assert!(heard.contains("event: ready") && !heard.contains("event: left"), "{heard}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let group = Group::new(&hub, session).await?;
+    let mut stream = open(&hub, session).await?;
+    stream.hear().await;
+    stream.fill(CHUNK).await;
+    let hot = hub.heat(group.key, &group.topic);
+    hot.presence.publish(&hot.id);
+    // Once before the stream has heard of the end, and once while it still has to show the log up to there.
+    for round in 0..2 {
+        if round == 0 {
+            stream.hear().await;
+            group.say(&hub, "unread").await?;
+            group.act(&hub, Act::Kick, "ana").await?;
+            hub.joins_changed(session);
+        } else {
+            stream.hear().await;
+        }
+        let name = format!("carl-{round}");
+        let carl = sign_in(&hub, &name).await?;
+        group.act(&hub, Act::Add, &name).await?;
+        join(&hub, carl, &group.topic).await?;
+        hub.look(&hot).await?;
+        assert!(hot.presence.publish(&hot.id));
+        hot.wake_for_presence();
+        let slot = *stream.topics.keys().next().ok_or("a topic")?;
+        stream.enqueue(slot);
+        stream.fill(CHUNK).await;
+    }
+    hub.read_ends(&[group.key]).await?;
+    for _ in 0..3 {
+        stream.hear().await;
+        stream.fill(CHUNK).await;
+    }
+    let said = said(&mut stream)?;
+    assert!(!said.contains("carl-"), "{said}");
+    assert!(said.contains("unread") && said.contains("\"reason\":\"kicked\""), "{said}");
     Ok(())
 }

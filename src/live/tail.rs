@@ -74,7 +74,7 @@ mod tests {
     use crate::model::Effect;
 
     fn entry(seq: i64, size: usize) -> Entry {
-        Entry { seq: Seq(seq), json: Bytes::from(vec![b'x'; size]), effect: Effect::None }
+        Entry { seq: Seq(seq), json: Bytes::from(vec![b'x'; size]), effect: Effect::None, edited: false }
     }
 
     fn after(tail: &Tail, position: i64) -> Option<Vec<i64>> {

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     fn entry(seq: i64, effect: Effect) -> Entry {
-        Entry { seq: Seq(seq), json: Bytes::from_static(b"{}"), effect }
+        Entry { seq: Seq(seq), json: Bytes::from_static(b"{}"), effect, edited: false }
     }
 
     fn read(topic: &HotTopic, position: i64) -> Option<Vec<i64>> {

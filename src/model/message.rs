@@ -103,6 +103,8 @@ pub struct Entry {
     pub json: Bytes,
     /// What it does to those who read on.
     pub effect: Effect,
+    /// Whether it says something else than when it was stored.
+    pub edited: bool,
 }
 
 /// What an entry does beyond being shown. It follows from the entry alone, so that every instance that reads the log
@@ -125,7 +127,7 @@ impl Message {
             Code::REMOVAL => Effect::Removes,
             _ => Effect::None,
         };
-        Entry { seq: self.seq, json: to_json(self), effect }
+        Entry { seq: self.seq, json: to_json(self), effect, edited: self.edited_at.is_some() }
     }
 }
 

@@ -63,6 +63,19 @@ impl Store {
         self.page(topic, sql, vec![key.into(), first.0.into(), last.0.into()]).await
     }
 
+    /// Those of the entries from `first` to `last` that were edited behind `end`.
+    pub async fn edited_behind(
+        &self,
+        key: TopicKey,
+        end: Seq,
+        (first, last): (Seq, Seq),
+    ) -> Result<Vec<Seq>, StoreError> {
+        let sql = "SELECT DISTINCT target FROM message \
+                   WHERE topic_id = $1 AND target >= $2 AND target <= $3 AND seq > $4 AND code = $5";
+        let values = vec![key.into(), first.0.into(), last.0.into(), end.0.into(), Code::EDIT.0.into()];
+        dialect::rows(self.read(), sql, values).await?.iter().map(|row| dialect::get(row, "target").map(Seq)).collect()
+    }
+
     /// One entry.
     pub async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2");

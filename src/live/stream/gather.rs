@@ -6,7 +6,7 @@ use crate::live::presence::{Difference, View};
 use crate::live::topic::{Found, Item};
 use crate::model::event_id::{Digest, Slot};
 use crate::model::message::to_json;
-use crate::model::{Effect, Entry, Seq};
+use crate::model::{Effect, Entry, Seq, TopicKind};
 use crate::store::StoreError;
 
 /// What one topic may add in its turn, in bytes, before the next one has its own.
@@ -162,19 +162,47 @@ impl Stream {
         if hot.removals() != removals {
             return Ok(true); // it may have been read before something was removed
         }
-        let skip = page.entries.partition_point(|entry| entry.seq <= position);
+        let entries = &page.entries[page.entries.partition_point(|entry| entry.seq <= position)..];
+        let Some(withheld) = self.withheld(slot, entries).await? else {
+            self.reload = true;
+            return Ok(true);
+        };
         let mut used = 0;
-        for entry in &page.entries[skip..] {
+        for entry in entries {
             if used > TURN {
                 return Ok(true);
             }
             used += entry.json.len();
-            if self.say_pruned_before(slot, entry.seq) || !self.say_entry(slot, entry) {
+            if self.say_pruned_before(slot, entry.seq) {
+                return Ok(true);
+            }
+            if withheld.contains(&entry.seq) {
+                self.say_gap(slot, entry.seq, false);
+            } else if !self.say_entry(slot, entry) {
                 return Ok(!self.is_closed(slot));
             }
         }
         self.say_pruned_before(slot, page.end.next());
         Ok(true)
+    }
+
+    /// The log says of a message what it says now: which of these were edited after this user had lost the topic. `None`
+    /// where the joins are to be read first: it is lost, and the end not known yet.
+    async fn withheld(&self, slot: Slot, entries: &[Entry]) -> Result<Option<Vec<Seq>>, StoreError> {
+        let edited = |entry: &&Entry| entry.edited;
+        let (Some(topic), Some(first), Some(last)) = (
+            self.topics.get(&slot).filter(|topic| topic.hot.id.kind() == TopicKind::Group),
+            entries.iter().find(edited),
+            entries.iter().rfind(edited),
+        ) else {
+            return Ok(Some(Vec::new()));
+        };
+        let store = &self.hub.inner.store;
+        if let Some(end) = topic.last {
+            return store.edited_behind(topic.hot.key, end, (first.seq, last.seq)).await.map(Some);
+        }
+        let joined = store.has_joined(self.session, topic.hot.key).await?;
+        Ok(joined.then(Vec::new))
     }
 
     /// Entries that should stand before `next` and do not were pruned; answers whether there were such. One of them may

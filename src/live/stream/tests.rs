@@ -11,7 +11,7 @@ use crate::model::group::Act;
 use crate::model::{Content, GroupId, MessageId};
 use crate::store::{
     Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Pools, Store, Stored,
-    TopicKey,
+    Target, TopicKey,
 };
 
 type Tested = Result<(), Box<dyn Error>>;
@@ -83,6 +83,13 @@ impl Group {
         let done = hub.inner.store.append(&[draft]).await?.pop().ok_or("an answer")?;
         let Stored { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
         Ok(message.id)
+    }
+
+    /// What Bea says instead.
+    async fn edit(&self, hub: &Hub, message: MessageId, text: &str) -> Tested {
+        let target = Target { session: self.bea, topic: self.topic.clone(), message };
+        let edited = hub.inner.store.edit_message(target, content(text)?).await?;
+        Ok(edited.map(drop).map_err(|refused| format!("{refused:?}"))?)
     }
 }
 
@@ -176,6 +183,31 @@ async fn a_join_that_came_and_went_unseen_is_told_to_have_ended_once() -> Tested
     let mut again = Stream::open(&hub, session, ana, Resume::Id(id), Form::Sse).await?;
     let heard = said(&mut again)?;
     assert!(heard.contains("event: ready") && !heard.contains("event: left"), "{heard}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_edited_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let group = Group::new(&hub, session).await?;
+    let before = group.say(&hub, "before").await?;
+    let after = group.say(&hub, "after").await?;
+    let mut stream = open(&hub, session).await?;
+    stream.hear().await;
+    group.edit(&hub, before, "edited in time").await?;
+    // Without a hint: the log alone has to tell of the end.
+    group.act(&hub, Act::Kick, "ana").await?;
+    group.edit(&hub, after, "edited too late").await?;
+    hub.read_ends(&[group.key]).await?;
+    for _ in 0..4 {
+        stream.fill(CHUNK).await;
+        stream.hear().await;
+    }
+    let said = said(&mut stream)?;
+    assert!(said.contains("edited in time") && !said.contains("edited too late"), "{said}");
+    let gap = format!("event: gap\ndata: {{\"topic\":\"{}\",\"from_seq\":3,\"to_seq\":3}}", group.topic);
+    assert!(said.contains(&gap) && said.contains("\"code\":4") && said.contains("\"reason\":\"kicked\""), "{said}");
     Ok(())
 }
 

@@ -121,6 +121,21 @@ pub struct JoinEnd {
     pub last: Option<Seq>,
 }
 
+/// A join that has ended.
+#[derive(Clone, Debug)]
+pub struct EndedJoin {
+    /// Its number in event ids.
+    pub slot: Slot,
+    /// The topic's key.
+    pub key: TopicKey,
+    /// The topic's id.
+    pub topic: TopicId,
+    /// The newest entry when it was joined.
+    pub position: Seq,
+    /// How it ended.
+    pub end: JoinEnd,
+}
+
 /// Ends that nobody came to hear of are kept for so many of a session's latest joins.
 const ENDED_KEPT: i32 = 1_000;
 
@@ -178,23 +193,25 @@ impl Store {
         dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
     }
 
-    /// How the session's joins have ended, from this slot on, of those that have and were not made anew.
-    pub async fn ended_joins(
-        &self,
-        session: SessionId,
-        from: Slot,
-    ) -> Result<Vec<(Slot, TopicId, JoinEnd)>, StoreError> {
-        let sql = "SELECT j.slot, j.ended, j.ended_seq, t.name FROM joined j JOIN topic t ON t.id = j.topic_id \
+    /// The session's joins from this slot on that have ended and were not made anew.
+    pub async fn ended_joins(&self, session: SessionId, from: Slot) -> Result<Vec<EndedJoin>, StoreError> {
+        let sql = "SELECT j.slot, j.topic_id, j.position, j.ended, j.ended_seq, t.name FROM joined j \
+                   JOIN topic t ON t.id = j.topic_id \
                    WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.slot >= $2 ORDER BY j.slot";
         let from = i32::try_from(from.0).unwrap_or(i32::MAX);
         let rows = dialect::rows(self.read(), sql, vec![session.0.into(), from.into()]).await?;
-        let end = |row: &QueryResult| {
-            let topic = TopicId::stored(&dialect::get::<String>(row, "name")?);
+        let ended = |row: &QueryResult| {
             let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
             let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
-            Ok((slot(row)?, topic, JoinEnd { reason, last }))
+            Ok(EndedJoin {
+                slot: slot(row)?,
+                key: dialect::get(row, "topic_id")?,
+                topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
+                position: Seq(dialect::get(row, "position")?),
+                end: JoinEnd { reason, last },
+            })
         };
-        rows.iter().map(end).collect()
+        rows.iter().map(ended).collect()
     }
 
     /// Whether a session may speak in a topic: it lives and has joined it.

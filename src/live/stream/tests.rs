@@ -252,3 +252,27 @@ async fn who_comes_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags()
     assert!(said.contains("unread") && said.contains("\"reason\":\"kicked\""), "{said}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_join_that_was_lost_unseen_shows_the_log_up_to_its_end() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let mut stream = open(&hub, session).await?;
+    stream.hear().await;
+    let group = Group::new(&hub, session).await?;
+    group.say(&hub, "hello").await?;
+    group.act(&hub, Act::Kick, "ana").await?;
+    group.say(&hub, "after").await?;
+    hub.joins_changed(session);
+    for _ in 0..3 {
+        stream.hear().await;
+        stream.fill(CHUNK).await;
+        hub.joins_changed(session);
+    }
+    let said = said(&mut stream)?;
+    let order = ["\"hello\"", "\"code\":4", "\"reason\":\"kicked\""].map(|part| said.find(part));
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{said}");
+    assert!(said.matches("event: left").count() == 1 && !said.contains("\"after\""), "{said}");
+    assert!(!said.contains("event: presence"), "{said}");
+    Ok(())
+}

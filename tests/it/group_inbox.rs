@@ -93,6 +93,7 @@ async fn groups_and_dms_stand_in_one_order_and_are_paged_as_one_list() {
     let (mut seen, mut query) = (Vec::new(), "limit=5".to_owned());
     loop {
         let (page, next) = ana.inbox(&query).await;
+        assert!(seen.len() < 100, "the pages do not come to an end: {seen:?}");
         seen.extend(page.iter().map(|topic| text(topic, "topic").to_owned()));
         let Some(next) = next else { break };
         query = format!("limit=5&cursor={next}");

@@ -133,6 +133,7 @@ async fn pages_of_120_dms_neither_repeat_nor_skip_what_does_not_move() {
         let (page, next) = ana.inbox(&query).await;
         assert!(page.len() == 10 || next.is_none(), "{} on a page, and more to come", page.len());
         pages += 1;
+        assert!(pages < 100, "the pages do not come to an end: {seen:?}");
         seen.extend(page.iter().map(|topic| text(topic, "topic").to_owned()));
         let Some(next) = next else { break };
         cursor = Some(next);

@@ -38,15 +38,26 @@ impl Chat {
         after: Option<(i16, String)>,
         limit: usize,
     ) -> Result<Vec<MemberRow>, ChatError> {
+        self.check_list(caller, group, standings).await?;
+        let members = self.store().members(group, standings, after, limit).await?;
+        self.check_list(caller, group, standings).await?; // they may have lost the group while it was read
+        Ok(members)
+    }
+
+    async fn check_list(
+        &self,
+        caller: &Caller,
+        group: GroupId,
+        standings: (Standing, Standing),
+    ) -> Result<(), ChatError> {
         let row = self.group(caller, group).await?;
-        if standings.1.is_member() {
-            if !row.open && !row.standing.is_member() {
-                return Err(ChatError::Forbidden("only its members can see the members of a closed group"));
-            }
-        } else if row.standing > MAY_MODERATE {
+        if !standings.1.is_member() && row.standing > MAY_MODERATE {
             return Err(ChatError::Forbidden("only admins of the group can see requests and bans"));
         }
-        Ok(self.store().members(group, standings, after, limit).await?)
+        if standings.1.is_member() && !row.open && !row.standing.is_member() {
+            return Err(ChatError::Forbidden("only its members can see the members of a closed group"));
+        }
+        Ok(())
     }
 }
 

@@ -179,6 +179,7 @@ impl Chat {
         };
         let last_seq = row.as_ref().map(|row| row.last_seq).unwrap_or_default();
         let name = self.names_of([&id]).await?.pop().flatten();
+        self.check_member(&id, &caller.user.user_id).await?;
         Ok(TopicInfo { id, last_seq, name, presence_count, created_at: row.map(|row| row.created_at) })
     }
 
@@ -196,6 +197,7 @@ impl Chat {
             Some(row) => self.store().present_page(row.key, after, limit, self.inner.hub.grace()).await?,
             None => Vec::new(),
         };
+        self.check_member(&id, &caller.user.user_id).await?;
         Ok((id, list))
     }
 }

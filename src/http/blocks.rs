@@ -80,7 +80,7 @@ async fn list(
 ///
 /// While either of two users blocks the other, their direct message takes no joins and no sends (403 `blocked`), from the
 /// moment of this answer on; joins of it end, and streams say `left` with the reason `blocked`. Its history stays readable
-/// for both. Rooms and groups are not touched. A repeat changes nothing.
+/// for both. Rooms and groups are not touched. A repeat changes nothing. Nobody can block themselves (422).
 #[utoipa::path(
     put, path = "/v1/me/blocks/{user_id}", tag = "blocks", operation_id = "block_user",
     params(("user_id" = UserId, Path, description = "Whom.")),

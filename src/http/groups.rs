@@ -26,10 +26,10 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewGroup {
     /// 1 to 100 characters without control characters; not unique.
-    #[schema(example = "Gardeners", min_length = 1, max_length = 100)]
+    #[schema(example = "Gardeners", min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
-    /// What it is about.
-    #[schema(example = "Everything that grows", max_length = 500, default = "")]
+    /// What it is about, on one line.
+    #[schema(example = "Everything that grows", max_length = 500, default = "", pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
     /// Whether anyone may join; otherwise they ask, and an admin accepts.
     #[schema(default = true)]
@@ -39,15 +39,15 @@ pub(crate) struct NewGroup {
     max_members: Option<u32>,
 }
 
-/// What is to be changed of a group; what is left out stays.
+/// What is to be changed of a group; what is left out, or null, stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PatchGroup {
     /// 1 to 100 characters without control characters.
-    #[schema(example = "Gardeners", min_length = 1, max_length = 100)]
+    #[schema(example = "Gardeners", min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
-    /// What it is about; an empty text takes it away.
-    #[schema(example = "Everything that grows", max_length = 500)]
+    /// What it is about, on one line; an empty text takes it away.
+    #[schema(example = "Everything that grows", max_length = 500, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
     /// Whether anyone may join. Requests stay requests, also in a group that was opened.
     open: Option<bool>,
@@ -134,12 +134,13 @@ pub(crate) struct GroupList {
 #[into_params(parameter_in = Query)]
 pub(crate) struct GroupParams {
     /// How their names begin, in upper or lower case.
-    #[param(max_length = 100, example = "gard")]
+    #[param(max_length = 100, example = "gard", pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     prefix: Option<String>,
     /// How many items at most.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -148,7 +149,7 @@ pub(crate) struct GroupParams {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MyGroupParams {
-    /// Those that the caller belongs to, or those that they ask to join.
+    /// Those that the caller belongs to, or those that they ask to join; `member` where nothing is said.
     #[serde(default)]
     #[param(inline)]
     state: MyState,
@@ -156,6 +157,7 @@ pub(crate) struct MyGroupParams {
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 

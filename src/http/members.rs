@@ -56,7 +56,7 @@ pub(crate) struct MemberList {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MemberParams {
-    /// Those who belong to it, who ask to, or who may not.
+    /// Those who belong to it, who ask to, or who may not; `member` where nothing is said.
     #[serde(default)]
     #[param(inline)]
     state: MemberState,
@@ -64,6 +64,7 @@ pub(crate) struct MemberParams {
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 

@@ -26,9 +26,10 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 /// What to send.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"content": {"text": "hello"}}))]
 pub(crate) struct SendMessage {
     /// Any JSON value, `null` included. It comes back as it was sent, less white space outside strings.
-    #[schema(value_type = Value, example = json!({"text": "hello"}))]
+    #[schema(value_type = Value)]
     content: Box<RawValue>,
     /// For those only who listen at this moment: stored nowhere.
     #[schema(default = false)]
@@ -38,9 +39,10 @@ pub(crate) struct SendMessage {
 /// What a message shall say.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"content": {"text": "hello again"}}))]
 pub(crate) struct EditMessage {
     /// As that of a message that is sent.
-    #[schema(value_type = Value, example = json!({"text": "hello again"}))]
+    #[schema(value_type = Value)]
     content: Box<RawValue>,
 }
 
@@ -70,7 +72,7 @@ pub(crate) struct HistoryParams {
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
     /// A `next_cursor` or `prev_cursor` of this topic and direction.
-    #[param(example = "Yh5Kx1m0cUkAAAAAAAAAKg")]
+    #[param(example = "Yh5Kx1m0cUkAAAAAAAAAKg", pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// The first page starts at this entry.
     #[param(minimum = 0, example = 42)]

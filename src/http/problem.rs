@@ -282,9 +282,10 @@ fn with_sources(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Begins with a capital and ends in a full stop.
+/// Begins with a capital, unless it begins with the name of a field, which has none, and ends in a full stop.
 fn sentence(text: Cow<'static, str>) -> Cow<'static, str> {
-    let lower = text.starts_with(|c: char| c.is_ascii_lowercase());
+    let field = text.split(' ').next().is_some_and(|word| word.contains('_'));
+    let lower = !field && text.starts_with(|c: char| c.is_ascii_lowercase());
     let open = !text.ends_with(['.', '!', '?', '…']);
     if !lower && !open {
         return text;

@@ -114,6 +114,7 @@ pub(crate) struct PageParams {
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     pub(super) limit: Option<u32>,
     /// The `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     pub(super) cursor: Option<String>,
 }
 

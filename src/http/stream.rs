@@ -3,6 +3,7 @@
 //! An EventSource gives up for good on any status but 200. So only what can never become better is answered by another
 //! one: 401 for a bad token, 204 for a session that has ended. Whatever passes is 200, a `retry:` and the end.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_stream::stream;
@@ -13,7 +14,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -65,24 +67,46 @@ enum From {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Poll<'a> {
     /// What has come; the same events as on the stream.
-    events: Vec<PollEvent<'a>>,
+    #[schema(value_type = Vec<PollEvent>)]
+    events: Vec<StreamEvent<'a>>,
     /// Bring it back with the next poll.
     #[schema(example = "q6oB0gAFAgEr")]
     last_event_id: &'a str,
 }
 
-/// An event of a long poll.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct PollEvent<'a> {
-    /// Where the stream has come to with this event; not every event has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    id: Option<&'a str>,
-    #[serde(flatten)]
-    event: StreamEvent<'a>,
+/// The shape of an event with its id.
+pub(crate) enum PollEvent {}
+
+impl PartialSchema for PollEvent {
+    /// Each of the events may have an id. Said in each of them, as many generators of clients cannot join a choice with
+    /// something else (`allOf` with a `oneOf` in it).
+    fn schema() -> RefOr<Schema> {
+        let mut schema = StreamEvent::schema();
+        if let RefOr::T(Schema::OneOf(events)) = &mut schema {
+            for event in &mut events.items {
+                if let RefOr::T(Schema::Object(event)) = event {
+                    let text = "Where the stream has come to with this event; not every event has one.";
+                    let id = ObjectBuilder::new().schema_type(Type::String).description(Some(text));
+                    event.properties.insert("id".to_owned(), id.into());
+                }
+            }
+        }
+        schema
+    }
 }
 
-/// The events of a stream: in SSE their names stand in `event:`, their data, as JSON on one line, in `data:`.
+impl ToSchema for PollEvent {
+    fn name() -> Cow<'static, str> {
+        StreamEvent::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        StreamEvent::schemas(schemas);
+    }
+}
+
+/// The events of a stream: in SSE their names stand in `event:`, their ids in `id:`, their data, as JSON on one line, in
+/// `data:`.
 #[derive(Serialize, ToSchema)]
 #[expect(dead_code, reason = "the shape alone matters")]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]

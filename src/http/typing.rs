@@ -16,8 +16,8 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 
 /// Tells those present that the caller is typing
 ///
-/// They get a `typing` event; nothing is stored. The session must have joined the topic. It tells at most once in two
-/// seconds: what comes sooner is answered alike, and dropped.
+/// They get a `typing` event, the caller's own sessions as well; nothing is stored. The session must have joined the
+/// topic. It tells at most once in two seconds: what comes sooner is answered alike, and dropped.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/typing", tag = "messages", operation_id = "tell_typing",
     params(("topic" = TopicId, Path, description = "Where.")),

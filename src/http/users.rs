@@ -22,7 +22,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PatchUser {
     /// 1 to 64 characters without control characters; not unique.
-    #[schema(example = "Ana", min_length = 1, max_length = 64)]
+    #[schema(example = "Ana", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: String,
 }
 

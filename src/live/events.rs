@@ -79,7 +79,8 @@ pub struct Gap<'a> {
 pub struct Left<'a> {
     /// Which.
     pub topic: &'a TopicId,
-    /// Why: `left`, `kicked`, `banned`, `blocked` or `group_deleted`.
+    /// Why: `left` (the session has left the topic, or the user the group), `kicked`, `banned`, `blocked` or
+    /// `group_deleted`.
     #[schema(example = "left")]
     pub reason: &'a str,
 }
@@ -96,7 +97,8 @@ pub struct Activity<'a> {
     pub last_seq: Seq,
 }
 
-/// `typing`: somebody is typing. It says nothing about when they stop: let it fade after a few seconds.
+/// `typing`: somebody is typing, perhaps the session's own user. It says nothing about when they stop: let it fade after
+/// a few seconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Typing<'a> {
     /// Where.

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A user: the `sub` of their token, 1 to 128 of `A-Z a-z 0-9 . _ @ | ~ + = -`. Built-in accounts begin with `~`.
-//
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[schema(value_type = String, example = "ana", pattern = "^[A-Za-z0-9._@|~+=-]{1,128}$")]
 pub struct UserId(Arc<str>);

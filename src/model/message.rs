@@ -67,6 +67,15 @@ pub struct User {
 
 /// One entry, in the order of fields in which clients get it: in the acknowledgement, in history, on the stream.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f",
+    "topic": "room:lobby",
+    "seq": 42,
+    "code": 0,
+    "sender": {"user_id": "ana", "username": "Ana"},
+    "content": {"text": "hello"},
+    "created_at": "2026-01-31T09:30:00.000Z",
+}))]
 pub struct Message {
     /// Unique over all topics.
     pub id: MessageId,
@@ -76,11 +85,13 @@ pub struct Message {
     pub seq: Seq,
     /// Its kind.
     pub code: Code,
-    /// Who said it.
+    /// Who said it; in what a group tells of itself, whom it is about.
     pub sender: User,
-    /// What was said, to the byte; `null` once removed. Of an edit (code 6) it is `{"message_id", "seq", "content"}`:
-    /// which message, and what it says now; of a removal (code 7) `{"message_id", "seq"}`.
-    #[schema(value_type = Value, example = json!({"text": "hello"}))]
+    /// What was said, to the byte; `null` once removed. In what a group tells of itself (codes 1 to 5, 8 and 9) it is
+    /// `{"user", "by"}`: whom it is about, and who did it, both `{"user_id", "username"}`; with the new `"role"` where it
+    /// was changed (5 and 9). Of an edit (code 6) it is `{"message_id", "seq", "content"}`: which message, and what it
+    /// says from then on, `null` once it was removed; of a removal (code 7) `{"message_id", "seq"}`.
+    #[schema(value_type = Value)]
     pub content: Box<RawValue>,
     /// When the server took it; never runs backwards within a topic.
     pub created_at: Millis,
@@ -164,6 +175,13 @@ pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
 /// What is delivered to those who listen at that moment, and never stored: a message without id and seq.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)] // in the contract, this tells it from a stored message
+#[schema(example = json!({
+    "topic": "room:lobby",
+    "code": 0,
+    "sender": {"user_id": "ana", "username": "Ana"},
+    "content": {"reaction": "👍"},
+    "created_at": "2026-01-31T09:30:00.000Z",
+}))]
 pub struct Ephemeral {
     /// Where it is said.
     pub topic: TopicId,
@@ -172,7 +190,7 @@ pub struct Ephemeral {
     /// Who says it.
     pub sender: User,
     /// What is said.
-    #[schema(value_type = Value, example = json!({"typing": true}))]
+    #[schema(value_type = Value)]
     pub content: Box<RawValue>,
     /// When the server took it.
     pub created_at: Millis,

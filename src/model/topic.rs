@@ -24,7 +24,11 @@ pub enum TopicKind {
 // Shared, as every stream that shows the topic names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
-#[schema(value_type = String, example = "room:lobby", pattern = "^(room|group|dm):.+$")]
+#[schema(
+    value_type = String,
+    example = "room:lobby",
+    pattern = r"^(room:[^\x00-\x1F\x7F-\x9F]{1,128}|group:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|dm:[A-Za-z0-9._@|~+=-]{1,128}(:[A-Za-z0-9._@|~+=-]{1,128})?)$",
+)]
 pub struct TopicId(Arc<str>);
 
 /// Why a text is not a topic of the caller's.

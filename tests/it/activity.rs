@@ -6,7 +6,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{EventStream, Session, TestApp, list, number, text};
+use crate::support::{EventStream, Session, TestApp, list, messages_of, number, text};
 
 /// Several intervals of presence, as the tests have it.
 const A_WHILE: Duration = Duration::from_millis(500);
@@ -39,6 +39,20 @@ async fn a_dm_that_was_not_joined_tells_that_something_is_new() {
     let (topics, _) = bea.inbox("").await;
     assert_eq!((&topics[0]["topic"], number(&topics[0], "last_seq")), (&told.data["topic"], 2));
     stream.expect_silence(A_WHILE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_and_removals_are_something_new_as_well() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.session("ana").await, app.session("bea").await);
+    let dm = join_dm(&ana, &bea).await;
+    let sent = ana.send(&dm, json!("hi")).await;
+    let message = format!("{}/{}", messages_of(&dm), text(&sent, "id"));
+    let mut stream = open(&bea).await;
+    ana.patch(&message, &json!({"content": "hello"})).await.expect(200);
+    assert_eq!(stream.next_of("activity").await.data, json!({"topic": dm, "last_seq": 2}));
+    ana.delete(&message).await.expect(204);
+    assert_eq!(stream.next_of("activity").await.data, json!({"topic": dm, "last_seq": 3}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ fn both_ways([ana, bea]: &[Session; 2]) -> [[&Session; 2]; 2] {
     [[ana, bea], [bea, ana]]
 }
 
-/// Neither may join or send: of these sessions, each of one of the two, under either name of the direct message.
+/// Neither may join, send or type: of these sessions, each of one of the two, under either name of the direct message.
 async fn expect_blocked(sessions: &[&Session], users: &[Session; 2]) {
     let mut ids = users.each_ref().map(|user| user.user_id.as_str());
     ids.sort_unstable();
@@ -40,6 +40,8 @@ async fn expect_blocked(sessions: &[&Session], users: &[Session; 2]) {
             assert_eq!(session.try_send(topic, json!("hi")).await.refused(403), "blocked");
             let whisper = session.post(&messages_of(topic), &json!({"content": 1, "ephemeral": true})).await;
             assert_eq!(whisper.refused(403), "blocked");
+            let typing = session.call(Method::POST, &format!("/v1/topics/{}/typing", encode(topic))).send().await;
+            assert_eq!(typing.refused(403), "blocked");
             session.leave(topic).await;
         }
         assert!(list(&session.get("/v1/session/topics").await.expect(200), "topics").is_empty());

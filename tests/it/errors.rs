@@ -107,6 +107,13 @@ async fn a_refused_method_names_the_ones_that_are_allowed() {
         (Method::POST, "/v1/session", &["GET", "DELETE"]),
         (Method::PATCH, JOIN, &["PUT", "DELETE"]),
         (Method::DELETE, "/v1/me", &["GET", "PATCH"]),
+        (Method::PUT, "/v1/groups", &["GET", "POST"]),
+        (Method::POST, "/v1/groups/0190a5b0-7c00-7000-8000-000000000000", &["GET", "PATCH", "DELETE"]),
+        (Method::GET, "/v1/groups/0190a5b0-7c00-7000-8000-000000000000/members/bea", &["PUT", "DELETE"]),
+        (Method::GET, "/v1/groups/0190a5b0-7c00-7000-8000-000000000000/bans/bea", &["DELETE"]),
+        (Method::POST, "/v1/me/blocks/bea", &["PUT", "DELETE"]),
+        (Method::GET, "/v1/topics/room:lobby/read", &["PUT"]),
+        (Method::GET, "/v1/topics/room:lobby/typing", &["POST"]),
     ] {
         let reply = ana.call(method, path).send().await;
         reply.refused(405);

@@ -98,4 +98,5 @@ fn details_are_sentences() {
     assert_eq!(sentence("say it".into()), "Say it.");
     assert_eq!(sentence("`limit` is 1 to 100.".into()), "`limit` is 1 to 100.");
     assert_eq!(sentence("Übung".into()), "Übung.");
+    assert_eq!(sentence("max_members takes 1 to 10000".into()), "max_members takes 1 to 10000.");
 }

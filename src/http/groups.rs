@@ -28,14 +28,13 @@ pub(crate) struct NewGroup {
     /// 1 to 100 characters without control characters; not unique.
     #[schema(example = "Gardeners", min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
-    /// What it is about, on one line.
-    #[schema(example = "Everything that grows", max_length = 500, default = "", pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    /// What it is about, on one line; empty where nothing is said.
+    #[schema(example = "Everything that grows", max_length = 500, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
-    /// Whether anyone may join; otherwise they ask, and an admin accepts.
-    #[schema(default = true)]
+    /// Whether anyone may join; otherwise they ask, and an admin accepts. `true` where nothing is said.
     open: Option<bool>,
-    /// How many members it takes.
-    #[schema(minimum = 1, maximum = 10_000, default = 100)]
+    /// How many members it takes; 100 where nothing is said.
+    #[schema(minimum = 1, maximum = 10_000, example = 100)]
     max_members: Option<u32>,
 }
 

@@ -31,8 +31,7 @@ pub(crate) struct SendMessage {
     /// Any JSON value, `null` included. It comes back as it was sent, less white space outside strings.
     #[schema(value_type = Value)]
     content: Box<RawValue>,
-    /// For those only who listen at this moment: stored nowhere.
-    #[schema(default = false)]
+    /// For those only who listen at this moment: stored nowhere. `false` where nothing is said.
     ephemeral: Option<bool>,
 }
 

@@ -30,7 +30,6 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 pub(crate) struct JoinTopic {
     /// A hidden session receives and shows no presence. `false` where nothing is said; in a repeated join, nothing
     /// said changes nothing.
-    #[schema(default = false)]
     hidden: Option<bool>,
 }
 

@@ -9,6 +9,9 @@ use uuid::Uuid;
 use super::{Store, StoreError, dialect};
 use crate::model::Millis;
 
+/// Sessions that are taken from a dead instance in one transaction.
+const BURIED: usize = 500;
+
 impl Store {
     /// Says that this instance lives for `lease` from now, and learns the database's time by the way. Answers until
     /// when.
@@ -44,28 +47,49 @@ impl Store {
 
     /// Gives the lease back: streams that were not closed one by one count as closed now.
     pub async fn release_lease(&self, node: Uuid, grace: Duration) -> Result<(), StoreError> {
-        let until = self.now().plus(grace);
-        self.change(move |tx| Box::pin(async move { bury(tx, node, until).await })).await
+        self.bury(node, self.now().plus(grace), Millis(i64::MAX)).await
     }
 
     /// Buries other instances whose lease lapsed longer than `grace` ago; their sessions are offline already, by the
     /// clock.
     pub async fn sweep_nodes(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
-        let now = self.now();
+        let lapsed = self.now().minus(grace);
         let sql = "SELECT id, lease_until FROM node WHERE lease_until < $1 AND id <> $2";
-        let dead = dialect::rows(self.read(), sql, vec![now.minus(grace).0.into(), own.into()]).await?;
+        let dead = dialect::rows(self.read(), sql, vec![lapsed.0.into(), own.into()]).await?;
         for row in dead {
             let node: Uuid = dialect::get(&row, "id")?;
             let until = Millis(dialect::get(&row, "lease_until")?).plus(grace);
-            self.change(move |tx| Box::pin(async move { bury(tx, node, until).await })).await?;
+            self.bury(node, until, lapsed).await?;
         }
+        Ok(())
+    }
+
+    /// Takes its sessions from an instance whose lease ended before `lapsed`, in batches, and then forgets it.
+    async fn bury(&self, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<(), StoreError> {
+        while self.change(move |tx| Box::pin(bury(tx, node, online_until, lapsed))).await? {}
         Ok(())
     }
 }
 
-async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis) -> Result<(), StoreError> {
-    let sql = "UPDATE session SET node = NULL, online_until = $1 WHERE node = $2";
-    dialect::exec(tx, sql, vec![online_until.0.into(), node.into()]).await?;
-    entity::Entity::delete_by_id(node).exec(tx).await?;
-    Ok(())
+/// One batch; answers whether there may be more.
+async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<bool, StoreError> {
+    // Locked, so that an instance that wakes renews its lease before this batch or after it. Its streams are its own
+    // from then on.
+    let sql = format!("SELECT id FROM node WHERE id = $1 AND lease_until < $2{}", dialect::for_update(tx));
+    if dialect::row(tx, sql, vec![node.into(), lapsed.0.into()]).await?.is_none() {
+        return Ok(false);
+    }
+    // In the order in which every transaction locks sessions.
+    let sql = format!("SELECT id FROM session WHERE node = $1 ORDER BY id LIMIT {BURIED}{}", dialect::for_update(tx));
+    let rows = dialect::rows(tx, sql, vec![node.into()]).await?;
+    if rows.is_empty() {
+        entity::Entity::delete_by_id(node).exec(tx).await?;
+        return Ok(false);
+    }
+    let sessions = rows.iter().map(|row| dialect::get::<Uuid>(row, "id")).collect::<Result<Vec<_>, _>>()?;
+    let places = dialect::places(2, sessions.len());
+    let sql = format!("UPDATE session SET node = NULL, online_until = $1 WHERE id IN ({places})");
+    let values = [online_until.0.into()].into_iter().chain(sessions.into_iter().map(Into::into));
+    dialect::exec(tx, sql, values.collect()).await?;
+    Ok(true)
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bus::{Bus, Hint, Route};
 use crate::chat::{Chat, Rules, UserTokens};
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError};
 use crate::http;
 use crate::live::{Hub, Settings};
 use crate::model::Clock;
@@ -19,6 +21,8 @@ use crate::store::{Meta, Pools, Store, StoreError};
 const LINGER: Duration = Duration::from_millis(500);
 /// How long requests in flight and streams that say goodbye may take once the service stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the start waits for the bus, which it can do without.
+const BUS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long writing down what has ended may take after that.
 const CLOSE: Duration = Duration::from_secs(3);
 
@@ -57,7 +61,9 @@ pub async fn run_and_tell(
     let user_tokens = UserTokens::from_config(&config)?;
     let store = connect(&config, clock.clone()).await?;
     let meta = store.meta().await?;
-    let hub = Hub::new(store.clone(), clock.clone(), settings(&config, &clock, &meta));
+    let settings = settings(&config, &clock, &meta);
+    let (bus, hints) = connect_bus(&config, &settings, clock.clone()).await?;
+    let hub = Hub::new(store.clone(), bus, clock.clone(), settings);
     hub.take_lease().await?;
     let token_key = config.token_key.as_ref().map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
     let chat = Chat::new(store.clone(), hub.clone(), clock.clone(), rules(&config), user_tokens, token_key, &meta);
@@ -70,7 +76,7 @@ pub async fn run_and_tell(
 
     let (background, stop) = (TaskTracker::new(), CancellationToken::new());
     let failed = CancellationToken::new();
-    background.spawn(guard("the hub", hub.clone().run(stop.clone()), shutdown.clone(), failed.clone()));
+    background.spawn(guard("the hub", hub.clone().run(hints, stop.clone()), shutdown.clone(), failed.clone()));
     background.spawn(guard("the regular work", chat.run(stop.clone()), shutdown.clone(), failed.clone()));
     background.spawn(guard("the upkeep", upkeep(rates, stop.clone()), shutdown.clone(), failed.clone()));
     let drain = shutdown.clone();
@@ -130,6 +136,25 @@ async fn connect(config: &Config, clock: Clock) -> Result<Store, StartError> {
         return Err(StartError::NotMigrated);
     }
     Ok(Store::new(pools, clock))
+}
+
+/// The bus, connected or not: what others do is told without it, too, only later.
+async fn connect_bus(
+    config: &Config,
+    settings: &Settings,
+    clock: Clock,
+) -> Result<(Bus, mpsc::Receiver<Hint>), StartError> {
+    let route = match &config.bus {
+        config::Bus::Local => Route::Local,
+        config::Bus::Postgres(url) => Route::Postgres(url.clone()),
+        config::Bus::Nats(url) => Route::Nats(url.clone()),
+    };
+    let started = Bus::start(route, settings.node, settings.epoch, clock);
+    let (bus, hints) = started.map_err(|error| ConfigError::new("PARLOUR_BUS", error.to_string()))?;
+    if !bus.connected(BUS_PATIENCE).await {
+        tracing::warn!("the bus is away: what happens on other instances is told a little later until it is back");
+    }
+    Ok((bus, hints))
 }
 
 fn settings(config: &Config, clock: &Clock, meta: &Meta) -> Settings {

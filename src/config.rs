@@ -119,7 +119,7 @@ impl Config {
             listen: listen(s.listen.as_deref(), s.port.as_deref())?,
             database_pool: values::number("PARLOUR_DATABASE_POOL", &s.database_pool, 2..=1000)?,
             auto_migrate: values::switch("PARLOUR_AUTO_MIGRATE", &s.auto_migrate)?,
-            bus: values::bus("PARLOUR_BUS", &s.bus, postgres)?,
+            bus: values::bus("PARLOUR_BUS", &s.bus, &s.database_url, postgres)?,
             device_accounts: device_accounts(&s)?,
             jwt_secret: secret("PARLOUR_JWT_SECRET", s.jwt_secret)?,
             jwt_jwks: text("PARLOUR_JWT_JWKS", s.jwt_jwks)?,

@@ -6,11 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
-use crate::live::Whisper;
 use crate::model::cursor::{Direction, HistoryCursor};
 use crate::model::message::{Ephemeral, to_json};
-use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};
-use crate::store::{Draft, Stretch, TopicKey, TopicRow};
+use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId, Whisper};
+use crate::store::{Draft, Stretch, TopicRow};
 
 /// What a session wants to send.
 #[derive(Clone, Debug)]
@@ -117,21 +116,21 @@ impl Chat {
 
     async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
         let caller = self.caller(claims).await?;
-        let key = self.joined_key(claims, &topic).await?;
+        let row = self.joined_topic(claims, &topic).await?;
         let (created_at, content) = (self.store().now(), content.into_raw());
         let json = to_json(&Ephemeral { topic, code: Code::CHAT, sender: caller.user, content, created_at });
-        self.inner.hub.whisper(key, Whisper::Message(json.clone()));
+        self.inner.hub.whisper(row.key, row.last_seq, Whisper::Message(json.clone()));
         Ok(Receipt::Delivered(json))
     }
 
     /// A topic that the session has joined, for what is not stored: only what is gets its place under a lock.
-    pub(super) async fn joined_key(&self, claims: &Claims, topic: &TopicId) -> Result<TopicKey, ChatError> {
+    pub(super) async fn joined_topic(&self, claims: &Claims, topic: &TopicId) -> Result<TopicRow, ChatError> {
         let joined = match self.store().topic(topic).await? {
-            Some(row) => self.store().has_joined(claims.session, row.key).await?.then_some(row.key),
+            Some(row) => self.store().has_joined(claims.session, row.key).await?.then_some(row),
             None => None,
         };
         match joined {
-            Some(key) => Ok(key),
+            Some(row) => Ok(row),
             None => Err(self.why_not_joined(topic, &claims.user).await),
         }
     }

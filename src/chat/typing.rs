@@ -5,10 +5,9 @@ use std::time::Duration;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::{Chat, ChatError, Claims};
-use crate::live::Whisper;
 use crate::live::events;
-use crate::model::SessionId;
 use crate::model::message::to_json;
+use crate::model::{SessionId, Whisper};
 
 /// A session tells at most once in so long that its user is typing; what comes sooner is dropped.
 const SPACING: Duration = Duration::from_secs(2);
@@ -39,12 +38,12 @@ impl Chat {
     pub async fn tell_typing(&self, claims: &Claims, topic: &str) -> Result<(), ChatError> {
         let topic = self.topic_id(topic, &claims.user)?;
         let caller = self.caller(claims).await?;
-        let key = self.joined_key(claims, &topic).await?;
+        let row = self.joined_topic(claims, &topic).await?;
         // What is refused counts for nothing: whoever joins next may tell at once.
         if self.inner.typing.told.check_key(&claims.session).is_ok() {
             let (user_id, username) = (&caller.user.user_id, &*caller.user.username);
             let json = to_json(&events::Typing { topic: &topic, user_id, username });
-            self.inner.hub.whisper(key, Whisper::Typing(json));
+            self.inner.hub.whisper(row.key, row.last_seq, Whisper::Typing(json));
         }
         Ok(())
     }

@@ -24,7 +24,9 @@ pub struct Settings {
     #[arg(long, env = "PORT", global = true, hide = true)]
     pub port: Option<String>,
 
-    /// How instances tell each other that something is new: `auto`, or `local` for a single instance
+    /// How instances tell each other what is new: `local` (there is one), `postgres` (over the database),
+    /// `postgres://…` (a direct address, where the database sits behind a pooler), `nats://HOST:PORT`, or `auto`: over
+    /// the database where it is PostgreSQL
     #[arg(
         long,
         env = "PARLOUR_BUS",

@@ -91,10 +91,23 @@ fn an_issuer_turns_device_accounts_off_unless_they_are_asked_for() {
 }
 
 #[test]
-fn postgres_runs_as_one_instance_for_now() {
+fn the_bus_follows_the_database() {
     let url = "postgres://parlour:hidden@localhost/parlour";
-    assert!(matches!(config(&["--database-url", url]).bus, Bus::Local));
-    assert!(refusal(&["--database-url", url, "--bus", "postgres"]).contains("not supported yet"));
+    let bus = |bus| config(&["--database-url", url, "--bus", bus]).bus;
+    let is = |bus: Bus, expected: &str| match bus {
+        Bus::Postgres(url) | Bus::Nats(url) => assert_eq!(url.expose_secret(), expected),
+        Bus::Local => assert_eq!(expected, "local"),
+    };
+    is(config(&["--database-url", url]).bus, url);
+    is(bus("postgres"), url);
+    is(bus("local"), "local");
+    is(bus("postgres://direct:5432/parlour"), "postgres://direct:5432/parlour");
+    is(bus("nats://one:4222,nats://two:4222"), "nats://one:4222,nats://two:4222");
+    is(bus("tls://one:4222"), "tls://one:4222");
+    for of_many in ["postgres", "postgres://h/d", "nats://h:4222"] {
+        assert!(refusal(&["--bus", of_many]).contains("SQLite"));
+    }
+    assert!(refusal(&["--database-url", url, "--bus", "nats://"]).contains("takes"));
 }
 
 #[test]

@@ -169,14 +169,21 @@ pub(super) fn is_postgres(setting: &'static str, url: &SecretString) -> Result<b
 }
 
 /// Reads how instances hint to each other, which depends on the database.
-pub(super) fn bus(setting: &'static str, text: &SecretString, postgres: bool) -> Result<Bus> {
-    let text = text.expose_secret();
-    match text {
-        // On PostgreSQL too: one instance only until the buses exist.
-        "auto" | "local" => Ok(Bus::Local),
-        "postgres" if !postgres => Err(ConfigError::new(setting, "cannot be postgres where the database is SQLite")),
-        _ if text == "postgres" || is_url(text, &["postgres", "postgresql", "nats"]) => {
-            Err(ConfigError::new(setting, "is not supported yet in this form: only auto and local are"))
+pub(super) fn bus(setting: &'static str, text: &SecretString, database: &SecretString, postgres: bool) -> Result<Bus> {
+    let given = text.expose_secret();
+    match given {
+        "local" => Ok(Bus::Local),
+        "auto" if !postgres => Ok(Bus::Local),
+        "auto" | "postgres" if postgres => Ok(Bus::Postgres(database.clone())),
+        _ if given == "postgres" || is_url(given, &["postgres", "postgresql", "nats", "tls"]) => {
+            if !postgres {
+                let takes = "takes auto or local where the database is SQLite: its file has one instance";
+                Err(ConfigError::new(setting, takes))
+            } else if given.starts_with("postgres") {
+                Ok(Bus::Postgres(text.clone()))
+            } else {
+                Ok(Bus::Nats(text.clone()))
+            }
         }
         _ => Err(ConfigError::new(setting, "takes auto, local, postgres, postgres://… or nats://HOST:PORT")),
     }

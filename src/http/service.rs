@@ -36,6 +36,16 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
+/// Whether an instance can serve, and what it does without.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// `ok`, or `away`: then what happens on other instances is told a little later.
+    #[schema(example = "ok")]
+    bus: &'static str,
+}
+
 const OK: Json<Health> = Json(Health { status: "ok" });
 
 /// Says where to look
@@ -69,17 +79,18 @@ async fn healthz() -> Json<Health> {
 #[utoipa::path(
     get, path = "/readyz", tag = "service", operation_id = "readyz",
     responses(
-        (status = 200, description = "It can.", body = Health),
+        (status = 200, description = "It can.", body = Readiness),
         (status = 503, description = "Send requests elsewhere for now (`unavailable`)."),
     ),
 )]
-async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, Problem> {
+async fn readyz(State(shared): State<Shared>) -> Result<Json<Readiness>, Problem> {
     if shared.service.draining.is_cancelled() {
         return Err(ChatError::Unavailable.into());
     }
     let answer = tokio::time::timeout(PATIENCE, shared.chat.ready()).await;
     answer.unwrap_or(Err(ChatError::Unavailable))?;
-    Ok(OK)
+    let bus = if shared.chat.hub().bus_healthy() { "ok" } else { "away" };
+    Ok(Json(Readiness { status: "ok", bus }))
 }
 
 /// Counters and histograms, as Prometheus reads them
@@ -90,6 +101,7 @@ async fn readyz(State(shared): State<Shared>) -> Result<Json<Health>, Problem> {
 async fn metrics_page(State(shared): State<Shared>) -> impl IntoResponse {
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     ::metrics::gauge!("parlour_streams").set(shared.chat.hub().streams() as f64);
+    ::metrics::gauge!("parlour_bus_up").set(if shared.chat.hub().bus_healthy() { 1.0 } else { 0.0 });
     metrics::page()
 }
 

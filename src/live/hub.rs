@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::pages::Pages;
 use super::presence::View;
 use super::signal::{End, Wake};
-use super::topic::{HotTopic, Whisper};
+use super::topic::HotTopic;
+use crate::bus::{Bus, Hint, Interest};
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Effect, Entry, Seq, SessionId, TopicId, TopicKind, UserId};
+use crate::model::{Clock, Seq, SessionId, TopicId, UserId};
 use crate::store::{Present, Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
@@ -49,6 +50,9 @@ pub struct Hub {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) store: Store,
+    pub(super) bus: Bus,
+    /// Hints were lost: the comparison with the database is due.
+    pub(super) compare: Notify,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) pages: Pages,
@@ -79,9 +83,11 @@ pub(super) struct Closed {
 
 impl Hub {
     /// A hub without topics; [`Hub::run`] does its regular work.
-    pub fn new(store: Store, clock: Clock, settings: Settings) -> Self {
+    pub fn new(store: Store, bus: Bus, clock: Clock, settings: Settings) -> Self {
         let inner = Inner {
             store,
+            bus,
+            compare: Notify::new(),
             clock,
             settings,
             pages: Pages::default(),
@@ -94,58 +100,12 @@ impl Hub {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Entries have been committed to a topic, in this order.
-    pub fn appended(&self, key: TopicKey, topic: &TopicId, entries: Vec<Entry>) {
-        if entries.iter().any(|entry| entry.effect == Effect::Removes) {
-            self.inner.pages.forget(key);
-        }
-        let last = entries.last().map(|entry| entry.seq);
-        if let Some(topic) = self.hot(key) {
-            topic.append(entries);
-        }
-        if topic.kind() == TopicKind::Dm
-            && let (Some(last), Some((one, other))) = (last, topic.dm_users())
-        {
-            self.active(key, topic, last, [&one, &other]);
-        }
-    }
-
-    /// Delivers what is stored nowhere to those who listen at this moment.
-    pub fn whisper(&self, topic: TopicKey, whisper: Whisper) {
-        if let Some(topic) = self.hot(topic) {
-            topic.whisper(whisper);
-        }
-    }
-
     /// Tells all streams of these users of a direct message. Those that listen to it know already, and say nothing.
-    fn active(&self, key: TopicKey, topic: &TopicId, last: Seq, users: [&UserId; 2]) {
+    pub(super) fn active(&self, key: TopicKey, topic: &TopicId, last: Seq) {
+        let Some((one, other)) = topic.dm_users() else { return };
         let sessions = lock(&self.inner.sessions);
-        let wakes = users.into_iter().filter_map(|user| sessions.users.get(user)).flatten();
+        let wakes = [&one, &other].into_iter().filter_map(|user| sessions.users.get(user)).flatten();
         wakes.for_each(|wake| wake.active(key, topic, last));
-    }
-
-    /// A session has joined or left something.
-    pub fn joins_changed(&self, session: SessionId) {
-        self.each_wake(session, Wake::joins_changed);
-    }
-
-    /// Somebody may have come to or gone from these topics.
-    pub fn presence_changed(&self, topics: &[TopicKey]) {
-        let hot = lock(&self.inner.topics);
-        topics.iter().filter_map(|key| hot.get(key)).for_each(|topic| topic.presence.touch());
-    }
-
-    /// A topic's entries up to this one have been pruned: memory keeps them no longer than the database.
-    pub fn pruned(&self, topic: TopicKey, up_to: Seq) {
-        self.inner.pages.forget(topic);
-        if let Some(topic) = self.hot(topic) {
-            topic.forget(up_to);
-        }
-    }
-
-    /// A session was signed out.
-    pub fn session_ended(&self, session: SessionId) {
-        self.each_wake(session, |wake| wake.end(End::SignedOut));
     }
 
     /// Ends every stream, and every one that opens from here on: the instance stops.
@@ -158,6 +118,11 @@ impl Hub {
     /// How many streams are open here.
     pub fn streams(&self) -> usize {
         lock(&self.inner.sessions).wakes.values().map(Vec::len).sum()
+    }
+
+    /// Whether hints come through from and to other instances, where there may be any.
+    pub fn bus_healthy(&self) -> bool {
+        self.inner.bus.healthy()
     }
 
     /// The presence grace period.
@@ -178,6 +143,8 @@ impl Hub {
 
     /// A bell for a stream of this session, hung up before the session is read: what changes meanwhile rings it.
     pub(super) fn register(&self, session: SessionId, user: &UserId) -> Arc<Wake> {
+        self.inner.bus.listen(Interest::Session(session));
+        self.inner.bus.listen(Interest::User(user.clone()));
         let wake = Arc::new(Wake::default());
         let mut sessions = lock(&self.inner.sessions);
         if sessions.draining {
@@ -191,17 +158,13 @@ impl Hub {
     /// The stream has this generation now: older ones of its session are replaced, and it is, where there is a newer.
     pub(super) fn opened(&self, session: SessionId, wake: &Wake, generation: u64) {
         wake.set_generation(generation);
-        let sessions = lock(&self.inner.sessions);
-        let latest = sessions.wakes.get(&session).into_iter().flatten().map(|w| w.generation()).max();
-        for wake in sessions.wakes.get(&session).into_iter().flatten() {
-            if wake.generation() != 0 && Some(wake.generation()) < latest {
-                wake.end(End::Replaced);
-            }
-        }
+        self.tell(Hint::Opened { session, generation });
     }
 
     /// Takes a stream's bell down.
     pub(super) fn unregister(&self, session: SessionId, user: &UserId, wake: &Arc<Wake>) {
+        self.inner.bus.unlisten(&Interest::Session(session));
+        self.inner.bus.unlisten(&Interest::User(user.clone()));
         let mut sessions = lock(&self.inner.sessions);
         take_down(&mut sessions.wakes, &session, wake);
         take_down(&mut sessions.users, user, wake);
@@ -230,13 +193,20 @@ impl Hub {
     /// The topic's live state, made where there is none.
     pub(super) fn heat(&self, key: TopicKey, id: &TopicId) -> Arc<HotTopic> {
         let mut topics = lock(&self.inner.topics);
-        topics.entry(key).or_insert_with(|| Arc::new(HotTopic::new(key, id.clone()))).clone()
+        let heated = || {
+            self.inner.bus.listen(Interest::Topic(key));
+            Arc::new(HotTopic::new(key, id.clone()))
+        };
+        topics.entry(key).or_insert_with(heated).clone()
     }
 
-    /// Reads the ends of topics that have just become hot: their listeners are registered, so that nothing falls in
-    /// between.
+    /// Reads the ends of topics that have just become hot: their listeners are registered, and other instances are heard,
+    /// so that nothing falls in between.
     pub(super) async fn sync(&self, topics: &[Arc<HotTopic>]) -> Result<(), StoreError> {
         let cold: Vec<_> = topics.iter().filter(|topic| !topic.synced()).map(|topic| topic.key).collect();
+        if !cold.is_empty() {
+            self.inner.bus.settled().await;
+        }
         self.read_ends(&cold).await
     }
 
@@ -259,11 +229,11 @@ impl Hub {
         topic.presence.look(read).await
     }
 
-    fn hot(&self, key: TopicKey) -> Option<Arc<HotTopic>> {
+    pub(super) fn hot(&self, key: TopicKey) -> Option<Arc<HotTopic>> {
         lock(&self.inner.topics).get(&key).cloned()
     }
 
-    fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
+    pub(super) fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
         lock(&self.inner.sessions).wakes.get(&session).into_iter().flatten().for_each(|wake| tell(wake));
     }
 }

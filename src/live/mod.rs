@@ -7,6 +7,7 @@
 
 pub mod events;
 mod frames;
+mod hints;
 mod hub;
 mod pages;
 mod positions;
@@ -20,4 +21,3 @@ mod topic;
 pub use frames::Form;
 pub use hub::{Hub, Settings};
 pub use stream::{Stream, StreamError};
-pub use topic::Whisper;

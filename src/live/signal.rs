@@ -68,6 +68,8 @@ pub(super) struct Wake {
     notify: Notify,
     /// The generation that the stream opened with; 0 while it is being opened.
     generation: AtomicU64,
+    /// The newest generation that its session has opened a stream with, anywhere, as far as has been told.
+    newest: AtomicU64,
     /// The version of its session's joins that it knows.
     joins: AtomicI64,
 }
@@ -114,7 +116,19 @@ impl Wake {
     }
 
     pub(super) fn set_generation(&self, generation: u64) {
-        self.generation.store(generation, Ordering::Release);
+        // In one order with `newer_opened`: one of the two sees the other.
+        self.generation.store(generation, Ordering::SeqCst);
+        self.newer_opened(generation);
+    }
+
+    /// The session has opened a stream with this generation, here or elsewhere: older ones are replaced, one that is
+    /// just being opened as soon as it is known to be older.
+    pub(super) fn newer_opened(&self, newest: u64) {
+        let newest = self.newest.fetch_max(newest, Ordering::SeqCst).max(newest);
+        let generation = self.generation.load(Ordering::SeqCst);
+        if generation != 0 && generation < newest {
+            self.end(End::Replaced);
+        }
     }
 
     /// The version of the session's joins that the stream has read.

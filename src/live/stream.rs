@@ -117,6 +117,7 @@ impl Stream {
         };
         let opening = tokio::spawn(async move {
             let mut stream = Self::unopened(hub.clone(), session, user, form);
+            hub.inner.bus.settled().await; // what changes from here on is told
             let node = hub.inner.settings.node;
             let open = OpenStream { session, node, resume, grace: hub.grace() };
             let opened = hub.inner.store.open_stream(open).await?.map_err(|_| StreamError::Ended)?;

@@ -6,17 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Closed, Hub, lock};
 use super::signal::End;
 use super::topic::HotTopic;
+use crate::bus::{Hint, Interest};
 use crate::model::SessionId;
 use crate::store::{Store, StoreError};
 
 /// How often hot topics and open streams are compared with the database.
 const RECONCILE: Duration = Duration::from_secs(5);
+/// The same while the bus is away.
+const FAST: Duration = Duration::from_millis(500);
+/// The same where hints were lost.
+const SOON: Duration = Duration::from_millis(100);
+/// Within so many comparisons, the presence of each hot topic is looked at, whatever has been told.
+const PRESENCE: u64 = 4;
+/// Every so many of the fast comparisons do that for all.
+const UNTOLD_PRESENCE: u64 = 4;
 /// How long a topic without listeners stays hot.
 const LINGER: Duration = Duration::from_secs(60);
 /// What all tails together may take.
@@ -30,18 +40,20 @@ const ORPHANS: u64 = 12;
 
 impl Hub {
     /// Works until `stop`; then every stream's end has been written down and the lease given back.
-    pub async fn run(self, stop: CancellationToken) {
+    /// `hints` is what other instances tell.
+    pub async fn run(self, hints: mpsc::Receiver<Hint>, stop: CancellationToken) {
         let work = async {
-            tokio::join!(self.publish_presence(), self.write_down_closed(), self.renew_lease(), self.reconcile());
+            let regular = async { tokio::join!(self.publish_presence(), self.write_down_closed(), self.renew_lease()) };
+            tokio::join!(regular, self.reconcile(), self.hear(hints));
         };
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
         }
-        let Some(error) = self.give_up_lease().await.err() else {
-            return;
-        };
-        tracing::warn!(%error, "the lease could not be given back: sessions stay online until it lapses");
+        if let Err(error) = self.give_up_lease().await {
+            tracing::warn!(%error, "the lease could not be given back: sessions stay online until it lapses");
+        }
+        self.inner.bus.close().await;
     }
 
     /// Takes this instance's lease, or renews it; nothing may be served before it stands.
@@ -67,7 +79,8 @@ impl Hub {
         for chunk in streams.chunks(CLOSE_BATCH) {
             self.store().assert_streams(self.inner.settings.node, chunk.to_vec()).await?;
         }
-        self.hot_topics().iter().for_each(|topic| topic.presence.touch());
+        // To the others, too, these sessions were gone.
+        self.presence_changed(&self.hot_topics().iter().map(|topic| topic.key).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -155,30 +168,75 @@ impl Hub {
     async fn reconcile(&self) {
         let mut ticks = interval(RECONCILE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut orphans = HashSet::new();
-        for round in 0u64.. {
-            ticks.tick().await;
-            self.inner.pages.prune();
-            self.cool_topics();
-            let compared = async {
-                self.expect_ends().await?;
-                self.compare_streams().await?;
-                if round % ORPHANS == 0 { self.close_orphans(&mut orphans).await } else { Ok(()) }
+        let mut health = self.inner.bus.health();
+        let (mut orphans, mut regular, mut urgent) = (HashSet::new(), 0u64, 0u64);
+        loop {
+            let at_once = self.next_comparison(&mut ticks, &mut health).await;
+            let round = if at_once { &mut urgent } else { &mut regular };
+            let number = std::mem::replace(round, *round + 1);
+            let compared = if at_once {
+                if number % UNTOLD_PRESENCE == 0 {
+                    self.touch_presence(0, 1);
+                }
+                self.compare(true).await
+            } else {
+                self.inner.pages.prune();
+                self.cool_topics();
+                if self.store().is_shared() {
+                    self.touch_presence(number % PRESENCE, PRESENCE);
+                }
+                let compared = self.compare(false).await;
+                if number % ORPHANS == 0 { compared.and(self.close_orphans(&mut orphans).await) } else { compared }
             };
-            if let Err(error) = compared.await {
+            if let Err(error) = compared {
                 tracing::debug!(%error, "could not compare with the database");
             }
         }
     }
 
+    /// Waits for the next comparison; answers whether it makes good for a bus that is away, has just come or gone, or has
+    /// lost hints.
+    async fn next_comparison(&self, ticks: &mut Interval, health: &mut watch::Receiver<bool>) -> bool {
+        let away = !*health.borrow_and_update();
+        let changed = async {
+            if health.changed().await.is_err() {
+                std::future::pending::<()>().await; // the bus has gone, and this hub with it
+            }
+        };
+        tokio::select! {
+            _ = ticks.tick() => false,
+            () = changed => true,
+            () = sleep(FAST), if away => true,
+            () = self.inner.compare.notified() => {
+                sleep(SOON).await; // what is lost comes in heaps
+                true
+            }
+        }
+    }
+
+    /// Lets presence be looked at anew on the hot topics whose turn it is: one in `every`.
+    fn touch_presence(&self, turn: u64, every: u64) {
+        let due = |topic: &&Arc<HotTopic>| topic.key.unsigned_abs() % every == turn;
+        self.hot_topics().iter().filter(due).for_each(|topic| topic.presence.touch());
+    }
+
+    /// Learns what no hint said, of topics and of streams.
+    async fn compare(&self, at_once: bool) -> Result<(), StoreError> {
+        self.expect_ends(at_once).await?;
+        self.compare_streams().await
+    }
+
     /// Learns how far the hot topics have come. What a commit has just stored is about to be told by the log itself: only
-    /// what is still unknown a round later was lost on the way.
-    async fn expect_ends(&self) -> Result<(), StoreError> {
+    /// what is still unknown a round later was lost on the way; unless it is known that hints are lost.
+    async fn expect_ends(&self, at_once: bool) -> Result<(), StoreError> {
         for chunk in self.hot_topics().chunks(500) {
             let keys: Vec<_> = chunk.iter().map(|topic| topic.key).collect();
             let ends: HashMap<_, _> = self.store().last_seqs(&keys).await?.into_iter().collect();
             for topic in chunk {
-                ends.get(&topic.key).into_iter().for_each(|last| topic.expect(*last));
+                let Some(last) = ends.get(&topic.key) else { continue };
+                if if at_once { topic.reached(*last) } else { topic.expect(*last) } {
+                    self.inner.pages.forget(topic.key); // a removal may be among what was not told
+                }
             }
         }
         Ok(())
@@ -218,7 +276,13 @@ impl Hub {
     fn cool_topics(&self) {
         let cold = |topic: &HotTopic| topic.deserted().is_some_and(|since| since.elapsed() >= LINGER);
         // A stream that is being opened holds a topic before it listens: then somebody else has it, too.
-        lock(&self.inner.topics).retain(|_, topic| !(cold(topic) && Arc::strong_count(topic) == 1));
+        lock(&self.inner.topics).retain(|key, topic| {
+            let kept = !cold(topic) || Arc::strong_count(topic) > 1;
+            if !kept {
+                self.inner.bus.unlisten(&Interest::Topic(*key));
+            }
+            kept
+        });
         let mut sizes: Vec<_> = self.hot_topics().into_iter().map(|topic| (topic.tail_bytes(), topic)).collect();
         let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
         sizes.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));

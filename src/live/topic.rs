@@ -4,12 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::presence::Track;
 use super::signal::Listener;
 use super::tail::Tail;
-use crate::model::{Effect, Entry, Seq, TopicId};
+use crate::model::{Effect, Entry, Seq, TopicId, Whisper};
 use crate::store::TopicKey;
 
 /// So many of the latest ephemeral messages wait for readers that are at the end.
@@ -34,7 +32,7 @@ struct State {
     /// Whether `last` has been read from the database since the topic became hot. Until then it may be behind.
     synced: bool,
     tail: Tail,
-    /// How many removals have been told.
+    /// How many removals have been told, or may be among what was not.
     removals: u64,
     ephemeral: VecDeque<Ephemeral>,
     /// How many ephemeral messages there have been.
@@ -51,15 +49,6 @@ struct Ephemeral {
     nth: u64,
     after: Seq,
     what: Whisper,
-}
-
-/// What is told to those who listen at that moment, as JSON, and stored nowhere.
-#[derive(Clone, Debug)]
-pub enum Whisper {
-    /// An ephemeral message.
-    Message(Bytes),
-    /// Somebody is typing.
-    Typing(Bytes),
 }
 
 /// What a reader finds behind its position.
@@ -95,16 +84,20 @@ impl HotTopic {
         Self { key, id, presence: Track::default(), state: Mutex::new(state) }
     }
 
-    /// Takes entries that were just committed and wakes the listeners. What is known already is passed over.
-    pub(super) fn append(&self, entries: Vec<Entry>) {
+    /// Takes entries that were just committed and wakes the listeners. What is known already is passed over. Answers
+    /// whether some in between are not known: readers find them in the log.
+    pub(super) fn append(&self, entries: Vec<Entry>) -> bool {
         let mut state = self.lock();
         let before = state.last;
+        let mut skips = false;
         for entry in entries {
             if entry.effect == Effect::Removes {
                 state.removals += 1;
                 state.tail.clear(); // it holds what was removed: who lags reads the log
             }
             if entry.seq > state.last {
+                skips |= state.last.next() != entry.seq;
+                state.removals += u64::from(state.last.next() != entry.seq); // there may be one among what is skipped
                 state.last = entry.seq;
                 state.tail.push(entry);
             }
@@ -112,25 +105,26 @@ impl HotTopic {
         if state.last > before {
             state.wake();
         }
+        skips
     }
 
-    /// Learns that the log has reached this entry.
-    pub(super) fn reached(&self, last: Seq) {
+    /// Learns from the database that the log has reached this entry; answers whether that is news.
+    pub(super) fn reached(&self, last: Seq) -> bool {
         let mut state = self.lock();
         state.synced = true;
-        if last > state.last {
-            state.last = last;
-            state.tail.clear();
-            state.wake();
-        }
+        state.advance(last)
+    }
+
+    /// Learns from a hint that the log has reached this entry, and perhaps more; answers whether that is news.
+    pub(super) fn heard(&self, last: Seq) -> bool {
+        self.lock().advance(last)
     }
 
     /// Learns that the log has reached this entry, without haste: it counts if nothing has told of it until next time.
-    pub(super) fn expect(&self, last: Seq) {
+    /// Answers whether it does.
+    pub(super) fn expect(&self, last: Seq) -> bool {
         let expected = std::mem::replace(&mut self.lock().expected, last);
-        if expected > self.lock().last {
-            self.reached(expected);
-        }
+        self.reached(expected)
     }
 
     /// Forgets what was pruned: everything up to this entry.
@@ -138,9 +132,10 @@ impl HotTopic {
         self.lock().tail.drop_up_to(pruned);
     }
 
-    /// Delivers to those who are at the end of the log now.
-    pub(super) fn whisper(&self, what: Whisper) {
+    /// Delivers to those who are at the end of the log now. That has reached `follows` at least.
+    pub(super) fn whisper(&self, follows: Seq, what: Whisper) {
         let mut state = self.lock();
+        state.advance(follows);
         state.ephemeral_count += 1;
         let (nth, after) = (state.ephemeral_count, state.last);
         if state.ephemeral.len() == EPHEMERAL {
@@ -161,8 +156,9 @@ impl HotTopic {
         }
         let behind = place.position < state.last;
         let Some(entries) = state.tail.after(place.position).or_else(|| (!behind).then(|| state.tail.nothing())) else {
-            // Whoever has to read the log has missed what was whispered meanwhile.
-            place.ephemeral = state.ephemeral_count;
+            // Whoever has to read the log has missed what was whispered meanwhile, but for what belongs behind its end.
+            let missed = state.ephemeral.iter().rev().find(|e| e.after < state.last).map(|e| e.nth);
+            place.ephemeral = missed.map_or(place.ephemeral, |nth| nth.max(place.ephemeral));
             return Found::Behind(state.last);
         };
         let whispers = state.ephemeral.iter().filter(|e| e.nth > place.ephemeral);
@@ -228,24 +224,19 @@ impl HotTopic {
     }
 }
 
-impl Whisper {
-    /// The event's name.
-    pub(super) fn event(&self) -> &'static str {
-        match self {
-            Self::Message(_) => "message",
-            Self::Typing(_) => "typing",
-        }
-    }
-
-    /// The event's data.
-    pub(super) fn json(&self) -> &Bytes {
-        match self {
-            Self::Message(json) | Self::Typing(json) => json,
-        }
-    }
-}
-
 impl State {
+    /// The log has reached this entry, whose content is not known here: who lags reads the log.
+    fn advance(&mut self, last: Seq) -> bool {
+        let news = last > self.last;
+        if news {
+            self.last = last;
+            self.removals += 1; // there may be one among what is not known
+            self.tail.clear();
+            self.wake();
+        }
+        news
+    }
+
     fn wake(&self) {
         self.listeners.values().for_each(|listener| listener.notice());
     }
@@ -286,7 +277,7 @@ mod tests {
     use super::*;
 
     fn entry(seq: i64, effect: Effect) -> Entry {
-        Entry { seq: Seq(seq), json: Bytes::from_static(b"{}"), effect, edited: false }
+        Entry { seq: Seq(seq), json: bytes::Bytes::from_static(b"{}"), effect, edited: false }
     }
 
     fn read(topic: &HotTopic, position: i64) -> Option<Vec<i64>> {
@@ -316,7 +307,7 @@ mod tests {
         topic.append(vec![entry(3, Effect::Removes)]);
         assert_eq!((read(&topic, 0), read(&topic, 2)), (None, None));
         topic.append(vec![entry(3, Effect::Removes)]);
-        assert_eq!(topic.removals(), 2);
+        assert_eq!(topic.removals(), 3, "twice told, and once skipped");
         topic.append(vec![entry(5, Effect::None)]);
         assert_eq!(read(&topic, 4), Some(vec![5]));
     }

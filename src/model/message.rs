@@ -162,6 +162,32 @@ pub struct Removal {
     pub seq: Seq,
 }
 
+/// What is told to those who listen at that moment, as JSON, and stored nowhere.
+#[derive(Clone, Debug)]
+pub enum Whisper {
+    /// An ephemeral message.
+    Message(Bytes),
+    /// Somebody is typing.
+    Typing(Bytes),
+}
+
+impl Whisper {
+    /// The event's name.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Typing(_) => "typing",
+        }
+    }
+
+    /// The event's data.
+    pub fn json(&self) -> &Bytes {
+        match self {
+            Self::Message(json) | Self::Typing(json) => json,
+        }
+    }
+}
+
 /// A value of our own as JSON. They have no maps with other keys than texts and no failing parts, so this cannot fail.
 pub fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)

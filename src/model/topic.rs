@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 
 use super::ids::{GroupId, UserId};
 
+/// A topic's short key, by which the log, the hub and the bus know it.
+pub type TopicKey = i64;
+
 /// What a topic is; decides who may join, send and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -44,10 +44,8 @@ pub use sessions::{NewSession, SessionRow, Touch};
 pub use streams::{OpenStream, Opened, Resume};
 pub use topics::TopicRow;
 
+pub use crate::model::TopicKey;
 use crate::model::{Clock, Millis};
-
-/// A topic's short key, by which the log and the hub know it.
-pub type TopicKey = i64;
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -81,6 +79,11 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         dialect::exec(self.read(), "SELECT 1", vec![]).await.map(drop)
+    }
+
+    /// Whether other instances may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        self.read().get_database_backend() == DbBackend::Postgres
     }
 
     /// How many lanes the log may be written in at once, each with a connection of its own.

@@ -30,6 +30,7 @@ mod groups;
 mod history;
 mod idempotency;
 mod inbox;
+mod instances;
 mod long_poll;
 mod messages;
 mod presence;

@@ -4,11 +4,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::live::{Settings, Whisper};
-use crate::model::Clock;
+use crate::bus::{Bus, Route};
+use crate::live::Settings;
 use crate::model::event_id::EventId;
 use crate::model::group::Act;
-use crate::model::{Content, GroupId, MessageId};
+use crate::model::{Clock, Content, GroupId, MessageId, Whisper};
 use crate::store::{
     Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Pools, Store, Stored,
     Target, TopicKey,
@@ -34,7 +34,8 @@ async fn hub(url: &str) -> Result<(Hub, SessionId), Box<dyn Error>> {
         max_age: long,
         replay: 10,
     };
-    let hub = Hub::new(store, clock, settings);
+    let (bus, _) = Bus::start(Route::Local, settings.node, settings.epoch, clock.clone())?;
+    let hub = Hub::new(store, bus, clock, settings);
     let session = sign_in(&hub, "ana").await?;
     Ok((hub, session))
 }
@@ -122,12 +123,12 @@ async fn what_is_whispered_after_a_join_has_ended_is_not_shown() -> Tested {
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     stream.fill(CHUNK).await;
-    hub.whisper(key, Whisper::Message("\"first\"".into()));
+    hub.whisper(key, Seq(0), Whisper::Message("\"first\"".into()));
     stream.hear().await;
     // The stream has heard, and is about to look, when the join ends and somebody who was not in time whispers.
     hub.inner.store.leave(session, &room, LeaveReason::Blocked).await?;
     hub.joins_changed(session);
-    hub.whisper(key, Whisper::Message("\"after\"".into()));
+    hub.whisper(key, Seq(0), Whisper::Message("\"after\"".into()));
     stream.fill(CHUNK).await;
     stream.hear().await;
     stream.fill(CHUNK).await;
@@ -144,7 +145,7 @@ async fn a_whisper_is_shown_though_another_join_has_changed() -> Tested {
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     stream.fill(CHUNK).await;
-    hub.whisper(key, Whisper::Message("\"hello\"".into()));
+    hub.whisper(key, Seq(0), Whisper::Message("\"hello\"".into()));
     stream.hear().await;
     join(&hub, session, &TopicId::stored("room:b")).await?;
     for _ in 0..2 {

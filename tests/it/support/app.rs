@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parlour::app::StartError;
@@ -20,8 +21,8 @@ pub(crate) struct TestApp {
     address: SocketAddr,
     settings: Settings,
     instance: Option<Instance>,
-    /// Held until the instance is gone.
-    database: TestDatabase,
+    /// Held until the instance is gone; several may share one.
+    database: Arc<TestDatabase>,
 }
 
 struct Instance {
@@ -36,7 +37,11 @@ impl TestApp {
 
     /// Settings as flags, which replace the tests' defaults: `["--presence-grace", "1s"]`.
     pub(crate) async fn with(flags: &[&str]) -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(Arc::new(TestDatabase::create().await), flags).await
+    }
+
+    /// One more instance on a database.
+    pub(crate) async fn on(database: Arc<TestDatabase>, flags: &[&str]) -> Self {
         let settings = Settings::new(&database.url(), flags);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

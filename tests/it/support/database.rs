@@ -1,6 +1,8 @@
 //! A database of its own for each service under test, of the kind that `PARLOUR_TEST_DATABASE` names: `sqlite` (the
 //! default: a file in a temporary folder) or `postgres` (a database on the server that this process starts).
 
+use std::sync::Arc;
+
 use tempfile::TempDir;
 
 use super::postgres;
@@ -16,6 +18,19 @@ impl TestDatabase {
             Err(_) | Ok("" | "sqlite") => Self::Sqlite(tempfile::tempdir().unwrap()),
             Ok("postgres") => Self::Postgres(postgres::Database::create().await),
             Ok(other) => panic!("PARLOUR_TEST_DATABASE is sqlite or postgres, not {other}"),
+        }
+    }
+
+    /// One that several instances can share: there is none where the tests run on SQLite.
+    pub(crate) async fn shared() -> Option<Arc<Self>> {
+        let database = Self::create().await;
+        matches!(database, Self::Postgres(_)).then(|| Arc::new(database))
+    }
+
+    /// Cuts every connection of applications that are called so, where there are any.
+    pub(crate) async fn cut(&self, application: &str) {
+        if let Self::Postgres(database) = self {
+            database.cut(application).await;
         }
     }
 

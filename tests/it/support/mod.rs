@@ -4,9 +4,11 @@
 
 mod api;
 mod app;
+mod cluster;
 mod connection;
 mod database;
 mod group;
+mod nats;
 mod postgres;
 mod process;
 mod random;
@@ -20,6 +22,7 @@ mod token;
 
 pub(crate) use api::{Api, Reply, encode};
 pub(crate) use app::TestApp;
+pub(crate) use cluster::{Cluster, Route};
 pub(crate) use connection::Connection;
 pub(crate) use database::TestDatabase;
 pub(crate) use group::{Group, announced, entry, role_entry, silent, until_left, whole_list};

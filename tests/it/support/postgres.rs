@@ -110,7 +110,8 @@ impl Server {
     }
 }
 
-fn binaries() -> Option<PathBuf> {
+/// Where the server's programs are, if anywhere.
+pub(crate) fn binaries() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -142,6 +143,20 @@ impl Database {
 
     pub(crate) fn url(&self) -> String {
         Server::shared().url(&self.name)
+    }
+
+    /// Cuts every connection to this database whose application is called so; `%` for all.
+    pub(crate) async fn cut(&self, application: &str) {
+        let mut options = ConnectOptions::new(Server::shared().url("postgres"));
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.unwrap();
+        let name = &self.name;
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = '{name}' AND application_name LIKE '{application}'"
+        );
+        connection.execute_unprepared(&sql).await.unwrap();
+        connection.close().await.unwrap();
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -24,12 +25,16 @@ pub(crate) struct ServerProcess {
     child: Child,
     log: PathBuf,
     _folder: TempDir,
-    _database: TestDatabase,
+    _database: Arc<TestDatabase>,
 }
 
 impl ServerProcess {
     pub(crate) async fn start(flags: &[&str]) -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(Arc::new(TestDatabase::create().await), flags).await
+    }
+
+    /// One more instance on a database.
+    pub(crate) async fn on(database: Arc<TestDatabase>, flags: &[&str]) -> Self {
         let mut settings = Settings::new(&database.url(), flags);
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         settings.set("listen", address.to_string());

@@ -49,6 +49,11 @@ impl Session {
         }
     }
 
+    /// The same session, its calls sent to another instance.
+    pub(crate) fn at(&self, api: &Api) -> Self {
+        Self { api: api.clone(), ..self.clone() }
+    }
+
     /// The user as every answer shows them.
     pub(crate) fn user(&self) -> Value {
         json!({"user_id": self.user_id, "username": self.username})

@@ -1,0 +1,151 @@
+//! How hints travel: a list in JSON, each under a short name, the entries in it byte for byte as they were rendered.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::Hint;
+use crate::model::{Effect, Entry, Seq, SessionId, TopicId, TopicKey, UserId, Whisper};
+
+/// A hint on its way. What a newer instance adds, an older one passes over.
+#[derive(Serialize, Deserialize)]
+enum Wire<'a> {
+    #[serde(rename = "a")]
+    Appended(TopicKey, Cow<'a, str>, i64, #[serde(borrow)] Vec<WireEntry<'a>>),
+    #[serde(rename = "v")]
+    Activity(TopicKey, Cow<'a, str>, i64),
+    #[serde(rename = "w")]
+    Message(TopicKey, i64, #[serde(borrow)] &'a RawValue),
+    #[serde(rename = "t")]
+    Typing(TopicKey, i64, #[serde(borrow)] &'a RawValue),
+    #[serde(rename = "j")]
+    Joins(Uuid),
+    #[serde(rename = "p")]
+    Presence(Vec<TopicKey>),
+    #[serde(rename = "e")]
+    Ended(Uuid),
+    #[serde(rename = "o")]
+    Opened(Uuid, u64),
+    #[serde(rename = "d")]
+    Pruned(TopicKey, i64),
+    #[serde(rename = "l")]
+    Lost,
+}
+
+/// An entry: its number, what it says, and whose access it ends; nobody's, where it is empty: it removes.
+#[derive(Serialize, Deserialize)]
+struct WireEntry<'a>(i64, #[serde(borrow)] &'a RawValue, Option<Cow<'a, str>>);
+
+/// Hints as text.
+pub(super) fn encode(hints: &[Hint]) -> String {
+    let wires: Vec<_> = hints.iter().filter_map(wire).collect();
+    serde_json::to_string(&wires).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// The hints of a text that [`encode`] has made; what cannot be read is passed over.
+pub(super) fn decode(text: &str) -> Vec<Hint> {
+    let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::debug!(%error, "hints could not be read");
+        Vec::new()
+    });
+    items.into_iter().filter_map(|item| hint(serde_json::from_str(item.get()).ok()?)).collect()
+}
+
+fn wire(hint: &Hint) -> Option<Wire<'_>> {
+    Some(match hint {
+        Hint::Appended { key, topic, entries, last } => {
+            let entries = entries.iter().map(wire_entry).collect::<Option<_>>()?;
+            Wire::Appended(*key, topic.as_str().into(), last.0, entries)
+        }
+        Hint::Activity { key, topic, last } => Wire::Activity(*key, topic.as_str().into(), last.0),
+        Hint::Whisper { key, after, what } => {
+            let json = serde_json::from_slice(what.json()).ok()?;
+            match what {
+                Whisper::Message(_) => Wire::Message(*key, after.0, json),
+                Whisper::Typing(_) => Wire::Typing(*key, after.0, json),
+            }
+        }
+        Hint::Joins { session } => Wire::Joins(session.0),
+        Hint::Presence { topics } => Wire::Presence(topics.clone()),
+        Hint::Ended { session } => Wire::Ended(session.0),
+        Hint::Opened { session, generation } => Wire::Opened(session.0, *generation),
+        Hint::Pruned { key, up_to } => Wire::Pruned(*key, up_to.0),
+        Hint::Lost => Wire::Lost,
+    })
+}
+
+fn wire_entry(entry: &Entry) -> Option<WireEntry<'_>> {
+    let effect = match &entry.effect {
+        Effect::None => None,
+        Effect::Removes => Some("".into()),
+        Effect::Ends(user) => Some(user.as_str().into()),
+    };
+    Some(WireEntry(entry.seq.0, serde_json::from_slice(&entry.json).ok()?, effect))
+}
+
+fn hint(wire: Wire<'_>) -> Option<Hint> {
+    let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
+    Some(match wire {
+        Wire::Appended(key, topic, last, entries) => {
+            // What was appended just now has not been edited yet.
+            let entry = |WireEntry(seq, json, effect): WireEntry<'_>| {
+                let effect = match effect.as_deref() {
+                    None => Effect::None,
+                    Some("") => Effect::Removes,
+                    Some(user) => Effect::Ends(UserId::parse(user)?),
+                };
+                Some(Entry { seq: Seq(seq), json: bytes(json), effect, edited: false })
+            };
+            let entries = entries.into_iter().map(entry).collect::<Option<_>>()?;
+            Hint::Appended { key, topic: TopicId::stored(&topic), entries, last: Seq(last) }
+        }
+        Wire::Activity(key, topic, last) => Hint::Activity { key, topic: TopicId::stored(&topic), last: Seq(last) },
+        Wire::Message(key, after, json) => {
+            Hint::Whisper { key, after: Seq(after), what: Whisper::Message(bytes(json)) }
+        }
+        Wire::Typing(key, after, json) => Hint::Whisper { key, after: Seq(after), what: Whisper::Typing(bytes(json)) },
+        Wire::Joins(session) => Hint::Joins { session: SessionId(session) },
+        Wire::Presence(topics) => Hint::Presence { topics },
+        Wire::Ended(session) => Hint::Ended { session: SessionId(session) },
+        Wire::Opened(session, generation) => Hint::Opened { session: SessionId(session), generation },
+        Wire::Pruned(key, up_to) => Hint::Pruned { key, up_to: Seq(up_to) },
+        Wire::Lost => Hint::Lost,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_come_back_as_they_were() {
+        let user = UserId::parse("ana").expect("an id");
+        let json = Bytes::from_static(br#"{"seq":7,"content":{"b":1e400,"a":"\u0000 \"x\""}}"#);
+        let entry = |seq, effect| Entry { seq: Seq(seq), json: json.clone(), effect, edited: false };
+        let entries = vec![entry(7, Effect::None), entry(8, Effect::Ends(user)), entry(9, Effect::Removes)];
+        let (session, topic) = (SessionId(Uuid::from_u128(5)), TopicId::stored("room:\"é\" \\"));
+        let hints = [
+            Hint::Appended { key: 1, topic: topic.clone(), entries, last: Seq(9) },
+            Hint::Activity { key: 1, topic, last: Seq(3) },
+            Hint::Whisper { key: 2, after: Seq(4), what: Whisper::Message(json.clone()) },
+            Hint::Whisper { key: 2, after: Seq(4), what: Whisper::Typing(json) },
+            Hint::Joins { session },
+            Hint::Presence { topics: vec![1, 2, 3] },
+            Hint::Ended { session },
+            Hint::Opened { session, generation: 12 },
+            Hint::Pruned { key: 3, up_to: Seq(6) },
+            Hint::Lost,
+        ];
+        assert_eq!(format!("{:?}", decode(&encode(&hints))), format!("{hints:?}"));
+    }
+
+    #[test]
+    fn what_is_unknown_is_passed_over() {
+        let hints = decode(r#"[{"zz":[1]},"l",{"p":["x"]},{"p":[4]}]"#);
+        assert_eq!(format!("{hints:?}"), "[Lost, Presence { topics: [4] }]");
+        assert!(decode("no list").is_empty());
+    }
+}

@@ -1,0 +1,425 @@
+//! Two instances on one PostgreSQL are one service, whatever a client asks of which. On SQLite there is one instance, and
+//! nothing to test.
+//!
+//! What must come by a hint is waited for less long than the slow comparison with the database would take to find it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{Cluster, Event, EventStream, Next, Route, Session, contents, number, seqs, text};
+
+/// By a hint: the comparison comes every five seconds, and counts from the second on.
+const SOON: Duration = Duration::from_millis(2_500);
+/// Without one.
+const LATER: Duration = Duration::from_secs(30);
+const ROOM: &str = "room:across";
+
+/// Runs on both buses.
+async fn on_both(test: impl AsyncFn(Cluster)) {
+    for route in [Route::Postgres, Route::Nats] {
+        let Some(cluster) = Cluster::start(route, &["--presence-grace", "1s"]).await else { return };
+        test(cluster).await;
+    }
+}
+
+/// The next event of this kind, within this time.
+async fn within(stream: &mut EventStream, time: Duration, kind: &str, fits: impl Fn(&Value) -> bool) -> Event {
+    let deadline = Instant::now() + time;
+    let mut others = Vec::new();
+    loop {
+        match stream.next_until(deadline).await {
+            Next::Event(event) if event.event == kind && fits(&event.data) => return event,
+            Next::Event(event) => others.push(event),
+            _ => panic!("no such {kind} within {time:?}, only {others:#?}"),
+        }
+    }
+}
+
+async fn soon(stream: &mut EventStream, kind: &str) -> Event {
+    within(stream, SOON, kind, |_| true).await
+}
+
+/// A session of each instance, both in the room.
+async fn ana_and_bob(cluster: &Cluster) -> (Session, Session) {
+    let (ana, bob) = (cluster.one.session("Ana").await, cluster.two.session("Bob").await);
+    ana.join(ROOM).await;
+    bob.join(ROOM).await;
+    (ana, bob)
+}
+
+fn joins(data: &Value, session: &Session) -> bool {
+    data["joins"].as_array().is_some_and(|joins| joins.iter().any(|join| text(join, "session_id") == session.id))
+}
+
+fn leaves(data: &Value, session: &Session) -> bool {
+    data["leaves"].as_array().is_some_and(|gone| gone.iter().any(|one| text(one, "session_id") == session.id))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_reaches_the_other_instance_at_once() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut stream = bob.stream().await;
+        stream.ready().await;
+        for n in 0..20 {
+            let sent = ana.send(ROOM, json!({"n": n, "raw": "é \u{1F600} \" \\"})).await;
+            assert_eq!(soon(&mut stream, "message").await.data, sent);
+        }
+        // Longer than a notification may be.
+        let sent = ana.send(ROOM, json!("x".repeat(12_000))).await;
+        assert_eq!(soon(&mut stream, "message").await.data, sent);
+        // What his own instance takes comes behind it.
+        let own = bob.send(ROOM, json!("own")).await;
+        assert_eq!(soon(&mut stream, "message").await.data, own);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_message_crosses_too_behind_what_was_sent_before() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut stream = bob.stream().await;
+        soon(&mut stream, "presence_state").await;
+        for n in 0..10 {
+            ana.send(ROOM, json!(n)).await;
+            ana.send_ephemeral(ROOM, &format!("after {n}")).await;
+            assert_eq!(soon(&mut stream, "message").await.data["content"], json!(n));
+            let whispered = soon(&mut stream, "message").await;
+            assert_eq!((whispered.data["content"].clone(), whispered.id), (json!(format!("after {n}")), None));
+        }
+        let long = "w".repeat(15_000);
+        ana.send_ephemeral(ROOM, &long).await;
+        assert_eq!(soon(&mut stream, "message").await.data["content"], json!(long));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presence_comes_and_goes_across_instances() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut stream = bob.stream().await;
+        soon(&mut stream, "presence_state").await;
+        let cleo = cluster.one.session("Cleo").await;
+        let _cleos = cleo.stream().await;
+        cleo.join(ROOM).await;
+        within(&mut stream, SOON, "presence", |data| joins(data, &cleo)).await;
+        cleo.leave(ROOM).await;
+        within(&mut stream, SOON, "presence", |data| leaves(data, &cleo)).await;
+        // By a stream that ends, and the grace period.
+        let listening = ana.stream().await;
+        sleep(Duration::from_millis(1_500)).await;
+        assert!(bob.present(ROOM).await.contains(&ana.id));
+        drop(listening);
+        within(&mut stream, SOON, "presence", |data| leaves(data, &ana)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_and_leaves_by_the_other_instance_reach_the_stream() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut stream = bob.stream().await;
+        soon(&mut stream, "presence_state").await;
+        let elsewhere = bob.at(&cluster.one);
+        elsewhere.join("room:second").await;
+        within(&mut stream, SOON, "presence_state", |data| data["topic"] == "room:second").await;
+        ana.join("room:second").await;
+        ana.send("room:second", json!("there")).await;
+        assert_eq!(soon(&mut stream, "message").await.data["topic"], "room:second");
+        elsewhere.leave("room:second").await;
+        let left = soon(&mut stream, "left").await.data;
+        assert_eq!(left, json!({"topic": "room:second", "reason": "left"}));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_on_one_instance_ends_the_stream_on_the_other() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let (mut anas, mut bobs) = (ana.stream().await, bob.stream().await);
+        soon(&mut anas, "presence_state").await;
+        soon(&mut bobs, "presence_state").await;
+        ana.at(&cluster.two).delete("/v1/session").await.expect(204);
+        assert_eq!(soon(&mut anas, "bye").await.data["reason"], "signed_out");
+        anas.end().await;
+        within(&mut bobs, SOON, "presence", |data| leaves(data, &ana)).await;
+        assert_eq!(ana.get("/v1/session").await.status, 401);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kick_on_one_instance_is_the_last_that_the_other_shows() {
+    on_both(async |cluster| {
+        let (ana, bob) = (cluster.one.session("Ana").await, cluster.two.session("Bob").await);
+        let group = ana.post("/v1/groups", &json!({"name": "g"})).await.expect(201);
+        let (id, topic) = (text(&group, "id").to_owned(), format!("group:{}", text(&group, "id")));
+        bob.post(&format!("/v1/groups/{id}/join"), &json!({})).await;
+        ana.join(&topic).await;
+        bob.join(&topic).await;
+        let mut stream = bob.stream().await;
+        soon(&mut stream, "presence_state").await;
+        ana.delete(&format!("/v1/groups/{id}/members/{}", bob.user_id)).await.expect(204);
+        assert_eq!(soon(&mut stream, "message").await.data["code"], 4);
+        assert_eq!(soon(&mut stream, "left").await.data["reason"], "kicked");
+        ana.send(&topic, json!("among us")).await;
+        stream.expect_silence(Duration::from_millis(500)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_moves_ends_the_old_one_and_nobody_sees_a_leave() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut watching = bob.stream().await;
+        soon(&mut watching, "presence_state").await;
+        let mut streams = vec![ana.stream().await];
+        streams[0].ready().await;
+        let mut view = Vec::new();
+        // To and fro: each opening replaces the stream on the other instance, whose close must end nothing.
+        for n in 0..6 {
+            let session = if n % 2 == 0 { ana.at(&cluster.two) } else { ana.clone() };
+            let mut next = session.stream().await;
+            next.ready().await;
+            let mut old = streams.pop().unwrap();
+            let bye = soon(&mut old, "bye").await;
+            assert_eq!(bye.data["reason"], "replaced");
+            old.end().await;
+            streams.push(next);
+        }
+        // Longer than the grace period: a close that counted would show.
+        let deadline = Instant::now() + Duration::from_millis(2_500);
+        while let Next::Event(event) = watching.next_until(deadline).await {
+            view.push(event);
+        }
+        assert!(!view.iter().any(|event| leaves(&event.data, &ana)), "{view:#?}");
+        assert!(bob.present(ROOM).await.contains(&ana.id));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_at_the_other_instance_without_loss_or_repeat() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut received = Vec::new();
+        let mut stream = bob.stream().await;
+        let senders = [ana.clone(), ana.at(&cluster.two)];
+        let sending = tokio::spawn(async move {
+            for n in 0..200 {
+                senders[n % 2].send(ROOM, json!(n)).await;
+            }
+        });
+        let mut homes = [&cluster.one, &cluster.two].into_iter().cycle();
+        while received.len() < 200 {
+            for event in stream.message_events(20.min(200 - received.len())).await {
+                received.push(event.data);
+            }
+            let id = stream.cut();
+            stream = bob.at(homes.next().unwrap()).stream_from(&id).await;
+        }
+        sending.await.unwrap();
+        assert_eq!(seqs(&received), (1..=200).collect::<Vec<_>>());
+        assert_eq!(contents(&received), (0..200).map(|n| json!(n)).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_on_both_instances_make_one_order_for_all() {
+    on_both(async |cluster| {
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut streams = [ana.stream().await, bob.stream().await];
+        let mut sending = Vec::new();
+        for n in 0..8 {
+            let session = if n % 2 == 0 { ana.clone() } else { bob.clone() };
+            sending.push(tokio::spawn(async move {
+                for m in 0..25 {
+                    session.send(ROOM, json!([n, m])).await;
+                }
+            }));
+        }
+        let mut heard = Vec::new();
+        for stream in &mut streams {
+            heard.push(stream.messages(200).await);
+        }
+        for task in sending {
+            task.await.unwrap();
+        }
+        assert_eq!(seqs(&heard[0]), (1..=200).collect::<Vec<_>>());
+        assert_eq!(heard[0], heard[1]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_on_a_killed_instance_is_gone_after_lease_and_grace_once() {
+    for route in [Route::Postgres, Route::Nats] {
+        let flags = ["--presence-grace", "1s", "--lease", "2s"];
+        let Some(cluster) = Cluster::start(route, &flags).await else { return };
+        let mut third = cluster.process(&flags).await;
+        let (ana, bob) = (third.session("Ana").await, cluster.two.session("Bob").await);
+        ana.join(ROOM).await;
+        bob.join(ROOM).await;
+        let mut watching = bob.stream().await;
+        let listening = ana.stream().await;
+        soon(&mut watching, "presence_state").await;
+        sleep(Duration::from_millis(1_500)).await;
+        third.kill9();
+        drop(listening);
+        let killed = Instant::now();
+        let mut gone = 0;
+        let deadline = killed + Duration::from_secs(9);
+        while let Next::Event(event) = watching.next_until(deadline).await {
+            if leaves(&event.data, &ana) {
+                gone += 1;
+                let after = killed.elapsed();
+                assert!(after >= Duration::from_millis(1_300), "not before lease and grace: {after:?}");
+                assert!(after < Duration::from_secs(6), "{after:?}");
+            }
+        }
+        assert_eq!(gone, 1, "told once, whoever sweeps");
+        assert!(!bob.present(ROOM).await.contains(&ana.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_was_frozen_tells_the_others_that_its_sessions_are_back() {
+    let flags = ["--presence-grace", "500ms", "--lease", "1s"];
+    let Some(cluster) = Cluster::start(Route::Postgres, &flags).await else { return };
+    let third = cluster.process(&flags).await;
+    let (ana, bob) = (third.session("Ana").await, cluster.two.session("Bob").await);
+    ana.join(ROOM).await;
+    bob.join(ROOM).await;
+    let mut anas = ana.stream().await;
+    anas.ready().await;
+    let mut watching = bob.stream().await;
+    soon(&mut watching, "presence_state").await;
+    let signal = |name| Command::new("kill").arg(name).arg(third.pid().to_string()).status().unwrap();
+    assert!(signal("-STOP").success());
+    within(&mut watching, Duration::from_secs(6), "presence", |data| leaves(data, &ana)).await;
+    // What is said meanwhile is waiting for it.
+    let sent = bob.send(ROOM, json!("are you there?")).await;
+    assert!(signal("-CONT").success());
+    within(&mut watching, Duration::from_secs(5), "presence", |data| joins(data, &ana)).await;
+    assert_eq!(anas.next_of("message").await.data, sent);
+    anas.expect_none_of("message", Duration::from_millis(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_bus_everything_comes_all_the_same_only_later() {
+    let Some(cluster) = Cluster::start(Route::Local, &["--presence-grace", "1s"]).await else { return };
+    let (ana, bob) = ana_and_bob(&cluster).await;
+    let mut stream = bob.stream().await;
+    within(&mut stream, LATER, "presence_state", |_| true).await;
+    let sent = ana.send(ROOM, json!("later")).await;
+    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, sent);
+    let cleo = cluster.one.session("Cleo").await;
+    cleo.join(ROOM).await;
+    let mut kept = cleo.stream().await;
+    kept.ready().await;
+    within(&mut stream, LATER, "presence", |data| joins(data, &cleo)).await;
+    bob.at(&cluster.one).join("room:second").await;
+    within(&mut stream, LATER, "presence_state", |data| data["topic"] == "room:second").await;
+    let mut second = cleo.at(&cluster.two).stream().await;
+    second.ready().await;
+    assert_eq!(within(&mut kept, LATER, "bye", |_| true).await.data["reason"], "replaced");
+    cleo.at(&cluster.one).delete("/v1/session").await.expect(204);
+    assert_eq!(within(&mut second, LATER, "bye", |_| true).await.data["reason"], "signed_out");
+    within(&mut stream, LATER, "presence", |data| leaves(data, &cleo)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_bus_is_away_the_service_goes_on_a_little_slower() {
+    let Some(mut cluster) = Cluster::start(Route::Nats, &["--presence-grace", "1s"]).await else { return };
+    let (ana, bob) = ana_and_bob(&cluster).await;
+    let mut stream = bob.stream().await;
+    soon(&mut stream, "presence_state").await;
+    assert_eq!(cluster.two.get("/readyz").send().await.expect(200), json!({"status": "ok", "bus": "ok"}));
+    cluster.nats.as_mut().unwrap().kill9();
+    until_bus(&cluster, "away").await;
+    for n in 0..5 {
+        ana.send(ROOM, json!(n)).await;
+        assert_eq!(soon(&mut stream, "message").await.data["content"], json!(n));
+    }
+    let cleo = cluster.one.session("Cleo").await;
+    cleo.join(ROOM).await;
+    let _cleos = cleo.stream().await;
+    within(&mut stream, Duration::from_secs(5), "presence", |data| joins(data, &cleo)).await;
+    cluster.nats.as_mut().unwrap().rise().await;
+    until_bus(&cluster, "ok").await;
+    ana.send(ROOM, json!("back")).await;
+    assert_eq!(soon(&mut stream, "message").await.data["content"], json!("back"));
+    let metrics = cluster.two.get("/metrics").send().await;
+    assert!(metrics.text().contains("parlour_bus_up 1"), "{metrics:?}");
+}
+
+async fn until_bus(cluster: &Cluster, state: &str) {
+    let since = Instant::now();
+    for app in [&cluster.one, &cluster.two] {
+        while app.get("/readyz").send().await.expect(200)["bus"] != state {
+            assert!(since.elapsed() < Duration::from_secs(15), "the bus is not {state}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_database_ends_lose_and_double_nothing() {
+    let Some(cluster) = Cluster::start(Route::Postgres, &[]).await else { return };
+    let (ana, bob) = ana_and_bob(&cluster).await;
+    let mut stream = bob.stream().await;
+    soon(&mut stream, "presence_state").await;
+    for n in 1..=10 {
+        if n % 3 == 0 {
+            cluster.database.cut(if n % 2 == 0 { "parlour%" } else { "parlour bus" }).await;
+        }
+        // A send that fails is sent again under its key.
+        let since = Instant::now();
+        while ana.send_with(ROOM, &json!({"content": n}), &format!("key-{n}")).await.status >= 500 {
+            assert!(since.elapsed() < Duration::from_secs(10), "sends work again");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let message = within(&mut stream, Duration::from_secs(10), "message", |_| true).await;
+        assert_eq!((number(&message.data, "seq"), &message.data["content"]), (n, &json!(n)));
+    }
+}
+
+/// Not a test but a measurement: `cargo test --release --test it latency -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints numbers, and holds nothing against them"]
+async fn latency_from_a_send_to_the_event_on_the_other_instance() {
+    for route in [Route::Postgres, Route::Nats] {
+        let Some(cluster) = Cluster::start(route, &[]).await else { return };
+        let (ana, bob) = ana_and_bob(&cluster).await;
+        let mut stream = bob.stream().await;
+        soon(&mut stream, "presence_state").await;
+        let (mut times, mut acknowledged) = (Vec::new(), Vec::new());
+        for n in 0..1_000 {
+            let since = Instant::now();
+            let (_, acknowledgement) = tokio::join!(
+                async {
+                    soon(&mut stream, "message").await;
+                    times.push(since.elapsed());
+                },
+                async {
+                    ana.send(ROOM, json!(n)).await;
+                    since.elapsed()
+                },
+            );
+            acknowledged.push(acknowledgement);
+        }
+        for (what, times) in [("event", &mut times), ("201", &mut acknowledged)] {
+            times.sort_unstable();
+            eprintln!("{route:?}: send to {what}: p50 {:.2?}, p99 {:.2?}", times[499], times[989]);
+        }
+    }
+}

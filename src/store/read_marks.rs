@@ -1,7 +1,7 @@
 //! Read marks: how far a user has read a topic, over all their sessions. They move forward only.
 //!
-//! A transaction that moves marks does so last, behind its locks on topics and sessions, and several in the order of
-//! users and topics: two such transactions never wait for each other.
+//! A transaction that moves marks holds their topics' locks, or moves one mark and nothing else; a send moves several, at
+//! its end, in the order of users and topics. So two of them never wait for each other in a circle.
 
 use std::collections::BTreeMap;
 

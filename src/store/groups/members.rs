@@ -197,7 +197,7 @@ async fn announcement(
     };
     let role = standing.role().filter(|_| matches!(code, Code::GROUP_PROMOTION | Code::GROUP_DEMOTION));
     let content = to_raw(&Announced { user, by: &by, role });
-    Ok(Announcement { id, code, sender: user.clone(), content, target: None::<Seq> })
+    Ok(Announcement { id, code, sender: user.clone(), content, target: None })
 }
 
 async fn situation(tx: &DatabaseTransaction, group: &GroupRow) -> Result<Situation, StoreError> {

@@ -58,7 +58,7 @@ pub(super) fn start(
 async fn notify(link: Arc<Link>, mut outbox: Outbox) {
     let mut connection: Option<PgConnection> = None;
     let (mut failures, mut not_before) = (0, Instant::now());
-    loop {
+    for number in 0u64.. {
         let mut batch = tokio::select! {
             biased;
             batch = outbox.next() => match batch {
@@ -68,7 +68,7 @@ async fn notify(link: Arc<Link>, mut outbox: Outbox) {
             () = link.beat.notified() => Vec::new(),
         };
         batch.iter_mut().for_each(shorten);
-        let payloads = pieces(link.shared.node, &wire::encode(&batch));
+        let payloads = pieces(link.shared.node, number, &wire::encode(&batch));
         let mut sent = false;
         // A connection that was cut in between is found out by using it: then a new one gets a try.
         for _ in 0..2 {
@@ -203,13 +203,13 @@ impl Link {
     }
 }
 
-/// A text cut into payloads. Each begins with the sender, its number (equal payloads of one transaction would arrive as
-/// one), and whether it is the last.
-fn pieces(node: Uuid, text: &str) -> Vec<String> {
+/// A batch's text cut into payloads. Each begins with the sender, the batch's number, its own within the batch, and whether
+/// it is the last: a piece that is lost spoils its batch, and never makes one out of two.
+fn pieces(node: Uuid, batch: u64, text: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     loop {
-        let head = format!("{}{:x}", node.simple(), pieces.len());
+        let head = format!("{}{batch:x}/{:x}", node.simple(), pieces.len());
         let room = PAYLOAD - head.len() - 1;
         let (piece, left) = rest.split_at(rest.floor_char_boundary(room));
         pieces.push(format!("{head}{}{piece}", if left.is_empty() { '.' } else { '+' }));
@@ -222,7 +222,16 @@ fn pieces(node: Uuid, text: &str) -> Vec<String> {
 
 /// Puts pieces together again.
 #[derive(Debug, Default)]
-struct Joining(HashMap<Uuid, String>);
+struct Joining(HashMap<Uuid, Begun>);
+
+/// A batch of which the first pieces have come.
+#[derive(Debug)]
+struct Begun {
+    batch: u64,
+    /// The number of the piece that has to follow.
+    next: usize,
+    text: String,
+}
 
 impl Joining {
     /// Takes a payload; answers the sender and the whole text once it is complete.
@@ -230,15 +239,18 @@ impl Joining {
         let (node, rest) = payload.split_at_checked(32)?;
         let node = Uuid::try_parse(node).ok()?;
         let (at, mark) = rest.char_indices().find(|(_, c)| matches!(c, '.' | '+'))?;
-        let text = self.0.entry(node).or_default();
-        if &rest[..at] == "0" {
-            text.clear(); // of one that was broken off
+        let (batch, piece) = rest[..at].split_once('/')?;
+        let (batch, piece) = (u64::from_str_radix(batch, 16).ok()?, usize::from_str_radix(piece, 16).ok()?);
+        if piece == 0 {
+            self.0.insert(node, Begun { batch, next: 0, text: String::new() }); // what was begun was broken off
         }
-        text.push_str(&rest[at + 1..]);
+        let begun = self.0.get_mut(&node).filter(|begun| begun.batch == batch && begun.next == piece)?;
+        begun.text.push_str(&rest[at + 1..]);
+        begun.next += 1;
         if mark == '+' {
             return None;
         }
-        self.0.remove(&node).map(|text| (node, text))
+        self.0.remove(&node).map(|begun| (node, begun.text))
     }
 }
 
@@ -251,14 +263,14 @@ mod tests {
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
         for length in [0, 1, PAYLOAD - 34, PAYLOAD, 100_000] {
             let text = "aé\u{1F600}".repeat(length / 7);
-            let cut = pieces(one, &text);
+            let cut = pieces(one, 77, &text);
             assert!(cut.iter().all(|piece| piece.len() < 8_000));
             let mut joining = Joining::default();
             let mut joined = Vec::new();
             for piece in &cut {
                 joined.extend(joining.add(piece));
                 // Others may come in between.
-                assert_eq!(joining.add(&pieces(two, "[]")[0]), Some((two, "[]".to_owned())));
+                assert_eq!(joining.add(&pieces(two, 3, "[]")[0]), Some((two, "[]".to_owned())));
             }
             assert_eq!(joined, [(one, text)]);
             assert!(joining.0.is_empty());
@@ -268,11 +280,26 @@ mod tests {
     #[test]
     fn equal_pieces_differ_and_what_is_broken_off_is_forgotten() {
         let node = Uuid::from_u128(1);
-        let cut = pieces(node, &"a".repeat(30_000));
+        let cut = pieces(node, 0, &"a".repeat(30_000));
         assert!(cut.iter().all(|one| cut.iter().filter(|other| one == *other).count() == 1));
         let mut joining = Joining::default();
         assert_eq!(joining.add(&cut[0]), None);
-        assert_eq!(joining.add(&pieces(node, "[1]")[0]), Some((node, "[1]".to_owned())));
+        assert_eq!(joining.add(&pieces(node, 1, "[1]")[0]), Some((node, "[1]".to_owned())));
         assert_eq!(joining.add("nothing"), None);
+    }
+
+    #[test]
+    fn pieces_of_two_batches_never_make_one() {
+        let node = Uuid::from_u128(1);
+        let (one, two) = (pieces(node, 1, &"a".repeat(20_000)), pieces(node, 2, &"b".repeat(20_000)));
+        let told = |payloads: &[&String]| {
+            let mut joining = Joining::default();
+            payloads.iter().filter_map(|payload| joining.add(payload)).map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert!(told(&[&one[0], &one[2]]).is_empty(), "one is missing");
+        assert!(told(&[&one[0], &two[1], &two[2]]).is_empty(), "the beginning of another");
+        assert!(told(&[&one[1], &one[0], &one[2]]).is_empty(), "out of order");
+        assert_eq!(told(&[&one[0], &two[0], &two[1], &two[2]]), ["b".repeat(20_000)]);
+        assert_eq!(told(&[&one[0], &one[1], &one[2], &one[2]]), ["a".repeat(20_000)]);
     }
 }

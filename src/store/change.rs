@@ -12,7 +12,8 @@ use sea_orm::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Store, StoreError};
+use super::dialect::answered;
+use super::{Store, StoreError, reader};
 
 /// How many changes may wait; one more is refused.
 const QUEUE: usize = 4096;
@@ -47,16 +48,16 @@ impl Store {
 }
 
 async fn alone<T>(pool: &DatabaseConnection, work: Work<T>) -> Result<T, StoreError> {
-    let transaction = pool.begin().await?;
+    let transaction = begin(pool).await?;
     let value = work(&transaction).await?;
-    transaction.commit().await?;
+    answered(transaction.commit()).await?;
     Ok(value)
 }
 
 /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
 pub(super) async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    Ok(pool.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await?)
+    answered(reader::begin(pool, TransactionOptions { sqlite_transaction_mode, ..Default::default() })).await
 }
 
 /// The queue to SQLite's one writer.
@@ -104,14 +105,14 @@ async fn commit_together(writer: &DatabaseConnection, jobs: &mut [Box<dyn Job>])
     }
     let transaction = begin(writer).await?;
     for job in jobs {
-        let savepoint = transaction.begin().await?;
+        let savepoint = answered(transaction.begin()).await?;
         if job.run(&savepoint).await {
-            savepoint.commit().await?;
+            answered(savepoint.commit()).await?;
         } else {
-            savepoint.rollback().await?;
+            answered(savepoint.rollback()).await?;
         }
     }
-    Ok(transaction.commit().await?)
+    answered(transaction.commit()).await
 }
 
 /// A change whose result type is forgotten while it waits.

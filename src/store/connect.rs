@@ -3,13 +3,26 @@
 use std::time::Duration;
 
 use parlour_migration::MigratorTrait as _;
+use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, SqlxError};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{StoreError, dialect};
 
 /// How long anyone waits for a connection before the answer is 503.
 const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// How long PostgreSQL works on one statement before it gives up, and how long it waits for a row that somebody holds:
+/// after that the answer is 503, not a queue.
+const STATEMENT: &str = "8s";
+const LOCK: &str = "2s";
+/// How long a connection that is given back may take to say that it still works. It may be dead without knowing, and would
+/// hold its place in the pool until the network notices.
+const RETURN: Duration = Duration::from_secs(2);
+
+/// How often an instance that starts asks whether another has brought the tables up to date.
+const MIGRATING: Duration = Duration::from_millis(200);
 
 /// Log writers on PostgreSQL, each with a connection of its own; a topic always goes to the same one.
 const LANES: u32 = 4;
@@ -25,6 +38,8 @@ pub struct Pools {
     pub lease: DatabaseConnection,
     /// How many may use `write` at once.
     pub lanes: usize,
+    /// May hold a password.
+    url: SecretString,
 }
 
 impl Pools {
@@ -34,7 +49,7 @@ impl Pools {
             let write = Database::connect(sqlite(url, 1, false)).await?;
             let read = Database::connect(sqlite(url, connections, true)).await?;
             // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
-            return Ok(Self { read, lease: write.clone(), write, lanes: 1 });
+            return Ok(Self { read, lease: write.clone(), write, lanes: 1, url: url.into() });
         }
         let shared = connections.saturating_sub(LANES + 1).max(2);
         Ok(Self {
@@ -42,6 +57,7 @@ impl Pools {
             write: Database::connect(postgres(url, LANES)).await?,
             lease: Database::connect(postgres(url, 1)).await?,
             lanes: LANES as usize,
+            url: url.into(),
         })
     }
 
@@ -55,12 +71,32 @@ impl Pools {
         if self.read.get_database_backend() != DbBackend::Postgres {
             return Ok(parlour_migration::Migrator::up(&self.write, None).await?);
         }
-        const LOCK: &str = "SELECT pg_advisory_lock(7381240117)";
+        // The lock belongs to its connection; `lease` has just one, so that the unlock meets the same. Whoever holds it
+        // may take as long as large tables want; one that has died has let go of it.
+        const LOCK: &str = "SELECT pg_try_advisory_lock(7381240117) AS locked";
         const UNLOCK: &str = "SELECT pg_advisory_unlock(7381240117)";
-        // The lock belongs to its connection; `lease` has just one, so that the unlock meets the same.
-        dialect::exec(&self.lease, LOCK, vec![]).await?;
-        let done = parlour_migration::Migrator::up(&self.write, None).await;
+        let locked = async || match dialect::row(&self.lease, LOCK, vec![]).await? {
+            Some(row) => dialect::get::<bool>(&row, "locked"),
+            None => Ok(false),
+        };
+        while !locked().await? {
+            tokio::time::sleep(MIGRATING).await;
+        }
+        let done = self.migrate_alone().await;
         dialect::exec(&self.lease, UNLOCK, vec![]).await?;
+        done
+    }
+
+    /// Over a connection of its own, that waits as long as it takes.
+    async fn migrate_alone(&self) -> Result<(), StoreError> {
+        if self.is_migrated().await? {
+            return Ok(());
+        }
+        let mut options = postgres(self.url.expose_secret(), 1);
+        options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "0"), ("statement_timeout", "0")]));
+        let connection = Database::connect(options).await?;
+        let done = parlour_migration::Migrator::up(&connection, None).await;
+        connection.close().await?;
         Ok(done?)
     }
 }
@@ -100,8 +136,15 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
     let mut options = common(url, connections);
     options.min_connections(1).test_before_acquire_if_idle_for(Duration::from_secs(30));
     options.set_application_name("parlour");
-    // A row that somebody holds for longer than this is a 503, not a queue.
-    options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "2s"), ("statement_timeout", "30s")]));
+    options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", LOCK), ("statement_timeout", STATEMENT)]));
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = tokio::time::timeout(RETURN, connection.ping()).await;
+                answer.unwrap_or_else(|_| Err(SqlxError::PoolTimedOut)).map(|()| true)
+            })
+        })
+    });
     options
 }
 

@@ -1,10 +1,23 @@
 //! Running statements: one text for both databases, with `$1`-style parameters, which SQLite reads as well.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, TryGetable, Value};
 
 use super::StoreError;
+
+/// How long the database may take to answer a statement. Its own limit, `connect::STATEMENT`, is shorter: beyond this one
+/// it is not slow but gone, and the network has not said so, which it may not do for a quarter of an hour.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What the database answers, if it answers in time.
+pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(ANSWER, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Unavailable("no answer to a statement".into())),
+    }
+}
 
 /// All rows of a query.
 pub(super) async fn rows(
@@ -12,7 +25,7 @@ pub(super) async fn rows(
     sql: impl Into<String>,
     values: Vec<Value>,
 ) -> Result<Vec<QueryResult>, StoreError> {
-    Ok(on.query_all_raw(Statement::from_sql_and_values(on.get_database_backend(), sql, values)).await?)
+    answered(on.query_all_raw(Statement::from_sql_and_values(on.get_database_backend(), sql, values))).await
 }
 
 /// The first row of a query.
@@ -31,7 +44,7 @@ pub(super) async fn exec(
     values: Vec<Value>,
 ) -> Result<u64, StoreError> {
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    Ok(on.execute_raw(statement).await?.rows_affected())
+    Ok(answered(on.execute_raw(statement)).await?.rows_affected())
 }
 
 /// A column of a row.

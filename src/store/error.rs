@@ -38,6 +38,19 @@ impl From<DbErr> for StoreError {
     }
 }
 
+/// Whether the connection was cut: over another one, the same statement may succeed at once.
+pub(super) fn was_cut(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+        return false;
+    };
+    match &**error {
+        SqlxError::Io(_) => true,
+        // an administrator's command, or a server that stops
+        SqlxError::Database(refusal) => refusal.code().is_some_and(|code| code == "57P01"),
+        _ => false,
+    }
+}
+
 /// Whether the same statement may well succeed later.
 fn passes(error: &SqlxError) -> bool {
     match error {

@@ -236,14 +236,14 @@ async fn join(
     }
     // A join that is refused makes no topic. To undo is safe where to delete is not: a row that somebody else has committed
     // meanwhile, to join or to block, is none of what this undoes.
-    let attempt = tx.begin().await?;
+    let attempt = dialect::answered(tx.begin()).await?;
     topics::ensure(&attempt, &joining.topic, now).await?;
     let topic = topics::find(&attempt, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
     let joined = join_existing(&attempt, joining, topic, now).await?;
     if joined.is_ok() {
-        attempt.commit().await?;
+        dialect::answered(attempt.commit()).await?;
     } else {
-        attempt.rollback().await?;
+        dialect::answered(attempt.rollback()).await?;
     }
     Ok(joined)
 }

@@ -38,7 +38,9 @@ async fn insert_or_read<const N: usize>(
     for (place, (name, value)) in values.iter_mut().zip(fresh) {
         let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         dialect::exec(tx, sql, vec![name.into(), hex(&value).into()]).await?;
-        let row = entity::Entity::find_by_id(name).one(tx).await?.ok_or(StoreError::Corrupt("meta row"))?;
+        let row = dialect::answered(entity::Entity::find_by_id(name).one(tx))
+            .await?
+            .ok_or(StoreError::Corrupt("meta row"))?;
         *place = unhex(&row.value).ok_or(StoreError::Corrupt("meta value"))?;
     }
     Ok(values)

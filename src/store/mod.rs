@@ -18,15 +18,16 @@ mod nodes;
 mod presence;
 mod purge;
 mod read_marks;
+mod reader;
 mod sessions;
+mod skew;
 mod streams;
 mod topics;
 mod users;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DbBackend};
 
 pub use blocks::{Block, Blocked};
 pub use connect::Pools;
@@ -44,6 +45,8 @@ pub use sessions::{NewSession, SessionRow, Touch};
 pub use streams::{OpenStream, Opened, Resume};
 pub use topics::TopicRow;
 
+use self::reader::Reader;
+use self::skew::Skew;
 pub use crate::model::TopicKey;
 use crate::model::{Clock, Millis};
 
@@ -56,11 +59,11 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     pools: Pools,
+    reader: Reader,
     changes: Option<change::Lane>,
     clock: Clock,
-    /// The database's clock less ours, in milliseconds: instances agree on who is online by the database's. Always 0
-    /// on SQLite, whose clock is ours.
-    skew: AtomicI64,
+    /// Instances agree on who is online by the database's clock.
+    skew: Skew,
 }
 
 impl Store {
@@ -68,12 +71,13 @@ impl Store {
     pub fn new(pools: Pools, clock: Clock) -> Self {
         let changes =
             (pools.read.get_database_backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
-        Self { inner: Arc::new(Inner { pools, changes, clock, skew: AtomicI64::new(0) }) }
+        let reader = Reader::new(&pools.read);
+        Self { inner: Arc::new(Inner { pools, reader, changes, clock, skew: Skew::default() }) }
     }
 
     /// The database's time.
     pub fn now(&self) -> Millis {
-        Millis(self.inner.clock.now().0.saturating_add(self.inner.skew.load(Ordering::Relaxed)))
+        Millis(self.inner.clock.now().0.saturating_add(self.inner.skew.millis()))
     }
 
     /// Whether the database answers.
@@ -101,8 +105,8 @@ impl Store {
         }
     }
 
-    fn read(&self) -> &DatabaseConnection {
-        &self.inner.pools.read
+    fn read(&self) -> &Reader {
+        &self.inner.reader
     }
 
     fn clock(&self) -> &Clock {

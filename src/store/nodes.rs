@@ -1,6 +1,6 @@
 //! Leases: one row per instance says that it lives, and with it all sessions whose streams it holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlour_entity::node as entity;
 use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait as _};
@@ -29,18 +29,19 @@ impl Store {
         Ok(until)
     }
 
-    /// Measures how far the database's clock is from ours.
+    /// Measures how far the database's clock is from ours: at first a few times, as the quickest answer tells best.
     async fn learn_clock(&self) -> Result<(), StoreError> {
         let lease = &self.inner.pools.lease;
         if lease.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        let before = self.clock().now();
-        let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
-        if let Some(row) = dialect::row(lease, sql, vec![]).await? {
+        for _ in 0..if self.inner.skew.is_known() { 1 } else { 3 } {
+            let (before, asked) = (self.clock().now(), Instant::now());
+            let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+            let Some(row) = dialect::row(lease, sql, vec![]).await? else { continue };
             let there: i64 = dialect::get(&row, "now")?;
             let here = i64::midpoint(before.0, self.clock().now().0);
-            self.inner.skew.store(there.saturating_sub(here), std::sync::atomic::Ordering::Relaxed);
+            self.inner.skew.learn(there.saturating_sub(here), asked.elapsed(), asked);
         }
         Ok(())
     }
@@ -83,7 +84,7 @@ async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis, lapsed
     let sql = format!("SELECT id FROM session WHERE node = $1 ORDER BY id LIMIT {BURIED}{}", dialect::for_update(tx));
     let rows = dialect::rows(tx, sql, vec![node.into()]).await?;
     if rows.is_empty() {
-        entity::Entity::delete_by_id(node).exec(tx).await?;
+        dialect::answered(entity::Entity::delete_by_id(node).exec(tx)).await?;
         return Ok(false);
     }
     let sessions = rows.iter().map(|row| dialect::get::<Uuid>(row, "id")).collect::<Result<Vec<_>, _>>()?;

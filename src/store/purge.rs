@@ -40,10 +40,11 @@ impl Store {
                     format!("SELECT id FROM session WHERE id IN ({}) ORDER BY id{lock}", dialect::places(1, count));
                 dialect::rows(tx, sql, ids.iter().map(|&id| id.into()).collect()).await?;
                 let of = joined::Column::SessionId.is_in(ids.iter().copied());
-                joined::Entity::delete_many().filter(of).exec(tx).await?;
+                dialect::answered(joined::Entity::delete_many().filter(of).exec(tx)).await?;
                 let of = generation::Column::SessionId.is_in(ids.iter().copied());
-                generation::Entity::delete_many().filter(of).exec(tx).await?;
-                session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx).await?;
+                dialect::answered(generation::Entity::delete_many().filter(of).exec(tx)).await?;
+                dialect::answered(session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx))
+                    .await?;
                 Ok(())
             })
         })

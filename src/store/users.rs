@@ -30,7 +30,7 @@ impl Store {
 
 /// A user, where they have been seen.
 pub(super) async fn find(on: &impl ConnectionTrait, id: &UserId) -> Result<Option<User>, StoreError> {
-    let row = entity::Entity::find_by_id(id.as_str()).one(on).await?;
+    let row = dialect::answered(entity::Entity::find_by_id(id.as_str()).one(on)).await?;
     Ok(row.map(|row| User { user_id: id.clone(), username: row.username.into() }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::{DatabaseTransaction, TransactionTrait as _, Value};
+use sea_orm::{DatabaseTransaction, Value};
 use uuid::Uuid;
 
 use super::{COLUMNS, message, rows};
@@ -81,13 +81,13 @@ impl Store {
     pub async fn append(&self, drafts: &[Draft]) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
         let transaction = begin(&self.inner.pools.write).await?;
         let done = append(&transaction, drafts, self.now()).await?;
-        transaction.commit().await.map_err(|error| AppendError::Unknown(error.into()))?;
+        dialect::answered(transaction.commit()).await.map_err(AppendError::Unknown)?;
         Ok(done)
     }
 
     /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
     pub async fn which_stored(&self, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
-        let transaction = self.inner.pools.write.begin().await?;
+        let transaction = begin(&self.inner.pools.write).await?;
         let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
         // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
         let topics = topics::lock_all(&transaction, &ids).await?;
@@ -100,7 +100,7 @@ impl Store {
             let message = message(row, &topic.id)?;
             stored.insert(message.id, Stored { key, message, fresh: true, online_until: None });
         }
-        transaction.rollback().await?;
+        dialect::answered(transaction.rollback()).await?;
         Ok(stored)
     }
 }

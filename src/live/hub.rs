@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::activity::Told;
 use super::pages::Pages;
 use super::presence::View;
 use super::signal::{End, Wake};
@@ -56,6 +57,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) pages: Pages,
+    pub(super) told: Told,
     pub(super) topics: Mutex<HashMap<TopicKey, Arc<HotTopic>>>,
     sessions: Mutex<Sessions>,
     closed: Mutex<Vec<Closed>>,
@@ -91,6 +93,7 @@ impl Hub {
             clock,
             settings,
             pages: Pages::default(),
+            told: Told::default(),
             topics: Mutex::default(),
             sessions: Mutex::default(),
             closed: Mutex::default(),
@@ -100,12 +103,14 @@ impl Hub {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Tells all streams of these users of a direct message. Those that listen to it know already, and say nothing.
-    pub(super) fn active(&self, key: TopicKey, topic: &TopicId, last: Seq) {
-        let Some((one, other)) = topic.dm_users() else { return };
-        let sessions = lock(&self.inner.sessions);
-        let wakes = [&one, &other].into_iter().filter_map(|user| sessions.users.get(user)).flatten();
-        wakes.for_each(|wake| wake.active(key, topic, last));
+    /// The streams of a user.
+    pub(super) fn wakes_of(&self, user: &UserId) -> Vec<Arc<Wake>> {
+        lock(&self.inner.sessions).users.get(user).cloned().unwrap_or_default()
+    }
+
+    /// Everyone who has a stream here.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        lock(&self.inner.sessions).users.keys().cloned().collect()
     }
 
     /// Ends every stream, and every one that opens from here on: the instance stops.
@@ -145,7 +150,7 @@ impl Hub {
     pub(super) fn register(&self, session: SessionId, user: &UserId) -> Arc<Wake> {
         self.inner.bus.listen(Interest::Session(session));
         self.inner.bus.listen(Interest::User(user.clone()));
-        let wake = Arc::new(Wake::default());
+        let wake = Arc::new(Wake::new(self.inner.store.now()));
         let mut sessions = lock(&self.inner.sessions);
         if sessions.draining {
             wake.end(End::Shutdown);
@@ -208,6 +213,25 @@ impl Hub {
             self.inner.bus.settled().await;
         }
         self.read_ends(&cold).await
+    }
+
+    /// Before a stream begins on topics that have come this far: what was removed by another instance, and not told here
+    /// yet, is in no memory of this one afterwards. Whoever comes after a removal never sees what was removed.
+    pub(super) async fn forget_removed(&self, topics: &[(Arc<HotTopic>, Seq)]) -> Result<(), StoreError> {
+        if !self.inner.store.is_shared() {
+            return Ok(()); // what is committed has been told
+        }
+        for (topic, last) in topics {
+            let removed = match topic.known() {
+                Some(known) if known >= *last => false,
+                Some(known) => self.inner.store.has_removal(topic.key, known, *last).await? && topic.heard(*last),
+                None => true, // pages may be left from when it was hot before
+            };
+            if removed {
+                self.inner.pages.forget(topic.key);
+            }
+        }
+        Ok(())
     }
 
     /// Learns how far these topics have come, whatever no hint said.

@@ -5,6 +5,7 @@
 //! tail, and what the tail no longer holds from the database. All of it can be lost at any moment: the log, the stored
 //! generations and the ids that clients carry are enough to go on elsewhere.
 
+mod activity;
 pub mod events;
 mod frames;
 mod hints;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::event_id::Slot;
-use crate::model::{Seq, TopicId};
+use crate::model::{Millis, Seq, TopicId};
 use crate::store::TopicKey;
 
 /// Direct messages in which something is new, with the newest entry of each.
@@ -72,9 +72,21 @@ pub(super) struct Wake {
     newest: AtomicU64,
     /// The version of its session's joins that it knows.
     joins: AtomicI64,
+    /// When it was hung up, by the database's clock.
+    since: Millis,
 }
 
 impl Wake {
+    /// A bell that is hung up at this time.
+    pub(super) fn new(since: Millis) -> Self {
+        Self { since, ..Self::default() }
+    }
+
+    /// Since when it has been there.
+    pub(super) fn since(&self) -> Millis {
+        self.since
+    }
+
     /// Takes what has happened.
     pub(super) fn take(&self) -> Signals {
         std::mem::take(&mut self.lock())

@@ -178,7 +178,10 @@ impl Stream {
             topic.gap_to = (gap_to > join.position).then_some(gap_to);
             topic.known = known.filter(|_| opened.resumed);
         }
-        let hot: Vec<_> = self.topics.values().map(|topic| topic.hot.clone()).collect();
+        let ends =
+            opened.joins.iter().map(|join| (self.topics[&join.slot].hot.clone(), join.last_seq)).collect::<Vec<_>>();
+        self.hub.forget_removed(&ends).await?;
+        let hot: Vec<_> = ends.into_iter().map(|(hot, _)| hot).collect();
         self.hub.sync(&hot).await
     }
 

@@ -23,10 +23,11 @@ const RECONCILE: Duration = Duration::from_secs(5);
 const FAST: Duration = Duration::from_millis(500);
 /// The same where hints were lost.
 const SOON: Duration = Duration::from_millis(100);
-/// Within so many comparisons, the presence of each hot topic is looked at, whatever has been told.
-const PRESENCE: u64 = 4;
+/// Within so many comparisons, the presence of each hot topic and the direct messages of each user are looked at, whatever
+/// has been told.
+const ALL: u64 = 4;
 /// Every so many of the fast comparisons do that for all.
-const UNTOLD_PRESENCE: u64 = 4;
+const UNTOLD: u64 = 4;
 /// How long a topic without listeners stays hot.
 const LINGER: Duration = Duration::from_secs(60);
 /// What all tails together may take.
@@ -174,20 +175,19 @@ impl Hub {
             let at_once = self.next_comparison(&mut ticks, &mut health).await;
             let round = if at_once { &mut urgent } else { &mut regular };
             let number = std::mem::replace(round, *round + 1);
-            let compared = if at_once {
-                if number % UNTOLD_PRESENCE == 0 {
-                    self.touch_presence(0, 1);
-                }
-                self.compare(true).await
-            } else {
+            let turn = match at_once {
+                true if number % UNTOLD == 0 => Some((0, 1)),
+                true => None,
+                false => Some((number % ALL, ALL)),
+            };
+            if !at_once {
                 self.inner.pages.prune();
                 self.cool_topics();
-                if self.store().is_shared() {
-                    self.touch_presence(number % PRESENCE, PRESENCE);
-                }
-                let compared = self.compare(false).await;
-                if number % ORPHANS == 0 { compared.and(self.close_orphans(&mut orphans).await) } else { compared }
-            };
+            }
+            let mut compared = self.compare(at_once, turn).await;
+            if !at_once && number % ORPHANS == 0 {
+                compared = compared.and(self.close_orphans(&mut orphans).await);
+            }
             if let Err(error) = compared {
                 tracing::debug!(%error, "could not compare with the database");
             }
@@ -220,10 +220,15 @@ impl Hub {
         self.hot_topics().iter().filter(due).for_each(|topic| topic.presence.touch());
     }
 
-    /// Learns what no hint said, of topics and of streams.
-    async fn compare(&self, at_once: bool) -> Result<(), StoreError> {
+    /// Learns what no hint said: of topics and of streams, and in their turn, of presence and direct messages.
+    async fn compare(&self, at_once: bool, turn: Option<(u64, u64)>) -> Result<(), StoreError> {
         self.expect_ends(at_once).await?;
-        self.compare_streams().await
+        self.compare_streams().await?;
+        if let Some((turn, every)) = turn.filter(|_| self.store().is_shared()) {
+            self.touch_presence(turn, every);
+            self.look_for_activity(turn, every).await?;
+        }
+        Ok(())
     }
 
     /// Learns how far the hot topics have come. What a commit has just stored is about to be told by the log itself: only

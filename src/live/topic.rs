@@ -174,9 +174,15 @@ impl HotTopic {
         self.lock().removals
     }
 
+    /// The newest entry that is known; `None` while nobody has asked the database.
+    pub(super) fn known(&self) -> Option<Seq> {
+        let state = self.lock();
+        state.synced.then_some(state.last)
+    }
+
     /// Whether the newest entry is known for certain.
     pub(super) fn synced(&self) -> bool {
-        self.lock().synced
+        self.known().is_some()
     }
 
     /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of whispers.

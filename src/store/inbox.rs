@@ -27,7 +27,42 @@ pub struct InboxTopic {
     pub other: Option<User>,
 }
 
+/// A direct message in which something has happened.
+#[derive(Clone, Debug)]
+pub struct RecentDm {
+    /// One of its users: the one that was asked about.
+    pub user: UserId,
+    /// Its short key.
+    pub key: TopicKey,
+    /// Its id.
+    pub topic: TopicId,
+    /// The newest entry.
+    pub last_seq: Seq,
+    /// When that was made.
+    pub last_at: Millis,
+}
+
 impl Store {
+    /// The direct messages of these users with entries made at this time or later.
+    pub async fn recent_dms(&self, users: &[UserId], since: Millis) -> Result<Vec<RecentDm>, StoreError> {
+        let sql = format!(
+            "SELECT d.user_id, t.id, t.name, t.last_seq, t.last_at FROM dm d JOIN topic t ON t.id = d.topic_id \
+             WHERE t.last_at >= $1 AND t.last_seq > 0 AND d.user_id IN ({})",
+            dialect::places(2, users.len())
+        );
+        let values = [since.0.into()].into_iter().chain(users.iter().map(|user| Value::from(user.as_str())));
+        let read = |row: &QueryResult| {
+            Ok(RecentDm {
+                user: UserId::parse(&dialect::get::<String>(row, "user_id")?).ok_or(StoreError::Corrupt("user id"))?,
+                key: dialect::get(row, "id")?,
+                topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
+                last_seq: Seq(dialect::get(row, "last_seq")?),
+                last_at: Millis(dialect::get(row, "last_at")?),
+            })
+        };
+        dialect::rows(self.read(), sql, values.collect()).await?.iter().map(read).collect()
+    }
+
     /// Up to `limit` topics of a user's inbox, latest first, `beyond` this place in it.
     pub async fn inbox(
         &self,

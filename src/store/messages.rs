@@ -82,6 +82,13 @@ impl Store {
         Ok(self.page(&topic.id, sql, vec![id.0.into(), topic.key.into()]).await?.pop())
     }
 
+    /// Whether one of the entries after `known`, up to `last`, is a removal.
+    pub async fn has_removal(&self, key: TopicKey, known: Seq, last: Seq) -> Result<bool, StoreError> {
+        let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq > $2 AND seq <= $3 AND code = $4 LIMIT 1";
+        let values = vec![key.into(), known.0.into(), last.0.into(), Code::REMOVAL.0.into()];
+        Ok(dialect::row(self.read(), sql, values).await?.is_some())
+    }
+
     /// Whether a stretch holds any entry.
     pub async fn has_any(&self, topic: TopicKey, stretch: Stretch) -> Result<bool, StoreError> {
         let sql = format!("SELECT seq FROM message WHERE {} LIMIT 1", stretch.sql());

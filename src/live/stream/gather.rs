@@ -3,7 +3,7 @@
 use super::Stream;
 use crate::live::events::Gap;
 use crate::live::presence::{Difference, View};
-use crate::live::topic::{Found, Item};
+use crate::live::topic::{Found, HotTopic, Item};
 use crate::model::event_id::{Digest, Slot};
 use crate::model::message::to_json;
 use crate::model::{Effect, Entry, Seq, TopicKind};
@@ -54,7 +54,7 @@ impl Stream {
         // A join that has ended shows what the log holds up to its end, and nothing else.
         let shown = match (topic.last, &topic.shown) {
             (None, None) => self.show_present(slot).await?,
-            (None, Some(_)) if presence => self.show_difference(slot),
+            (None, Some(_)) if presence => self.show_difference(slot).await?,
             _ => true,
         };
         if !shown {
@@ -100,8 +100,7 @@ impl Stream {
             Some(view) => view,
             None => self.hub.look(&hot).await?,
         };
-        if self.wake.joins_noted() {
-            self.reload = true;
+        if !self.may_show(&hot, &view).await? {
             return Ok(false);
         }
         let Some(topic) = self.topics.get_mut(&slot) else {
@@ -116,21 +115,25 @@ impl Stream {
     }
 
     /// As [`Self::show_present`], what has changed since.
-    fn show_difference(&mut self, slot: Slot) -> bool {
+    async fn show_difference(&mut self, slot: Slot) -> Result<bool, StoreError> {
         let Some(topic) = self.topics.get_mut(&slot) else {
-            return true;
+            return Ok(true);
         };
-        let (Some(shown), Some(published)) = (&topic.shown, topic.hot.presence.published()) else {
-            return true;
+        let (Some(shown), Some(published)) = (topic.shown.clone(), topic.hot.presence.published()) else {
+            return Ok(true);
         };
-        if self.wake.joins_noted() {
-            topic.listener.notice_presence();
-            self.reload = true;
-            return false;
+        let (hot, listener) = (topic.hot.clone(), topic.listener.clone());
+        let difference = published.since(&shown, &hot.id);
+        if !matches!(difference, Difference::Nothing) {
+            let may = self.may_show(&hot, &published.view).await;
+            if !matches!(may, Ok(true)) {
+                listener.notice_presence(); // it is still to be shown
+                return may;
+            }
         }
-        let hot = topic.hot.clone();
-        let difference = published.since(shown, &hot.id);
-        if View::is_newer(&published.view, shown) {
+        if View::is_newer(&published.view, &shown)
+            && let Some(topic) = self.topics.get_mut(&slot)
+        {
             topic.shown = Some(published.view.clone());
         }
         match difference {
@@ -138,7 +141,20 @@ impl Stream {
             Difference::Changes(data) => self.say("presence", false, &data),
             Difference::Afresh => self.say("presence_state", false, &published.view.state(&hot.id)),
         }
-        true
+        Ok(true)
+    }
+
+    /// Whether a view of a topic may be shown, as far as is known behind its reading; if not, the joins are to be read
+    /// first. No entry stands before a view, so that a lost hint could hide the end of a join: a group or a direct message
+    /// whose view does not show this session is asked about.
+    async fn may_show(&mut self, hot: &HotTopic, view: &View) -> Result<bool, StoreError> {
+        let asks = hot.id.kind() != TopicKind::Room && self.hub.inner.store.is_shared() && !view.shows(self.session);
+        let ended = asks && !self.hub.inner.store.has_joined(self.session, hot.key).await?;
+        if ended || self.wake.joins_noted() {
+            self.reload = true;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// What was missed beyond the replay is named, once, and left to history.

@@ -230,7 +230,7 @@ async fn a_session_that_has_ended_edits_and_removes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_and_removals_count_as_sends() {
-    let app = TestApp::with(&["--rate-sends", "4/h"]).await;
+    let app = TestApp::alone(&["--rate-sends", "4/h"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     ana.join(ROOM).await;
     bea.join(ROOM).await;

@@ -4,6 +4,7 @@
 //! What must come by a hint is waited for less long than the slow comparison with the database would take to find it.
 
 mod latency;
+mod tampered;
 
 use std::process::Command;
 use std::time::Duration;
@@ -319,7 +320,12 @@ async fn an_instance_that_was_frozen_tells_the_others_that_its_sessions_are_back
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_bus_everything_comes_all_the_same_only_later() {
     let Some(cluster) = Cluster::start(Route::Local, &["--presence-grace", "1s"]).await else { return };
-    let (ana, bob) = ana_and_bob(&cluster).await;
+    everything_comes(&cluster).await;
+}
+
+/// One of each kind of news from the other instance, whether a hint tells of it or not.
+async fn everything_comes(cluster: &Cluster) {
+    let (ana, bob) = ana_and_bob(cluster).await;
     let mut stream = bob.stream().await;
     within(&mut stream, LATER, "presence_state", |_| true).await;
     let sent = ana.send(ROOM, json!("later")).await;
@@ -331,6 +337,18 @@ async fn without_a_bus_everything_comes_all_the_same_only_later() {
     within(&mut stream, LATER, "presence", |data| joins(data, &cleo)).await;
     bob.at(&cluster.one).join("room:second").await;
     within(&mut stream, LATER, "presence_state", |data| data["topic"] == "room:second").await;
+    bob.at(&cluster.one).leave("room:second").await;
+    within(&mut stream, LATER, "left", |data| data["topic"] == "room:second").await;
+    let dm = text(&ana.join(&ana.dm(&bob)).await["topic"], "id").to_owned();
+    for seq in 1..=2 {
+        ana.send(&dm, json!("psst")).await;
+        let activity = within(&mut stream, LATER, "activity", |_| true).await;
+        assert_eq!(activity.data, json!({"topic": dm, "last_seq": seq}));
+    }
+    bob.join(&dm).await;
+    within(&mut stream, LATER, "presence_state", |data| data["topic"] == *dm).await;
+    ana.block(&bob).await;
+    assert_eq!(within(&mut stream, LATER, "left", |_| true).await.data["reason"], "blocked");
     let mut second = cleo.at(&cluster.two).stream().await;
     second.ready().await;
     assert_eq!(within(&mut kept, LATER, "bye", |_| true).await.data["reason"], "replaced");

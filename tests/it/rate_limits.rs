@@ -14,7 +14,7 @@ fn retry_after(reply: &Reply) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sends_beyond_the_rate_are_429_and_go_through_when_they_wait_as_told() {
-    let app = TestApp::with(&["--rate-sends", "5/s"]).await;
+    let app = TestApp::alone(&["--rate-sends", "5/s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     for session in [&ana, &bea] {
         session.join("room:lobby").await;
@@ -40,7 +40,7 @@ async fn sends_beyond_the_rate_are_429_and_go_through_when_they_wait_as_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_the_rate_are_429() {
-    let app = TestApp::with(&["--rate-calls", "5/s"]).await;
+    let app = TestApp::alone(&["--rate-calls", "5/s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let mut refused = ana.get("/v1/me").await;
     for _ in 0..500 {
@@ -57,7 +57,7 @@ async fn calls_beyond_the_rate_are_429() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_sessions_beyond_the_rate_of_an_address_are_429() {
-    let app = TestApp::with(&["--rate-sessions", "3/s"]).await;
+    let app = TestApp::alone(&["--rate-sessions", "3/s"]).await;
     let open = || app.post("/v1/sessions").json(&json!({"device_id": "0123456789abcdef"})).send();
     let mut refused = open().await;
     for _ in 0..300 {
@@ -73,7 +73,7 @@ async fn new_sessions_beyond_the_rate_of_an_address_are_429() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_beyond_the_rate_answers_200_with_a_retry_and_ends() {
-    let app = TestApp::with(&["--rate-calls", "2/s"]).await;
+    let app = TestApp::alone(&["--rate-calls", "2/s"]).await;
     let ana = app.session("ana").await;
     let since = Instant::now();
     loop {
@@ -110,9 +110,9 @@ async fn open_forwarded(app: &TestApp) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_a_proxy_names_counts_only_where_the_proxy_is_trusted() {
-    let app = TestApp::with(&["--rate-sessions", "3/s"]).await;
+    let app = TestApp::alone(&["--rate-sessions", "3/s"]).await;
     let opened = open_forwarded(&app).await;
     assert!(opened < 100, "anybody can write a header");
-    let trusting = TestApp::with(&["--rate-sessions", "3/s", "--trusted-proxies", "127.0.0.0/8"]).await;
+    let trusting = TestApp::alone(&["--rate-sessions", "3/s", "--trusted-proxies", "127.0.0.0/8"]).await;
     assert_eq!(open_forwarded(&trusting).await, 100, "a hundred addresses");
 }

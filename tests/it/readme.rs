@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_through_works_when_pasted_line_by_line() {
     let app = TestApp::start().await;
-    let base = app.base.clone();
+    let base = app.base().to_owned();
     tokio::task::spawn_blocking(move || walk(&base)).await.unwrap();
 }
 
@@ -81,7 +81,7 @@ fn walk(base: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_with_two_users_and_a_group_works_when_pasted_line_by_line() {
     let app = TestApp::start().await;
-    let base = app.base.clone();
+    let base = app.base().to_owned();
     tokio::task::spawn_blocking(move || group_walk(&base)).await.unwrap();
 }
 

@@ -78,7 +78,7 @@ async fn everyone_who_listens_is_told_and_nothing_is_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_tells_once_in_two_seconds_and_what_is_more_is_dropped() {
-    let app = TestApp::start().await;
+    let app = TestApp::alone(&[]).await;
     let (ana, phone, bea) = (app.session("ana").await, app.session("ana").await, app.session("bea").await);
     for session in [&ana, &phone, &bea] {
         session.join(ROOM).await;

@@ -1,6 +1,9 @@
 //! Calls over HTTP and what they answer. Every answer that a test sees has been checked here for what the contract says
 //! of all of them.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -19,35 +22,58 @@ pub(crate) fn encode(id: &str) -> String {
     utf8_percent_encode(id, SEGMENT).to_string()
 }
 
-/// A running service, as a client sees it: an address.
+/// A running service, as a client sees it: an address; or several, and no call knows at which of them it arrives.
 #[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) base: String,
+    bases: Arc<[String]>,
     http: Client,
 }
 
 impl Api {
-    pub(crate) fn new(address: std::net::SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self::of_all(&[address])
+    }
+
+    /// Several instances of one service, behind no more than chance.
+    pub(crate) fn of_all(addresses: &[SocketAddr]) -> Self {
         // The service's own HTTP client comes without a provider of TLS, and so does this one; only plain HTTP is
         // spoken here, but the client wants one all the same. Whoever installs it second finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { base: format!("http://{address}"), http }
+        Self { bases: addresses.iter().map(|address| format!("http://{address}")).collect(), http }
+    }
+
+    /// The address of one of the instances, whichever.
+    pub(crate) fn base(&self) -> &str {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        // A count, well mixed: no pattern of a test's calls meets a pattern of the choice.
+        let mixed = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &self.bases[(mixed >> 40) % self.bases.len()]
+    }
+
+    /// Each instance by itself.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
+        self.bases.iter().map(|base| Self { bases: [base.clone()].into(), http: self.http.clone() })
     }
 
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
         let described = format!("{method} {path}");
-        Call { request: self.http.request(method, format!("{}{path}", self.base)), described }
+        Call { request: self.http.request(method, format!("{}{path}", self.base())), described }
     }
 
     pub(crate) fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
-    /// Whether the service answers, within a second, that it is ready.
+    /// Whether the service answers, within a second, that it is ready: all of it.
     pub(crate) async fn is_ready(&self) -> bool {
-        let asked = tokio::time::timeout(Duration::from_secs(1), self.get("/readyz").try_send()).await;
-        asked.is_ok_and(|answered| answered.is_ok_and(|reply| reply.status == 200))
+        for instance in self.each() {
+            let asked = tokio::time::timeout(Duration::from_secs(1), instance.get("/readyz").try_send()).await;
+            if !asked.is_ok_and(|answered| answered.is_ok_and(|reply| reply.status == 200)) {
+                return false;
+            }
+        }
+        true
     }
 
     pub(crate) fn post(&self, path: &str) -> Call {

@@ -1,4 +1,5 @@
-//! The service in this process, on a free port, with a database of its own.
+//! The service in this process, on a free port, with a database of its own: one instance, or where `PARLOUR_TEST_BUS`
+//! names a bus, two, and every call goes to either of them.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -12,17 +13,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::Route;
 use super::database::TestDatabase;
+use super::nats::NatsServer;
 use super::settings::Settings;
 use super::{Api, Session};
 
 pub(crate) struct TestApp {
     api: Api,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     settings: Settings,
-    instance: Option<Instance>,
-    /// Held until the instance is gone; several may share one.
+    instances: Vec<Instance>,
+    /// Held until the instances are gone; several may share one.
     database: Arc<TestDatabase>,
+    _nats: Option<NatsServer>,
 }
 
 struct Instance {
@@ -37,16 +41,37 @@ impl TestApp {
 
     /// Settings as flags, which replace the tests' defaults: `["--presence-grace", "1s"]`.
     pub(crate) async fn with(flags: &[&str]) -> Self {
-        Self::on(Arc::new(TestDatabase::create().await), flags).await
+        let database = Arc::new(TestDatabase::create().await);
+        let Some(route) = Route::of_suite() else {
+            return Self::run_on(database, flags, 1).await;
+        };
+        let nats = if route == Route::Nats { Some(NatsServer::start().await) } else { None };
+        let bus = route.setting(nats.as_ref());
+        let mut app = Self::run_on(database, &[&["--bus", &bus], flags].concat(), 2).await;
+        app._nats = nats;
+        app
+    }
+
+    /// One instance in any case, for what each instance counts for itself.
+    pub(crate) async fn alone(flags: &[&str]) -> Self {
+        Self::run_on(Arc::new(TestDatabase::create().await), flags, 1).await
     }
 
     /// One more instance on a database.
     pub(crate) async fn on(database: Arc<TestDatabase>, flags: &[&str]) -> Self {
+        Self::run_on(database, flags, 1).await
+    }
+
+    async fn run_on(database: Arc<TestDatabase>, flags: &[&str], count: usize) -> Self {
         let settings = Settings::new(&database.url(), flags);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut app = Self { api: Api::new(address), address, settings, instance: None, database };
-        app.run(listener).await;
+        let mut listeners = Vec::new();
+        for _ in 0..count {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let api = Api::of_all(&addresses);
+        let mut app = Self { api, addresses, settings, instances: Vec::new(), database, _nats: None };
+        app.run(listeners).await;
         app
     }
 
@@ -54,19 +79,18 @@ impl TestApp {
         self.database.url()
     }
 
-    async fn run(&mut self, listener: TcpListener) {
+    async fn run(&mut self, listeners: Vec<TcpListener>) {
         let flags = self.settings.flags();
-        let config = Config::from_flags(flags.iter().map(String::as_str)).unwrap_or_else(|error| panic!("{error}"));
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(Box::pin(parlour::app::run(listener, config, shutdown.clone())));
-        self.instance = Some(Instance { shutdown, task });
+        for listener in listeners {
+            let config = Config::from_flags(flags.iter().map(String::as_str)).unwrap_or_else(|error| panic!("{error}"));
+            let shutdown = CancellationToken::new();
+            let task = tokio::spawn(Box::pin(parlour::app::run(listener, config, shutdown.clone())));
+            self.instances.push(Instance { shutdown, task });
+        }
         let since = Instant::now();
-        loop {
-            if self.is_ready().await {
-                return;
-            }
-            if self.instance.as_ref().is_some_and(|instance| instance.task.is_finished()) {
-                let ended = self.instance.take().unwrap().task.await;
+        while !self.is_ready().await {
+            if let Some(at) = self.instances.iter().position(|instance| instance.task.is_finished()) {
+                let ended = self.instances.remove(at).task.await;
                 panic!(
                     "the service ended while starting: {:?}",
                     ended.map(|started| started.map_err(|e| e.to_string()))
@@ -77,19 +101,25 @@ impl TestApp {
         }
     }
 
-    /// Ends the instance as a signal would, and waits for its end.
+    /// Ends every instance as a signal would, and waits for their end.
     pub(crate) async fn stop(&mut self) {
-        let Instance { shutdown, task } = self.instance.take().expect("the service runs");
-        shutdown.cancel();
-        let ended = timeout(Duration::from_secs(15), task).await.expect("the service ends within 15 s of the signal");
-        ended.unwrap().unwrap_or_else(|error| panic!("{error}"));
+        assert!(!self.instances.is_empty(), "the service runs");
+        self.instances.iter().for_each(|instance| instance.shutdown.cancel());
+        for Instance { task, .. } in self.instances.drain(..) {
+            let ended = timeout(Duration::from_secs(15), task).await;
+            let ended = ended.expect("the service ends within 15 s of the signal");
+            ended.unwrap().unwrap_or_else(|error| panic!("{error}"));
+        }
     }
 
-    /// Starts a new instance on the same database and port, after [`Self::stop`].
+    /// Starts new instances on the same database and ports, after [`Self::stop`].
     pub(crate) async fn start_again(&mut self) {
-        assert!(self.instance.is_none(), "the service still runs");
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.run(listener).await;
+        assert!(self.instances.is_empty(), "the service still runs");
+        let mut listeners = Vec::new();
+        for address in &self.addresses {
+            listeners.push(TcpListener::bind(address).await.unwrap());
+        }
+        self.run(listeners).await;
     }
 
     pub(crate) async fn restart(&mut self) {
@@ -122,8 +152,6 @@ impl Deref for TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        if let Some(instance) = &self.instance {
-            instance.shutdown.cancel();
-        }
+        self.instances.iter().for_each(|instance| instance.shutdown.cancel());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::database::TestDatabase;
 use super::nats::NatsServer;
-use super::{ServerProcess, TestApp};
+use super::{Proxy, ServerProcess, Speech, TestApp};
 
 /// What carries the hints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +15,35 @@ pub(crate) enum Route {
     Nats,
 }
 
+impl Route {
+    /// What joins the two instances that the whole suite runs on; `None` where it runs on one.
+    pub(crate) fn of_suite() -> Option<Self> {
+        match std::env::var("PARLOUR_TEST_BUS").as_deref() {
+            Err(_) | Ok("") => None,
+            Ok("postgres") => Some(Self::Postgres),
+            Ok("nats") => Some(Self::Nats),
+            Ok(other) => panic!("PARLOUR_TEST_BUS is postgres or nats, not {other}"),
+        }
+    }
+
+    /// The value of `--bus`.
+    pub(crate) fn setting(self, nats: Option<&NatsServer>) -> String {
+        match (self, nats) {
+            (Self::Nats, Some(server)) => server.url(),
+            (Self::Postgres, _) => "postgres".to_owned(),
+            _ => "local".to_owned(),
+        }
+    }
+}
+
 pub(crate) struct Cluster {
     pub(crate) one: TestApp,
     pub(crate) two: TestApp,
     pub(crate) database: Arc<TestDatabase>,
     pub(crate) nats: Option<NatsServer>,
-    route: Route,
+    /// What stands between the instances and whatever carries their hints, if anything does.
+    pub(crate) proxy: Option<Proxy>,
+    bus: String,
 }
 
 impl Cluster {
@@ -28,24 +51,42 @@ impl Cluster {
     pub(crate) async fn start(route: Route, flags: &[&str]) -> Option<Self> {
         let database = TestDatabase::shared().await?;
         let nats = if route == Route::Nats { Some(NatsServer::start().await) } else { None };
-        let bus = bus(route, nats.as_ref());
+        let bus = route.setting(nats.as_ref());
+        Some(Self::of(database, nats, None, bus, flags).await)
+    }
+
+    /// The same, with a bus that loses half of all hints, and doubles and reorders the rest.
+    pub(crate) async fn tampered(route: Route, flags: &[&str]) -> Option<Self> {
+        let database = TestDatabase::shared().await?;
+        let (proxy, nats, bus);
+        if route == Route::Nats {
+            let server = NatsServer::start().await;
+            proxy = Proxy::tampering(&server.address(), Speech::Nats).await;
+            bus = format!("nats://{}", proxy.address());
+            nats = Some(server);
+        } else {
+            proxy = Proxy::tampering(&database.address(), Speech::Postgres).await;
+            bus = database.url_at(&proxy.address());
+            nats = None;
+        }
+        Some(Self::of(database, nats, Some(proxy), bus, flags).await)
+    }
+
+    async fn of(
+        database: Arc<TestDatabase>,
+        nats: Option<NatsServer>,
+        proxy: Option<Proxy>,
+        bus: String,
+        flags: &[&str],
+    ) -> Self {
         let flags = [&["--bus", &bus], flags].concat();
         let one = TestApp::on(database.clone(), &flags).await;
         let two = TestApp::on(database.clone(), &flags).await;
-        Some(Self { one, two, database, nats, route })
+        Self { one, two, database, nats, proxy, bus }
     }
 
     /// One more instance, as the real binary.
     pub(crate) async fn process(&self, flags: &[&str]) -> ServerProcess {
-        let bus = bus(self.route, self.nats.as_ref());
-        ServerProcess::on(self.database.clone(), &[&["--bus", &bus], flags].concat()).await
-    }
-}
-
-fn bus(route: Route, nats: Option<&NatsServer>) -> String {
-    match (route, nats) {
-        (Route::Nats, Some(server)) => server.url(),
-        (Route::Postgres, _) => "postgres".to_owned(),
-        _ => "local".to_owned(),
+        ServerProcess::on(self.database.clone(), &[&["--bus", &self.bus], flags].concat()).await
     }
 }

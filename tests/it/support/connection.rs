@@ -23,7 +23,7 @@ impl Connection {
         if let Some(size) = receive_buffer {
             socket.set_recv_buffer_size(size).unwrap();
         }
-        let address = api.base.strip_prefix("http://").unwrap().parse().unwrap();
+        let address = api.base().strip_prefix("http://").unwrap().parse().unwrap();
         Self { stream: socket.connect(address).await.unwrap() }
     }
 

@@ -40,4 +40,15 @@ impl TestDatabase {
             Self::Postgres(database) => database.url(),
         }
     }
+
+    /// `HOST:PORT` of its server.
+    pub(crate) fn address(&self) -> String {
+        let url = self.url();
+        url.split_once('@').and_then(|(_, rest)| rest.split_once('/')).expect("a server's URL").0.to_owned()
+    }
+
+    /// Its URL where its server is reached through this address, in plain.
+    pub(crate) fn url_at(&self, address: &str) -> String {
+        format!("{}?sslmode=disable", self.url().replace(&self.address(), address))
+    }
 }

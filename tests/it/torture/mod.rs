@@ -2,6 +2,7 @@
 
 mod crowd;
 mod cuts;
+mod instances;
 mod kills;
 mod many_topics;
 mod random_ops;

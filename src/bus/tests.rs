@@ -4,6 +4,7 @@
 
 #[path = "../../tests/it/support/nats.rs"]
 mod nats_server;
+#[expect(dead_code, reason = "the black-box tests use the rest of it")]
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
 

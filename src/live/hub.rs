@@ -64,6 +64,8 @@ pub(super) struct Inner {
     pub(super) closing: Notify,
     /// Until when this instance counts as alive, in the database's milliseconds.
     pub(super) lease_until: AtomicI64,
+    /// Until when it does not judge who else is alive.
+    pub(super) lenient_until: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +101,7 @@ impl Hub {
             closed: Mutex::default(),
             closing: Notify::new(),
             lease_until: AtomicI64::new(0),
+            lenient_until: AtomicI64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }

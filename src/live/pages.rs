@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::model::{Entry, Message, Seq, TopicId};
+use super::topic::HotTopic;
+use crate::model::{Entry, Message, Seq};
 use crate::store::{Store, StoreError, TopicKey};
 
 /// Entries in a page.
@@ -19,6 +20,8 @@ const KEPT_BYTES: usize = 32 * 1024 * 1024;
 const LIFE: Duration = Duration::from_secs(5);
 /// Pages that are read at once: readers that catch up leave connections to everybody else.
 const READS: usize = 3;
+/// Those of one topic among them: one that the database is slow with leaves room to the others.
+pub(super) const TOPIC_READS: usize = 2;
 
 /// A stretch of the log.
 #[derive(Debug)]
@@ -62,20 +65,26 @@ impl Pages {
     pub(super) async fn after(
         &self,
         store: &Store,
-        key: TopicKey,
-        topic: &TopicId,
+        topic: &HotTopic,
         position: Seq,
         last: Seq,
     ) -> Result<Arc<Page>, StoreError> {
-        let number = position.0 / SIZE;
-        let end = Seq(((number + 1) * SIZE).min(last.0));
-        let cell = self.cell((key, number, end));
+        let (number, end) = place(position, last);
+        let cell = self.cell((topic.key, number, end));
         let read = async || {
-            let _permit = self.reads.acquire().await.map_err(|_| StoreError::Unavailable("closed".into()))?;
-            let messages = store.entries(key, topic, Seq(number * SIZE + 1), end).await?;
+            let closed = |_| StoreError::Unavailable("closed".into());
+            let _of_topic = topic.reads.acquire().await.map_err(closed)?;
+            let _of_all = self.reads.acquire().await.map_err(closed)?;
+            let messages = store.entries(topic.key, &topic.id, Seq(number * SIZE + 1), end).await?;
             Ok(Arc::new(Page { entries: messages.iter().map(Message::render).collect(), end }))
         };
         cell.get_or_try_init(read).await.cloned()
+    }
+
+    /// The same page, where it has been read.
+    pub(super) fn ready(&self, topic: TopicKey, position: Seq, last: Seq) -> Option<Arc<Page>> {
+        let (number, end) = place(position, last);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&(topic, number, end))?.page.get().cloned()
     }
 
     fn cell(&self, key: Key) -> Arc<OnceCell<Arc<Page>>> {
@@ -102,4 +111,10 @@ impl Pages {
         slots.retain(|_, slot| slot.since.elapsed() < LIFE);
         slots.shrink_to_fit();
     }
+}
+
+/// The number of the page with the entry that follows `position`, and its last entry so far.
+fn place(position: Seq, last: Seq) -> (i64, Seq) {
+    let number = position.0 / SIZE;
+    (number, Seq(((number + 1) * SIZE).min(last.0)))
 }

@@ -50,6 +50,8 @@ pub(super) struct Track {
     looking: tokio::sync::Mutex<()>,
     /// Counts looks as they begin.
     looks: AtomicU64,
+    /// The end of an interval is being looked at.
+    publishing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -154,8 +156,12 @@ impl Track {
         self.dirty.store(true, Ordering::Release);
     }
 
-    /// Whether the end of an interval has something to look at; forgets that it had.
-    pub(super) fn is_due(&self, now: Millis) -> bool {
+    /// Whether the end of an interval has something to look at, and nobody looks already; forgets that it had. Then
+    /// somebody does, until [`Self::end`].
+    pub(super) fn begin(&self, now: Millis) -> bool {
+        if self.publishing.load(Ordering::Acquire) {
+            return false;
+        }
         let dirty = self.dirty.swap(false, Ordering::AcqRel);
         let state = self.lock();
         let behind = match (&state.fresh, &state.published) {
@@ -163,7 +169,14 @@ impl Track {
             (fresh, _) => fresh.is_some(),
         };
         // A topic whose presence nobody has asked for has nothing to compare with.
-        state.fresh.is_some() && (dirty || behind || state.next_expiry.is_some_and(|at| at <= now))
+        let due = state.fresh.is_some() && (dirty || behind || state.next_expiry.is_some_and(|at| at <= now));
+        self.publishing.store(due, Ordering::Release);
+        due
+    }
+
+    /// The look that began with [`Self::begin`] has ended.
+    pub(super) fn end(&self) {
+        self.publishing.store(false, Ordering::Release);
     }
 
     /// The freshest view there is.

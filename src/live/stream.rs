@@ -5,6 +5,7 @@
 //! moves when an entry is put into the piece, so the id of an event names exactly what stands before it.
 
 mod activity;
+mod catch_up;
 mod gather;
 mod generation;
 mod joins;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::activity::Told;
+use self::catch_up::Reading;
 use self::generation::Storing;
 use super::events::{Bye, Left, Ready, ReadyTopic};
 use super::frames::{Form, Frames};
@@ -87,6 +89,8 @@ struct Topic {
     last: Option<Seq>,
     /// That was shown: nothing comes after it, whatever the database says.
     closed: bool,
+    /// The page of the log that is being read for it.
+    reading: Option<Reading>,
 }
 
 /// Why there is no stream.
@@ -192,9 +196,19 @@ impl Stream {
         let (number, ephemeral) = hot.listen(listener.clone());
         let place = Place { position, ephemeral };
         listener.notice();
-        let (queued, closed) = (false, false);
-        let topic =
-            Topic { hot, listener, number, place, queued, gap_to: None, shown: None, known: None, last: None, closed };
+        let topic = Topic {
+            hot,
+            listener,
+            number,
+            place,
+            queued: false,
+            gap_to: None,
+            shown: None,
+            known: None,
+            last: None,
+            closed: false,
+            reading: None,
+        };
         self.topics.entry(slot).insert_entry(topic).into_mut()
     }
 

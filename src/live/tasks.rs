@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,12 @@ const LINGER: Duration = Duration::from_secs(60);
 const TAILS: usize = 64 * 1024 * 1024;
 /// Streams whose end is written down in one transaction.
 const CLOSE_BATCH: usize = 256;
+/// Topics whose presence is looked at in the same moment.
+const LOOKS: usize = 4;
+/// How often a lease is renewed before it would lapse.
+const RENEWALS: u32 = 3;
+/// How long the others may take, besides, to find a database that is back.
+const LENIENCE: Duration = Duration::from_secs(3);
 /// How long the lease waits for the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Every so many comparisons, streams that the database knows of are looked for here.
@@ -71,6 +79,12 @@ impl Hub {
         self.inner.lease_until.load(Ordering::Acquire) < self.store().now().0
     }
 
+    /// Whether the others are to have time to say that they live: this instance has just come back from where nobody may
+    /// have been able to, as without a database.
+    fn is_lenient(&self) -> bool {
+        self.inner.lenient_until.load(Ordering::Acquire) > self.store().now().0
+    }
+
     /// After a lapse: streams that are still their sessions' latest are this instance's again, and everybody is looked at
     /// anew.
     async fn recover(&self) -> Result<(), StoreError> {
@@ -90,29 +104,37 @@ impl Hub {
         self.store().release_lease(self.inner.settings.node, self.grace()).await
     }
 
+    /// Looks at what is due at the end of each interval. A look that takes long holds up its own topic and no other.
     async fn publish_presence(&self) {
         let mut ticks = interval(self.inner.settings.presence_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (few, mut looks) = (Semaphore::new(LOOKS), FuturesUnordered::new());
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Some(()) = looks.next() => continue,
+            }
             let now = self.store().now();
-            if self.has_lapsed() {
-                continue; // by the clock all our streams are gone; to say so would be wrong
+            if self.has_lapsed() || self.is_lenient() {
+                continue; // by the clock our streams are gone, or those of others; to say so would be wrong
             }
-            for topic in self.hot_topics() {
-                if !topic.presence.is_due(now) {
-                    continue;
-                }
-                if let Err(error) = self.look(&topic).await {
-                    tracing::debug!(%error, "presence could not be read");
-                    topic.presence.touch();
-                    continue;
-                }
-                if topic.presence.publish(&topic.id) {
-                    topic.wake_for_presence();
-                }
-            }
+            let topics = self.hot_topics().into_iter();
+            looks.extend(topics.filter(|topic| topic.presence.begin(now)).map(|topic| self.publish(topic, &few)));
         }
+    }
+
+    async fn publish(&self, topic: Arc<HotTopic>, few: &Semaphore) {
+        let looked = match few.acquire().await {
+            Ok(_one) => self.look(&topic).await,
+            Err(_) => return, // it is never closed
+        };
+        if let Err(error) = looked {
+            tracing::debug!(%error, "presence could not be read");
+            topic.presence.touch();
+        } else if topic.presence.publish(&topic.id) {
+            topic.wake_for_presence();
+        }
+        topic.presence.end();
     }
 
     async fn write_down_closed(&self) {
@@ -146,7 +168,7 @@ impl Hub {
     }
 
     async fn renew_lease(&self) {
-        let mut ticks = interval(self.inner.settings.lease / 3);
+        let mut ticks = interval(self.inner.settings.lease / RENEWALS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -155,10 +177,17 @@ impl Hub {
                 tracing::warn!(%error, "the lease could not be renewed");
                 continue;
             }
+            if lapsed {
+                let until = self.store().now().plus(self.inner.settings.lease / RENEWALS + LENIENCE);
+                self.inner.lenient_until.store(until.0, Ordering::Release);
+            }
             let recovered = if lapsed { self.recover().await } else { Ok(()) };
             if let Err(error) = recovered {
                 tracing::warn!(%error, "the lease had lapsed, and streams could not be asserted anew");
                 self.inner.lease_until.store(0, Ordering::Release); // once more in the next round
+            }
+            if self.is_lenient() {
+                continue;
             }
             if let Err(error) = self.store().sweep_nodes(self.inner.settings.node, self.grace()).await {
                 tracing::debug!(%error, "lapsed leases could not be swept");

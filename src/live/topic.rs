@@ -4,6 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
+
+use super::pages::TOPIC_READS;
 use super::presence::Track;
 use super::signal::Listener;
 use super::tail::Tail;
@@ -19,6 +22,8 @@ pub(super) struct HotTopic {
     pub(super) key: TopicKey,
     pub(super) id: TopicId,
     pub(super) presence: Track,
+    /// Who reads pages of its log.
+    pub(super) reads: Semaphore,
     // Not an async mutex: nothing is awaited while it is held, and it is held for a few entries' copying at most.
     state: Mutex<State>,
 }
@@ -81,7 +86,8 @@ pub(super) struct Place {
 impl HotTopic {
     pub(super) fn new(key: TopicKey, id: TopicId) -> Self {
         let state = State { deserted: Some(Instant::now()), ..State::default() };
-        Self { key, id, presence: Track::default(), state: Mutex::new(state) }
+        let reads = Semaphore::new(TOPIC_READS);
+        Self { key, id, presence: Track::default(), reads, state: Mutex::new(state) }
     }
 
     /// Takes entries that were just committed and wakes the listeners. What is known already is passed over. Answers

@@ -3,6 +3,8 @@
 //!
 //! What must come by a hint is waited for less long than the slow comparison with the database would take to find it.
 
+mod database_away;
+mod frozen;
 mod latency;
 mod tampered;
 

@@ -1,6 +1,7 @@
 //! Taking turns over the topics that have something, until a piece is full.
 
 use super::Stream;
+use super::catch_up::TURN;
 use crate::live::events::Gap;
 use crate::live::presence::{Difference, View};
 use crate::live::topic::{Found, HotTopic, Item};
@@ -9,8 +10,6 @@ use crate::model::message::to_json;
 use crate::model::{Effect, Entry, Seq, TopicKind};
 use crate::store::StoreError;
 
-/// What one topic may add in its turn, in bytes, before the next one has its own.
-const TURN: usize = 16 * 1024;
 /// With more topics than this, digests would make ids too long: each poll then begins with the whole lists.
 const DIGESTS: usize = 250;
 
@@ -167,72 +166,7 @@ impl Stream {
         }
     }
 
-    /// Reads a page of the log; answers whether there is more.
-    async fn catch_up(&mut self, slot: Slot, last: Seq) -> Result<bool, StoreError> {
-        let Some(topic) = self.topics.get(&slot) else {
-            return Ok(false);
-        };
-        let (hot, position, removals) = (topic.hot.clone(), topic.place.position, topic.hot.removals());
-        let hub = self.hub.clone();
-        let page = hub.inner.pages.after(&hub.inner.store, hot.key, &hot.id, position, last).await?;
-        if hot.removals() != removals {
-            return Ok(true); // it may have been read before something was removed
-        }
-        let entries = &page.entries[page.entries.partition_point(|entry| entry.seq <= position)..];
-        let Some(withheld) = self.withheld(slot, entries).await? else {
-            self.reload = true;
-            return Ok(true);
-        };
-        let mut used = 0;
-        for entry in entries {
-            if used > TURN {
-                return Ok(true);
-            }
-            used += entry.json.len();
-            if self.say_pruned_before(slot, entry.seq) {
-                return Ok(true);
-            }
-            if withheld.contains(&entry.seq) {
-                self.say_gap(slot, entry.seq, false);
-            } else if !self.say_entry(slot, entry) {
-                return Ok(!self.is_closed(slot));
-            }
-        }
-        self.say_pruned_before(slot, page.end.next());
-        Ok(true)
-    }
-
-    /// The log says of a message what it says now: which of these were edited after this user had lost the topic. `None`
-    /// where the joins are to be read first: it is lost, and the end not known yet.
-    async fn withheld(&self, slot: Slot, entries: &[Entry]) -> Result<Option<Vec<Seq>>, StoreError> {
-        let edited = |entry: &&Entry| entry.edited;
-        let (Some(topic), Some(first), Some(last)) = (
-            self.topics.get(&slot).filter(|topic| topic.hot.id.kind() == TopicKind::Group),
-            entries.iter().find(edited),
-            entries.iter().rfind(edited),
-        ) else {
-            return Ok(Some(Vec::new()));
-        };
-        let store = &self.hub.inner.store;
-        if let Some(end) = topic.last {
-            return store.edited_behind(topic.hot.key, end, (first.seq, last.seq)).await.map(Some);
-        }
-        let joined = store.has_joined(self.session, topic.hot.key).await?;
-        Ok(joined.then(Vec::new))
-    }
-
-    /// Entries that should stand before `next` and do not were pruned; answers whether there were such. One of them may
-    /// have taken the topic from this user, so the joins are asked before anything else is shown.
-    fn say_pruned_before(&mut self, slot: Slot, next: Seq) -> bool {
-        let pruned = self.topics.get(&slot).is_some_and(|topic| topic.place.position.next() < next);
-        if pruned {
-            self.say_gap(slot, Seq(next.0 - 1), true);
-            self.reload = true;
-        }
-        pruned
-    }
-
-    fn say_gap(&mut self, slot: Slot, to_seq: Seq, pruned: bool) {
+    pub(super) fn say_gap(&mut self, slot: Slot, to_seq: Seq, pruned: bool) {
         let Some(topic) = self.topics.get_mut(&slot) else {
             return;
         };
@@ -245,7 +179,7 @@ impl Stream {
 
     /// Answers whether more may follow. The entry that takes the topic from this user is the last: whether it was joined
     /// anew since, and how to call the end, the joins say.
-    fn say_entry(&mut self, slot: Slot, entry: &Entry) -> bool {
+    pub(super) fn say_entry(&mut self, slot: Slot, entry: &Entry) -> bool {
         let Some(topic) = self.topics.get_mut(&slot) else {
             return false;
         };
@@ -257,10 +191,6 @@ impl Stream {
         self.positions.reach(slot, entry.seq);
         self.say("message", true, &entry.json);
         !closed
-    }
-
-    fn is_closed(&self, slot: Slot) -> bool {
-        self.topics.get(&slot).is_none_or(|topic| topic.closed)
     }
 
     /// What the client of a long poll knows of presence; a stream's ids say nothing of it.

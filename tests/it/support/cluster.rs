@@ -49,10 +49,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Two instances; none where the tests run on SQLite, whose file has one.
     pub(crate) async fn start(route: Route, flags: &[&str]) -> Option<Self> {
-        let database = TestDatabase::shared().await?;
+        Some(Self::on(TestDatabase::shared().await?, route, flags).await)
+    }
+
+    /// Two instances on this database, with this bus.
+    pub(crate) async fn on(database: Arc<TestDatabase>, route: Route, flags: &[&str]) -> Self {
         let nats = if route == Route::Nats { Some(NatsServer::start().await) } else { None };
         let bus = route.setting(nats.as_ref());
-        Some(Self::of(database, nats, None, bus, flags).await)
+        Self::of(database, nats, None, bus, flags).await
     }
 
     /// The same, with a bus that loses half of all hints, and doubles and reorders the rest.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
 use super::postgres;
@@ -25,6 +26,35 @@ impl TestDatabase {
     pub(crate) async fn shared() -> Option<Arc<Self>> {
         let database = Self::create().await;
         matches!(database, Self::Postgres(_)).then(|| Arc::new(database))
+    }
+
+    /// One on a PostgreSQL server of its own, to be crashed.
+    pub(crate) async fn alone() -> Option<Arc<Self>> {
+        match std::env::var("PARLOUR_TEST_DATABASE").as_deref() {
+            Ok("postgres") => Some(Arc::new(Self::Postgres(postgres::Database::alone().await))),
+            _ => None,
+        }
+    }
+
+    /// Ends its server as a power cut would.
+    pub(crate) async fn crash(&self) {
+        let Self::Postgres(database) = self else { panic!("SQLite has no server") };
+        database.crash().await;
+    }
+
+    /// Starts its server again.
+    pub(crate) async fn rise(&self) {
+        let Self::Postgres(database) = self else { panic!("SQLite has no server") };
+        database.rise().await;
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let mut options = sea_orm::ConnectOptions::new(self.url());
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.unwrap();
+        connection.execute_unprepared(sql).await.unwrap();
+        connection.close().await.unwrap();
     }
 
     /// Cuts every connection of applications that are called so, where there are any.

@@ -1,5 +1,5 @@
 //! One PostgreSQL server for the whole test process, started from its binaries on first use, and one database on it for
-//! each service under test. The server lives under a small shell, the keeper, whose standard input is a pipe from this
+//! each service under test; or a server of a test's own, to be stopped. A server lives under a small shell, the keeper, whose standard input is a pipe from this
 //! process: however this process ends, the pipe closes, and the keeper stops the server and removes its folder.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -7,15 +7,15 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _};
 
 /// A collation that is not `C` wherever the server can: what sorts or compares ids by it shows at once.
 ///
-/// Each line that the keeper reads is a database to drop. The server's own standard streams go to its log, or a test
+/// Each line that the keeper reads is a command: to drop a database, to crash the server, to start it anew. The server's own standard streams go to its log, or a test
 /// run whose output is piped would wait for them.
 const KEEPER: &str = r#"
 set -eu
@@ -25,27 +25,40 @@ trap 'pg_ctl -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$
 init() { initdb -D "$dir/data" -U parlour -A trust -E UTF8 "$@" >"$dir/log" 2>&1 </dev/null; }
 init --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US || { rm -rf "$dir/data"; init --locale=C; } ||
     { cat "$dir/log"; exit 1; }
-pg_ctl -D "$dir/data" -w -t 60 -l "$dir/log" \
-    -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=500" start >/dev/null </dev/null ||
-    { cat "$dir/log"; exit 1; }
-echo ready
-while read -r name; do
-    dropdb -h "$dir" -p "$port" -U parlour --if-exists --force "$name" >/dev/null 2>&1 </dev/null &
+start() {
+    pg_ctl -D "$dir/data" -w -t 60 -l "$dir/log" \
+        -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=500" start >/dev/null </dev/null ||
+        { cat "$dir/log"; exit 1; }
+    echo ready
+}
+start
+while read -r act name; do
+    case $act in
+    drop) dropdb -h "$dir" -p "$port" -U parlour --if-exists --force "$name" >/dev/null 2>&1 </dev/null & ;;
+    crash) pg_ctl -D "$dir/data" -m immediate stop >/dev/null 2>&1 </dev/null; echo crashed ;;
+    start) start ;;
+    esac
 done
 "#;
 
 struct Server {
     port: u16,
-    /// Kept open as long as this process lives: its closing is what stops the server.
-    keeper: Mutex<ChildStdin>,
+    keeper: Mutex<Keeper>,
 }
 
-static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
+struct Keeper {
+    /// Kept open as long as somebody needs the server: its closing is what stops it.
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+static SERVER: OnceLock<Result<Arc<Server>, String>> = OnceLock::new();
 
 impl Server {
-    fn shared() -> &'static Self {
-        match SERVER.get_or_init(Self::start) {
-            Ok(server) => server,
+    /// The one that all share who do not stop it: it lives as long as this process.
+    fn shared() -> Arc<Self> {
+        match SERVER.get_or_init(|| Self::start().map(Arc::new)) {
+            Ok(server) => server.clone(),
             Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("no PostgreSQL: {reason}"),
             Err(reason) => {
                 // Past the test harness, which would swallow what a passing test prints.
@@ -102,7 +115,22 @@ impl Server {
             output.read_to_string(&mut said).unwrap();
             return Err(format!("the server does not start: {said}"));
         }
-        Ok(Self { port, keeper: Mutex::new(keeper.stdin.take().unwrap()) })
+        let keeper = Keeper { input: keeper.stdin.take().unwrap(), output };
+        Ok(Self { port, keeper: Mutex::new(keeper) })
+    }
+
+    /// Tells the keeper to do something, without waiting for it.
+    fn tell(&self, command: &str) {
+        // A server that is not told is gone with this process anyway.
+        let _ = writeln!(self.keeper.lock().unwrap().input, "{command}");
+    }
+
+    /// Tells the keeper to do something and waits for its word.
+    fn command(&self, command: &str, answer: &str) {
+        self.tell(command);
+        let mut said = String::new();
+        self.keeper.lock().unwrap().output.read_line(&mut said).unwrap();
+        assert_eq!(said.trim(), answer);
     }
 
     fn url(&self, database: &str) -> String {
@@ -126,28 +154,50 @@ pub(crate) fn free_port() -> u16 {
 
 pub(crate) struct Database {
     name: String,
+    server: Arc<Server>,
 }
 
 impl Database {
     pub(crate) async fn create() -> Self {
+        Self::on(tokio::task::spawn_blocking(Server::shared).await.unwrap()).await
+    }
+
+    /// On a server of its own.
+    pub(crate) async fn alone() -> Self {
+        let started = tokio::task::spawn_blocking(Server::start).await.unwrap();
+        Self::on(Arc::new(started.unwrap_or_else(|reason| panic!("no PostgreSQL: {reason}")))).await
+    }
+
+    async fn on(server: Arc<Server>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
         let name = format!("parlour_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut options = ConnectOptions::new(server.url("postgres"));
         options.max_connections(1).sqlx_logging(false);
         let connection = sea_orm::Database::connect(options).await.unwrap();
         connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         connection.close().await.unwrap();
-        Self { name }
+        Self { name, server }
     }
 
     pub(crate) fn url(&self) -> String {
-        Server::shared().url(&self.name)
+        self.server.url(&self.name)
+    }
+
+    /// Ends the server as a power cut would.
+    pub(crate) async fn crash(&self) {
+        let server = self.server.clone();
+        tokio::task::spawn_blocking(move || server.command("crash", "crashed")).await.unwrap();
+    }
+
+    /// Starts the server again, on the same port.
+    pub(crate) async fn rise(&self) {
+        let server = self.server.clone();
+        tokio::task::spawn_blocking(move || server.command("start", "ready")).await.unwrap();
     }
 
     /// Cuts every connection to this database whose application is called so; `%` for all.
     pub(crate) async fn cut(&self, application: &str) {
-        let mut options = ConnectOptions::new(Server::shared().url("postgres"));
+        let mut options = ConnectOptions::new(self.server.url("postgres"));
         options.max_connections(1).sqlx_logging(false);
         let connection = sea_orm::Database::connect(options).await.unwrap();
         let name = &self.name;
@@ -162,7 +212,6 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A database that stays is gone with the server anyway.
-        let _ = writeln!(Server::shared().keeper.lock().unwrap(), "{}", self.name);
+        self.server.tell(&format!("drop {}", self.name));
     }
 }

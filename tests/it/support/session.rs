@@ -54,6 +54,11 @@ impl Session {
         Self { api: api.clone(), ..self.clone() }
     }
 
+    /// The same session, all its calls sent to one instance, as over one connection.
+    pub(crate) fn over_one_connection(&self) -> Self {
+        self.at(&self.api.each().next().unwrap())
+    }
+
     /// The user as every answer shows them.
     pub(crate) fn user(&self) -> Value {
         json!({"user_id": self.user_id, "username": self.username})

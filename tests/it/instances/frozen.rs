@@ -1,0 +1,91 @@
+//! An instance that is frozen for a minute, as serverless platforms do to those that have no request, and woken: its lease
+//! is gone, its sessions were, some of them have moved, and what it had been asked is asked elsewhere meanwhile.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+
+use super::*;
+use crate::support::{ServerProcess, messages_of, seqs};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SENDS: usize = 20;
+
+fn signal(process: &ServerProcess, name: &str) {
+    assert!(Command::new("kill").args([name, &process.pid().to_string()]).status().unwrap().success());
+}
+
+fn send(session: &Session, number: usize) -> impl Future<Output = Option<u16>> + use<> {
+    let call = session.call(Method::POST, &messages_of(ROOM)).header("idempotency-key", &format!("key-{number}"));
+    let call = call.json(&json!({"content": number}));
+    async move { call.try_send().await.ok().map(|reply| reply.status) }
+}
+
+/// What a stream says of one session's presence until then: `true` for each time that it came, `false` for each that it
+/// went.
+async fn comings_and_goings(stream: &mut EventStream, of: &Session, until: Instant) -> Vec<bool> {
+    let mut seen = Vec::new();
+    while let Next::Event(event) = stream.next_until(until).await {
+        if leaves(&event.data, of) {
+            seen.push(false);
+        }
+        if joins(&event.data, of) {
+            seen.push(true);
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_frozen_for_a_minute_and_woken_recovers_by_itself() {
+    tokio::join!(frozen_for_a_minute(Route::Postgres), frozen_for_a_minute(Route::Nats));
+}
+
+/// The lease and the grace period are what they are by default: 10 and 15 seconds.
+async fn frozen_for_a_minute(route: Route) {
+    let Some(cluster) = Cluster::start(route, &[]).await else { return };
+    let third = cluster.process(&[]).await;
+    let (ana, bob, cleo) = (third.session("Ana").await, cluster.two.session("Bob").await, third.session("Cleo").await);
+    for session in [&ana, &bob, &cleo] {
+        session.join(ROOM).await;
+    }
+    let (mut anas, mut old) = (ana.stream().await, cleo.stream().await);
+    let mut bobs = [bob.stream().await, cluster.two.session("Bob").await.stream().await];
+    anas.ready().await;
+    old.ready().await;
+    within(&mut bobs[0], SOON, "presence_state", |_| true).await;
+    sleep(Duration::from_secs(2)).await;
+
+    // Some of what it was asked is stored, and nobody is told; some is not even read.
+    let asked: Vec<_> = (0..SENDS).map(|number| tokio::spawn(send(&ana, number))).collect();
+    sleep(Duration::from_millis(30)).await;
+    signal(&third, "-STOP");
+    let frozen = Instant::now();
+    let elsewhere = ana.at(&cluster.one);
+    let again = join_all((0..SENDS).map(|number| send(&elsewhere, number))).await;
+    assert!(again.iter().all(|status| matches!(status, Some(200 | 201))), "{again:?}");
+    let mut moved = cleo.at(&cluster.one).stream_from(&old.last_id()).await;
+    let [watching, _] = &mut bobs;
+    let anas_way = comings_and_goings(watching, &ana, frozen + MINUTE).await;
+    assert_eq!(anas_way, [false], "{route:?}: gone once, by the lease and the grace period");
+    assert!(bob.present(ROOM).await.contains(&cleo.id), "who has moved is there");
+
+    signal(&third, "-CONT");
+    let woken = Instant::now();
+    let answers = join_all(asked).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    // Those who asked may have given up by now.
+    assert!(answers.iter().all(|status| matches!(status, None | Some(200 | 201 | 503))), "{answers:?}");
+    assert_eq!(within(&mut old, LATER, "bye", |_| true).await.data["reason"], "replaced");
+    let (anas_way, heard, moved) = tokio::join!(
+        comings_and_goings(watching, &ana, woken + Duration::from_secs(15)),
+        anas.messages(SENDS),
+        moved.messages(SENDS),
+    );
+    assert_eq!(anas_way, [true], "{route:?}: back, once");
+    let history = bob.whole_history(ROOM).await;
+    assert_eq!(seqs(&history), (1..=SENDS as u64).collect::<Vec<_>>(), "each once");
+    assert_eq!((&heard, &moved), (&history, &history));
+    let present = bob.present(ROOM).await;
+    assert!([&ana, &cleo].iter().all(|session| present.contains(&session.id)), "{present:?}");
+    assert_eq!(present.len(), 3, "no ghosts: {present:?}");
+}

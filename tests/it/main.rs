@@ -16,6 +16,7 @@ mod command_line;
 mod content;
 mod crowds;
 mod cursors;
+mod deploy;
 mod direct_messages;
 mod edits;
 mod errors;

@@ -218,19 +218,21 @@ impl Hub {
         self.read_ends(&cold).await
     }
 
-    /// Before a stream begins on topics that have come this far: what was removed by another instance, and not told here
-    /// yet, is in no memory of this one afterwards. Whoever comes after a removal never sees what was removed.
-    pub(super) async fn forget_removed(&self, topics: &[(Arc<HotTopic>, Seq)]) -> Result<(), StoreError> {
+    /// Before a stream begins on topics that have come this far: whoever comes after a removal never sees what was removed,
+    /// so what another instance has removed, and nobody told here yet, is in no memory of this one afterwards. A `poll`
+    /// answers with everything that was acknowledged before it; a stream soon hears of what is only late.
+    pub(super) async fn keep_up(&self, topics: &[(Arc<HotTopic>, Seq)], poll: bool) -> Result<(), StoreError> {
         if !self.inner.store.is_shared() {
             return Ok(()); // what is committed has been told
         }
         for (topic, last) in topics {
-            let removed = match topic.known() {
+            let news = match topic.known() {
                 Some(known) if known >= *last => false,
+                Some(_) if poll => topic.heard(*last),
                 Some(known) => self.inner.store.has_removal(topic.key, known, *last).await? && topic.heard(*last),
                 None => true, // pages may be left from when it was hot before
             };
-            if removed {
+            if news {
                 self.inner.pages.forget(topic.key);
             }
         }

@@ -184,7 +184,7 @@ impl Stream {
         }
         let ends =
             opened.joins.iter().map(|join| (self.topics[&join.slot].hot.clone(), join.last_seq)).collect::<Vec<_>>();
-        self.hub.forget_removed(&ends).await?;
+        self.hub.keep_up(&ends, self.is_poll()).await?;
         let hot: Vec<_> = ends.into_iter().map(|(hot, _)| hot).collect();
         self.hub.sync(&hot).await
     }

@@ -1,5 +1,6 @@
 //! Connecting: which pools there are, and how each connection is set up.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use parlour_migration::MigratorTrait as _;
@@ -61,9 +62,18 @@ impl Pools {
         })
     }
 
-    /// Whether the schema is up to date.
+    /// Whether the schema is up to date. Reads only, as a user of the database may do who must not change tables.
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
-        Ok(parlour_migration::Migrator::get_pending_migrations(&self.write).await?.is_empty())
+        let tables = match self.write.get_database_backend() {
+            DbBackend::Postgres => "SELECT 1 AS one WHERE to_regclass('seaql_migrations') IS NOT NULL",
+            _ => "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'",
+        };
+        if dialect::row(&self.write, tables, vec![]).await?.is_none() {
+            return Ok(false);
+        }
+        let rows = dialect::rows(&self.write, "SELECT version FROM seaql_migrations", vec![]).await?;
+        let done = rows.iter().map(|row| dialect::get::<String>(row, "version")).collect::<Result<HashSet<_>, _>>()?;
+        Ok(parlour_migration::Migrator::migrations().iter().all(|migration| done.contains(migration.name())))
     }
 
     /// Brings the schema up to date. Many instances may do so at once: one does it, the others wait.

@@ -118,3 +118,28 @@ async fn many_instances_may_migrate_one_empty_database_at_once() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_migrating_is_a_step_of_its_own_an_instance_must_not_change_tables() {
+    let Some(database) = TestDatabase::shared().await else { return };
+    let url = database.url();
+    let role = format!("clerk_of_{}", url.rsplit('/').next().unwrap());
+    let as_clerk = url.replace("parlour@", &format!("{role}@"));
+    database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    let flags = [("PARLOUR_DATABASE_URL", as_clerk.as_str()), ("PARLOUR_AUTO_MIGRATE", "false")];
+    let early = run_command(&[], &flags);
+    assert!(String::from_utf8_lossy(&early.stderr).contains("parlour migrate"), "{early:?}");
+    assert!(run_command(&["migrate"], &[("PARLOUR_DATABASE_URL", url.as_str())]).status.success());
+    for sql in [
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO",
+    ] {
+        database.execute(&format!("{sql} {role}")).await;
+    }
+    let app = TestApp::on(database.clone(), &["--database-url", &as_clerk, "--auto-migrate", "false"]).await;
+    let ana = app.session("Ana").await;
+    ana.join("room:lobby").await;
+    ana.send("room:lobby", serde_json::json!("hello")).await;
+    drop(app);
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}

@@ -3,6 +3,7 @@
 //!
 //! What must come by a hint is waited for less long than the slow comparison with the database would take to find it.
 
+mod bus_away;
 mod database_away;
 mod frozen;
 mod latency;
@@ -317,81 +318,6 @@ async fn an_instance_that_was_frozen_tells_the_others_that_its_sessions_are_back
     within(&mut watching, Duration::from_secs(5), "presence", |data| joins(data, &ana)).await;
     assert_eq!(anas.next_of("message").await.data, sent);
     anas.expect_none_of("message", Duration::from_millis(500)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_bus_everything_comes_all_the_same_only_later() {
-    let Some(cluster) = Cluster::start(Route::Local, &["--presence-grace", "1s"]).await else { return };
-    everything_comes(&cluster).await;
-}
-
-/// One of each kind of news from the other instance, whether a hint tells of it or not.
-async fn everything_comes(cluster: &Cluster) {
-    let (ana, bob) = ana_and_bob(cluster).await;
-    let mut stream = bob.stream().await;
-    within(&mut stream, LATER, "presence_state", |_| true).await;
-    let sent = ana.send(ROOM, json!("later")).await;
-    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, sent);
-    let cleo = cluster.one.session("Cleo").await;
-    cleo.join(ROOM).await;
-    let mut kept = cleo.stream().await;
-    kept.ready().await;
-    within(&mut stream, LATER, "presence", |data| joins(data, &cleo)).await;
-    bob.at(&cluster.one).join("room:second").await;
-    within(&mut stream, LATER, "presence_state", |data| data["topic"] == "room:second").await;
-    bob.at(&cluster.one).leave("room:second").await;
-    within(&mut stream, LATER, "left", |data| data["topic"] == "room:second").await;
-    let dm = text(&ana.join(&ana.dm(&bob)).await["topic"], "id").to_owned();
-    for seq in 1..=2 {
-        ana.send(&dm, json!("psst")).await;
-        let activity = within(&mut stream, LATER, "activity", |_| true).await;
-        assert_eq!(activity.data, json!({"topic": dm, "last_seq": seq}));
-    }
-    bob.join(&dm).await;
-    within(&mut stream, LATER, "presence_state", |data| data["topic"] == *dm).await;
-    ana.block(&bob).await;
-    assert_eq!(within(&mut stream, LATER, "left", |_| true).await.data["reason"], "blocked");
-    let mut second = cleo.at(&cluster.two).stream().await;
-    second.ready().await;
-    assert_eq!(within(&mut kept, LATER, "bye", |_| true).await.data["reason"], "replaced");
-    cleo.at(&cluster.one).delete("/v1/session").await.expect(204);
-    assert_eq!(within(&mut second, LATER, "bye", |_| true).await.data["reason"], "signed_out");
-    within(&mut stream, LATER, "presence", |data| leaves(data, &cleo)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_bus_is_away_the_service_goes_on_a_little_slower() {
-    let Some(mut cluster) = Cluster::start(Route::Nats, &["--presence-grace", "1s"]).await else { return };
-    let (ana, bob) = ana_and_bob(&cluster).await;
-    let mut stream = bob.stream().await;
-    soon(&mut stream, "presence_state").await;
-    assert_eq!(cluster.two.get("/readyz").send().await.expect(200), json!({"status": "ok", "bus": "ok"}));
-    cluster.nats.as_mut().unwrap().kill9();
-    until_bus(&cluster, "away").await;
-    for n in 0..5 {
-        ana.send(ROOM, json!(n)).await;
-        assert_eq!(soon(&mut stream, "message").await.data["content"], json!(n));
-    }
-    let cleo = cluster.one.session("Cleo").await;
-    cleo.join(ROOM).await;
-    let _cleos = cleo.stream().await;
-    within(&mut stream, Duration::from_secs(5), "presence", |data| joins(data, &cleo)).await;
-    cluster.nats.as_mut().unwrap().rise().await;
-    until_bus(&cluster, "ok").await;
-    ana.send(ROOM, json!("back")).await;
-    assert_eq!(soon(&mut stream, "message").await.data["content"], json!("back"));
-    let metrics = cluster.two.get("/metrics").send().await;
-    assert!(metrics.text().contains("parlour_bus_up 1"), "{metrics:?}");
-}
-
-async fn until_bus(cluster: &Cluster, state: &str) {
-    let since = Instant::now();
-    for app in [&cluster.one, &cluster.two] {
-        while app.get("/readyz").send().await.expect(200)["bus"] != state {
-            assert!(since.elapsed() < Duration::from_secs(15), "the bus is not {state}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Session, Tally, TestApp, list, members, number, seqs, text};
+use crate::support::{Cluster, Route, Session, Tally, TestApp, list, members, number, seqs, text};
 
 /// One poll: its events, and the id to poll on with.
 async fn poll(session: &Session, query: &str) -> (Vec<Value>, String) {
@@ -266,4 +266,20 @@ async fn a_poll_with_an_id_that_cannot_be_read_starts_anew() {
     ana.join("room:lobby").await;
     let (events, _) = poll(&ana, "wait=0&last_event_id=garbage").await;
     assert_eq!(events[0]["event"], "ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_answers_with_all_that_was_acknowledged_before_whatever_the_instances_tell_each_other() {
+    let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
+    let (ana, bob) = (cluster.one.session("Ana").await, cluster.two.session("Bob").await);
+    for session in [&ana, &bob] {
+        session.join("room:lobby").await;
+    }
+    let (_, mut id) = poll(&bob, "").await;
+    for number in 0..5 {
+        let sent = ana.send("room:lobby", json!(number)).await;
+        let (events, next) = poll(&bob, &format!("wait=0&last_event_id={id}")).await;
+        assert_eq!(messages(&events), [sent]);
+        id = next;
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
+use super::bus_away::everything_comes;
 use super::*;
 use crate::support::{Group, PresenceView, Random, Tally, announced, entry};
 

@@ -272,6 +272,39 @@ async fn over_nats_only_those_who_listen_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_nats_cluster_one_server_may_go() {
+    if !has_nats() {
+        return;
+    }
+    let [mut first, second] = NatsServer::cluster().await;
+    let urls = format!("{}, {}", first.url(), second.url());
+    let start = |number| {
+        let route = Route::Nats(SecretString::from(urls.clone()));
+        Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap()
+    };
+    let ((one, _), (two, mut heard)) = (start(1), start(2));
+    two.listen(Interest::Topic(1));
+    let hears = async |heard: &mut mpsc::Receiver<Hint>, seq| {
+        assert!(one.connected(PATIENCE).await && two.connected(PATIENCE).await);
+        two.settled().await;
+        // Between the servers, an interest travels a little behind the word that it is settled at one of them.
+        let since = Instant::now();
+        loop {
+            one.publish(Hint::Pruned { key: 1, up_to: Seq(seq) });
+            match timeout(Duration::from_millis(100), heard.recv()).await {
+                Ok(Some(Hint::Pruned { up_to, .. })) if up_to == Seq(seq) => return,
+                _ => assert!(since.elapsed() < PATIENCE, "{seq} is not heard"),
+            }
+        }
+    };
+    hears(&mut heard, 1).await;
+    first.kill9();
+    hears(&mut heard, 2).await;
+    first.rise().await;
+    hears(&mut heard, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_sent_before_the_end() {
     for carrier in Carrier::all().await {
         let (one, mut two) = carrier.pair(&[1]).await;

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::postgres::free_port;
 
 const KEEPER: &str = r#"
-"$1" -a 127.0.0.1 -p "$2" -l "$3" >/dev/null 2>&1 </dev/null &
+server=$1 port=$2 log=$3; shift 3
+"$server" -a 127.0.0.1 -p "$port" -l "$log" "$@" >/dev/null 2>&1 </dev/null &
 server=$!
 read -r _
 kill -9 "$server"
@@ -21,6 +22,8 @@ pub(crate) struct NatsServer {
     port: u16,
     keeper: Option<Child>,
     folder: TempDir,
+    /// More of its command line.
+    arguments: Vec<String>,
 }
 
 impl NatsServer {
@@ -33,7 +36,20 @@ impl NatsServer {
 
     /// Only the address: nobody listens there yet.
     pub(crate) fn absent() -> Self {
-        Self { port: free_port(), keeper: None, folder: tempfile::tempdir().unwrap() }
+        Self { port: free_port(), keeper: None, folder: tempfile::tempdir().unwrap(), arguments: Vec::new() }
+    }
+
+    /// Two servers that are one: what is said to either is heard at both.
+    #[allow(dead_code, reason = "the bus's own tests use it, from the same file")]
+    pub(crate) async fn cluster() -> [Self; 2] {
+        let (mut one, mut two) = (Self::absent(), Self::absent());
+        let way = format!("nats://127.0.0.1:{}", free_port());
+        one.arguments = ["--cluster_name", "tests", "--cluster", &way].map(ToOwned::to_owned).into();
+        let own = "nats://127.0.0.1:-1"; // whichever port is free
+        two.arguments = ["--cluster_name", "tests", "--cluster", own, "--routes", &way].map(ToOwned::to_owned).into();
+        one.rise().await;
+        two.rise().await;
+        [one, two]
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,6 +69,7 @@ impl NatsServer {
             .arg(binary)
             .arg(self.port.to_string())
             .arg(self.folder.path().join("log"))
+            .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

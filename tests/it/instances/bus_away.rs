@@ -76,3 +76,22 @@ async fn until_bus(cluster: &Cluster, state: &str) {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_after_a_removal_sees_nothing_of_it_whatever_the_instances_tell_each_other() {
+    let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
+    let (ana, bob) = ana_and_bob(&cluster).await;
+    let mut stream = bob.stream().await;
+    let start = stream.ready().await;
+    let id = stream.last_id();
+    let sent = ana.send(ROOM, json!("a secret")).await;
+    // It is in the memory of his instance now.
+    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, sent, "{start}");
+    let own = bob.send(ROOM, json!("his own")).await;
+    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, own);
+    ana.remove(&sent).await;
+    let mut again = bob.stream_from(&id).await;
+    let messages = again.messages(3).await;
+    assert_eq!(messages[0]["content"], Value::Null, "{messages:#?}");
+    assert_eq!(number(&messages[2], "code"), 7);
+}

@@ -1,6 +1,7 @@
 //! Without a bus, or while it is away, each instance finds out from the database what the others do.
 
 use super::*;
+use crate::support::{Group, seqs, until_left};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_bus_everything_comes_all_the_same_only_later() {
@@ -80,18 +81,33 @@ async fn until_bus(cluster: &Cluster, state: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_after_a_removal_sees_nothing_of_it_whatever_the_instances_tell_each_other() {
     let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
-    let (ana, bob) = ana_and_bob(&cluster).await;
+    let (_ana, bob) = ana_and_bob(&cluster).await;
     let mut stream = bob.stream().await;
-    let start = stream.ready().await;
+    stream.ready().await;
     let id = stream.last_id();
-    let sent = ana.send(ROOM, json!("a secret")).await;
-    // It is in the memory of his instance now.
-    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, sent, "{start}");
-    let own = bob.send(ROOM, json!("his own")).await;
-    assert_eq!(within(&mut stream, LATER, "message", |_| true).await.data, own);
-    ana.remove(&sent).await;
-    let mut again = bob.stream_from(&id).await;
-    let messages = again.messages(3).await;
+    // It is in the memory of his instance from here on.
+    let sent = bob.send(ROOM, json!("a secret")).await;
+    assert_eq!(soon(&mut stream, "message").await.data, sent);
+    bob.at(&cluster.one).remove(&sent).await;
+    let messages = bob.stream_from(&id).await.messages(2).await;
     assert_eq!(messages[0]["content"], Value::Null, "{messages:#?}");
-    assert_eq!(number(&messages[2], "code"), 7);
+    assert_eq!(number(&messages[1], "code"), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_kicked_sees_nobody_come_any_more_whatever_the_instances_tell_each_other() {
+    let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
+    let (ana, bob) = (cluster.one.session("Ana").await, cluster.two.session("Bob").await);
+    let group = Group::of(&ana, &[&bob]).await;
+    bob.join(&group.topic).await;
+    let mut stream = bob.stream().await;
+    within(&mut stream, SOON, "presence_state", |data| data["topic"] == *group.topic).await;
+    group.kick(&ana, &bob).await.expect(204);
+    // His instance hears of Dora from herself, and of the kick from nobody.
+    let dora = cluster.two.session("Dora").await;
+    group.join(&dora).await.expect(200);
+    dora.join(&group.topic).await;
+    let (messages, reason) = until_left(&mut stream, &group.topic).await;
+    assert_eq!((seqs(&messages), reason.as_str()), (vec![2], "kicked"), "{messages:#?}");
+    assert!(!stream.seen().iter().any(|event| event.contains(&dora.id)), "{:#?}", stream.seen());
 }

@@ -65,6 +65,11 @@ impl EventStream {
         Self { response, parser: SseParser::default(), last_id: id.map(ToOwned::to_owned), seen: Vec::new() }
     }
 
+    /// What has come so far, each event by its name and the beginning of its data.
+    pub(crate) fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.response.headers().get(name).map_or("", |value| value.to_str().unwrap())
     }

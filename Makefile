@@ -24,7 +24,7 @@ test-sqlite: ## runs all tests, on SQLite
 
 test-postgres: ## runs the black-box tests on PostgreSQL, whose server is installed if it is missing
 	.ci/install-test-tools
-	PARLOUR_TEST_DATABASE=postgres $(CARGO) test --test it
+	PARLOUR_TEST_DATABASE=postgres $(CARGO) test --test it -- $(THREADS)
 
 # Two instances, and every call goes to either of them: over each bus in turn. What the tests that are left out are about
 # is several instances, or a process, by itself: `test-postgres` has run them.

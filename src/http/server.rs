@@ -2,25 +2,33 @@
 //! connection costs little, that one which says nothing or reads nothing goes away, and that stopping takes no longer
 //! than it was told.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Version;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+pub(crate) use self::handover::Handover;
+use self::handover::Socket;
 use self::timer::HeadTimer;
 use super::address::PeerAddr;
+use crate::live::Stream;
 
+mod handover;
 mod timer;
 
 /// What a connection may hold of a request's head (more is 431) and of an unsent response. A browser's head with a
@@ -44,6 +52,9 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How long a failed accept is waited out: without file descriptors it fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long what is cut may take to end.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Failures that lie closer together than this are one burst, and one line in the log.
 const ACCEPT_BURST: Duration = Duration::from_secs(10);
@@ -89,11 +100,14 @@ async fn serve_with(
             Ok((stream, peer)) => {
                 let connection = Connection { stream, peer, patience, shutdown: shutdown.clone() };
                 let served = connection.serve(router.clone());
-                let cut = cut.clone();
+                let (all, cut) = (connections.clone(), cut.clone());
                 connections.spawn(async move {
-                    tokio::select! {
-                        () = served => (),
-                        () = cut.cancelled() => (),
+                    if let Some(Some((socket, stream))) = cut.run_until_cancelled(served).await {
+                        // In a task of its own: what it took to get here is freed.
+                        all.spawn(async move {
+                            let ended = handover::carry(socket, stream, cut).await;
+                            tracing::debug!(?ended, "a stream's connection ended");
+                        });
                     }
                 });
             }
@@ -115,7 +129,9 @@ async fn serve_with(
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "cutting connections that did not finish in time");
         cut.cancel();
-        connections.wait().await;
+        if tokio::time::timeout(LAST, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "leaving streams that wait for the database");
+        }
     }
 }
 
@@ -151,31 +167,58 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, router: Router) {
+    /// Serves requests until the connection ends, or is to carry a stream from here on: then that is answered.
+    async fn serve(self, router: Router) -> Option<(TcpStream, Stream)> {
         let Self { stream, peer, patience, shutdown } = self;
         if let Err(error) = tune(&stream) {
             // The connection works without; on a dead socket the next read says so.
             tracing::debug!(%error, "cannot set socket options");
         }
+        let handover = Handover::default();
+        let left = handover.clone();
         // Not TowerToHyperService: a router is always ready, so there is nothing to wait for.
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer));
-            router.clone().call(request)
-        });
-        let connection = http1(patience).serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+            if request.version() == Version::HTTP_11 {
+                request.extensions_mut().insert(left.clone());
             }
+            Box::pin(router.clone().call(request))
+        });
+        let mut connection =
+            http1(patience).serve_connection(TokioIo::new(Socket { tcp: stream, handover: handover.clone() }), service);
+        let ended = tokio::select! {
+            ended = until_done(&mut connection, &handover) => ended,
+            () = shutdown.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                until_done(&mut connection, &handover).await
+            }
+        };
+        let mut socket = connection.into_parts().io.into_inner().tcp;
+        let ended = match (ended, handover.take()) {
+            (Ok(()), Some(stream)) => return Some((socket, stream)),
+            (Ok(()), None) => socket.shutdown().await,
+            (Err(error), _) => Err(io::Error::other(error)),
         };
         if let Err(error) = ended {
             // A client that is gone or does not speak HTTP: everyday, and theirs.
             tracing::debug!(%error, "connection ended");
         }
+        None
     }
+}
+
+/// Lets hyper work until the connection has ended, or hyper has written the head of what is carried without it.
+async fn until_done<S>(connection: &mut http1::Connection<TokioIo<Socket>, S>, handover: &Handover) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Body> + Unpin,
+    S::Future: Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Pending if handover.is_due() => Poll::Ready(Ok(())),
+        polled => polled,
+    })
+    .await
 }
 
 fn http1(patience: Patience) -> http1::Builder {

@@ -4,15 +4,16 @@
 //! one: 401 for a bad token, 204 for a session that has ended. Whatever passes is 200, a `retry:` and the end.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_stream::stream;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -21,6 +22,7 @@ use utoipa_axum::routes;
 
 use super::extract::{BearerToken, LastEventId, Params};
 use super::problem::Problem;
+use super::server::Handover;
 use super::state::{Shared, json};
 use crate::chat::{ChatError, Claims, Resume};
 use crate::live::events::{Activity, Bye, Gap, Left, PresenceChange, PresenceState, Ready, Typing};
@@ -190,6 +192,7 @@ async fn events(
     State(shared): State<Shared>,
     method: Method,
     headers: HeaderMap,
+    handover: Option<Extension<Handover>>,
     listener: Listener,
     Params(params): Params<EventsParams>,
     LastEventId(header_id): LastEventId,
@@ -226,7 +229,7 @@ async fn events(
     };
     match opened {
         Ok(stream) if form == Form::Json => Ok(poll(stream, Duration::from_secs(wait)).await),
-        Ok(stream) => Ok(sse(Body::from_stream(chunks(stream)))),
+        Ok(stream) => Ok(carried(stream, handover)),
         Err(StreamError::Ended) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(StreamError::Store(error)) => come_back(form, error.into()),
     }
@@ -243,12 +246,19 @@ fn form(headers: &HeaderMap) -> Form {
     if accepts("application/json") && !accepts("text/event-stream") { Form::Json } else { Form::Sse }
 }
 
-fn chunks(mut open: Stream) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    stream! {
-        while let Some(chunk) = open.next().await {
-            yield Ok(chunk);
-        }
-    }
+/// A stream by itself on its connection, where that can be; on HTTP/1.0 as any other body.
+fn carried(mut open: Stream, handover: Option<Extension<Handover>>) -> Response {
+    let Some(Extension(handover)) = handover else {
+        let pieces = stream! {
+            while let Some(piece) = open.next().await {
+                yield Ok::<_, Infallible>(piece);
+            }
+        };
+        return sse(Body::from_stream(pieces));
+    };
+    let mut response = sse(handover.leave(open));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn poll(stream: Stream, wait: Duration) -> Response {

@@ -1,6 +1,6 @@
 //! Events on their way out: as an SSE stream (WHATWG HTML §9.2) or, for a long poll, as the items of a JSON array.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,11 @@ pub enum Form {
     Json,
 }
 
-/// What waits to be written in one go.
+/// Room for a chunk's head before what waits: the length in hexadecimal digits, and a line's end.
+const HEAD: usize = 10;
+
+/// What waits to be written in one go. A stream's pieces have room for a chunk's head (RFC 9112 §7.1), so that they are
+/// written from where they are.
 #[derive(Debug)]
 pub(super) struct Frames {
     form: Form,
@@ -27,7 +31,8 @@ impl Frames {
     pub(super) fn event(&mut self, name: &str, id: &[u8], data: &[u8]) {
         match self.form {
             Form::Sse => {
-                self.out.reserve(data.len() + id.len() + name.len() + 24);
+                self.out.reserve(HEAD + data.len() + id.len() + name.len() + 28);
+                self.make_room();
                 if !id.is_empty() {
                     self.put(&[b"id: ", id, b"\n"]);
                 }
@@ -47,6 +52,7 @@ impl Frames {
     /// Tells an EventSource how long to wait before it comes back, in milliseconds.
     pub(super) fn retry(&mut self, millis: u64) {
         if self.form == Form::Sse {
+            self.make_room();
             self.put(&[b"retry: ", millis.to_string().as_bytes(), b"\n\n"]);
         }
     }
@@ -54,6 +60,7 @@ impl Frames {
     /// A sign of life.
     pub(super) fn comment(&mut self) {
         if self.form == Form::Sse {
+            self.make_room();
             self.put(&[b":\n\n"]);
         }
     }
@@ -72,7 +79,29 @@ impl Frames {
 
     /// Takes what waits; an idle stream keeps no buffer.
     pub(super) fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.out).freeze()
+        let mut out = std::mem::take(&mut self.out);
+        if self.form == Form::Sse && !out.is_empty() {
+            out.advance(HEAD);
+        }
+        out.freeze()
+    }
+
+    /// Takes what waits, as a chunk.
+    pub(super) fn take_chunk(&mut self) -> BytesMut {
+        let mut out = std::mem::take(&mut self.out);
+        let length = out.len().saturating_sub(HEAD);
+        let mut head = [b'0'; HEAD];
+        let digits = write_head(&mut head, length);
+        out[..HEAD].copy_from_slice(&head);
+        out.advance(HEAD - 2 - digits);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    fn make_room(&mut self) {
+        if self.out.is_empty() {
+            self.out.extend_from_slice(&[0; HEAD]);
+        }
     }
 
     fn put(&mut self, parts: &[&[u8]]) {
@@ -80,9 +109,38 @@ impl Frames {
     }
 }
 
+/// Writes a chunk's head to the end of its room; answers how many digits the length has.
+fn write_head(head: &mut [u8; HEAD], length: usize) -> usize {
+    head[HEAD - 2..].copy_from_slice(b"\r\n");
+    let (mut rest, mut digits) = (length, 0);
+    for place in head[..HEAD - 2].iter_mut().rev() {
+        if rest == 0 {
+            break;
+        }
+        *place = b"0123456789abcdef"[rest % 16];
+        rest /= 16;
+        digits += 1;
+    }
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_says_how_long_it_is() {
+        for length in [1, 15, 16, 255, 256, 4_095, 4_096, 65_536, 1_048_577] {
+            let mut sse = Frames::new(Form::Sse);
+            sse.event("message", b"", &vec![b'x'; length]);
+            let whole = sse.len() - HEAD;
+            let chunk = sse.take_chunk();
+            let head = format!("{whole:x}\r\n");
+            assert!(chunk.starts_with(head.as_bytes()) && chunk.ends_with(b"x\n\n\r\n"));
+            assert_eq!(chunk.len(), head.len() + whole + 2);
+            assert!(sse.is_empty());
+        }
+    }
 
     #[test]
     fn writes_both_forms() {

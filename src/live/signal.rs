@@ -2,10 +2,12 @@
 //! that sleeps or lags costs the senders nothing more than the first note.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
 
 use crate::model::event_id::Slot;
 use crate::model::{Millis, Seq, TopicId};
@@ -65,7 +67,9 @@ pub(super) struct Signals {
 pub(super) struct Wake {
     // Not an async mutex: nothing is awaited while it is held.
     signals: Mutex<Signals>,
-    notify: Notify,
+    /// Something has been noted since the stream waited last. A stream has one task, so one waker is enough.
+    rang: AtomicBool,
+    waker: AtomicWaker,
     /// The generation that the stream opened with; 0 while it is being opened.
     generation: AtomicU64,
     /// The newest generation that its session has opened a stream with, anywhere, as far as has been told.
@@ -87,20 +91,36 @@ impl Wake {
         self.since
     }
 
-    /// Takes what has happened.
-    pub(super) fn take(&self) -> Signals {
-        std::mem::take(&mut self.lock())
+    /// Takes what has happened, and leaves the caller's empty ones in their place: their memory is used again.
+    pub(super) fn take(&self, empty: &mut Signals) {
+        std::mem::swap(&mut *self.lock(), empty);
     }
 
     /// Waits until something happens, or has happened since the last wait.
     pub(super) async fn rung(&self) {
-        self.notify.notified().await;
+        poll_fn(|cx| {
+            if !self.rang.swap(false, Ordering::AcqRel) {
+                self.waker.register(cx.waker());
+                // What rang just before that has met no waker.
+                if !self.rang.swap(false, Ordering::AcqRel) {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn ring(&self) {
+        if !self.rang.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
     /// The session's joins have changed.
     pub(super) fn joins_changed(&self) {
         self.lock().joins = true;
-        self.notify.notify_one();
+        self.ring();
     }
 
     /// Whether joins have changed since the stream looked last.
@@ -114,13 +134,13 @@ impl Wake {
         let (_, newest) = signals.activity.entry(key).or_insert_with(|| (topic.clone(), last));
         *newest = last.max(*newest);
         drop(signals);
-        self.notify.notify_one();
+        self.ring();
     }
 
     /// The stream is over; the first reason stands.
     pub(super) fn end(&self, end: End) {
         self.lock().end.get_or_insert(end);
-        self.notify.notify_one();
+        self.ring();
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -154,7 +174,7 @@ impl Wake {
 
     fn ready(&self, slot: Slot) {
         self.lock().ready.push(slot);
-        self.notify.notify_one();
+        self.ring();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Signals> {

@@ -12,10 +12,12 @@ mod joins;
 mod poll;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Sleep, sleep_until};
 
 use self::activity::Told;
 use self::catch_up::Reading;
@@ -25,7 +27,7 @@ use super::frames::{Form, Frames};
 use super::hub::{Closed, Hub};
 use super::positions::Positions;
 use super::presence::View;
-use super::signal::{End, Listener, Wake};
+use super::signal::{End, Listener, Signals, Wake};
 use super::topic::{HotTopic, Place};
 use crate::model::event_id::{Digest, Slot};
 use crate::model::message::to_json;
@@ -34,6 +36,8 @@ use crate::store::{OpenStream, Opened, Resume, StoreError};
 
 /// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
 const CHUNK: usize = 64 * 1024;
+/// How long a stream believes what it knows of its session's time: a machine's clock may be set, and machines be paused.
+const CHECK: Duration = Duration::from_secs(30);
 /// How long a stream waits before it asks a database again that has not answered.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,13 @@ pub struct Stream {
     max_age: Duration,
     expires_at: Millis,
     written_at: Instant,
+    /// The time, as it was when the stream looked last: one look serves everything that a wake-up brings.
+    now: Instant,
+    /// When its age and its session's time are looked at again.
+    check_at: Instant,
+    /// Rings when something is due, or before: what is written puts off what is due, and that moves no timer.
+    timer: Pin<Box<Sleep>>,
+    signals: Signals,
     /// The joins are to be read again.
     reload: bool,
     /// The database has not answered: not before then.
@@ -154,6 +165,10 @@ impl Stream {
             max_age,
             expires_at: Millis(i64::MAX),
             written_at: now,
+            now,
+            check_at: now,
+            timer: Box::pin(sleep_until(now.into())),
+            signals: Signals::default(),
             reload: false,
             again_at: None,
             resumed: false,
@@ -214,13 +229,23 @@ impl Stream {
 
     /// The next piece of the stream, as soon as there is one; `None` after its end.
     pub async fn next(&mut self) -> Option<Bytes> {
+        self.ready().await.then(|| self.frames.take())
+    }
+
+    /// The same as a chunk of HTTP/1.1 (RFC 9112 §7.1).
+    pub async fn next_chunk(&mut self) -> Option<BytesMut> {
+        self.ready().await.then(|| self.frames.take_chunk())
+    }
+
+    /// Waits until there is something to write; `false` after the end.
+    async fn ready(&mut self) -> bool {
         loop {
             if !self.frames.is_empty() {
-                self.written_at = Instant::now();
-                return Some(self.frames.take());
+                self.written_at = self.now;
+                return true;
             }
             if self.finished {
-                return None;
+                return false;
             }
             match self.hear().await {
                 Some(end) => self.say_bye(end),
@@ -234,23 +259,42 @@ impl Stream {
 
     /// Takes note of what has happened; answers why the stream is over, if it is.
     async fn hear(&mut self) -> Option<End> {
-        let signals = self.wake.take();
-        signals.ready.into_iter().for_each(|slot| self.enqueue(slot));
-        self.reload |= signals.joins;
-        if signals.end.is_some() {
-            return signals.end;
+        self.now = Instant::now();
+        let mut signals = std::mem::take(&mut self.signals);
+        self.wake.take(&mut signals);
+        signals.ready.drain(..).for_each(|slot| self.enqueue(slot));
+        self.reload |= std::mem::take(&mut signals.joins);
+        let (activity, end) = (std::mem::take(&mut signals.activity), signals.end.take());
+        self.signals = signals;
+        if end.is_some() {
+            return end;
         }
         if self.reload && self.may_ask() {
             self.reload_joins().await;
         }
-        self.tell_activity(signals.activity);
+        self.tell_activity(activity);
         if !self.tend_generation().await {
             return Some(End::Replaced);
+        }
+        if self.now < self.check_at {
+            return None;
         }
         if self.opened_at.elapsed() >= self.max_age {
             return Some(End::MaxAge);
         }
-        self.expired().await.then_some(End::Expired)
+        if self.expired().await {
+            return Some(End::Expired);
+        }
+        self.check_at = self.next_check();
+        None
+    }
+
+    /// When the stream's age and its session's time are worth a look again.
+    fn next_check(&self) -> Instant {
+        let expiry = self.now + self.expires_at.since(self.hub.inner.store.now());
+        // Where the database does not answer, `again_at` says when it is asked again.
+        let expiry = self.again_at.map_or(expiry, |again| expiry.max(again));
+        expiry.min(self.opened_at + self.max_age).min(self.now + CHECK)
     }
 
     /// Whether the session's time has run out; it may have been refreshed, here or elsewhere.
@@ -273,23 +317,22 @@ impl Stream {
 
     /// Waits until something happens, or something is due; at most until `until`.
     async fn wait(&mut self, until: Option<Instant>) {
-        let now = Instant::now();
         let keepalive = self.written_at + self.hub.inner.settings.keepalive;
-        // Where the database does not answer, `again_at` says when it is asked again.
-        let expiry = now + self.expires_at.since(self.hub.inner.store.now());
-        let expiry = self.again_at.map_or(expiry, |again| expiry.max(again));
-        let fixed = [keepalive, self.opened_at + self.max_age, expiry];
         let sometimes = [self.again_at, self.generation_due(), self.activity_due(), until];
-        let due = fixed.into_iter().chain(sometimes.into_iter().flatten()).min().unwrap_or(keepalive);
+        let due = sometimes.into_iter().flatten().fold(keepalive.min(self.check_at), Instant::min);
+        if self.timer.is_elapsed() || due < self.timer.deadline().into_std() {
+            self.timer.as_mut().reset(due.into());
+        }
         let storing = Self::stored(self.storing.as_mut());
         tokio::select! {
-            () = self.wake.rung() => {}
-            () = storing => {}
-            () = tokio::time::sleep_until(due.into()) => {}
+            biased;
+            () = self.wake.rung() => return,
+            () = storing => return,
+            () = self.timer.as_mut() => self.now = Instant::now(),
         }
-        if Instant::now() >= keepalive {
+        if self.now >= keepalive {
             self.frames.comment();
-            self.written_at = Instant::now();
+            self.written_at = self.now;
         }
     }
 

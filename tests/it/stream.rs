@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
-use crate::support::{EventStream, TestApp, contents, members, seqs};
+use crate::support::{Connection, DEADLINE, EventStream, TestApp, contents, members, seqs, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_comes_first_and_names_session_user_and_positions() {
@@ -219,4 +221,49 @@ async fn two_sessions_of_a_user_have_a_stream_each() {
     two.ready().await;
     phone.send("room:lobby", json!("to both")).await;
     assert_eq!(one.messages(1).await, two.messages(1).await);
+}
+
+/// Everything until this text has come.
+async fn read_until(connection: &mut Connection, text: &str) -> String {
+    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+    while !seen.contains(text) {
+        let count = timeout(DEADLINE, connection.stream.read(&mut buffer)).await.expect("in time").unwrap();
+        assert!(count > 0, "the connection ended after {seen}");
+        seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http_1_0_gets_its_stream_as_it_is() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    ana.join("room:lobby").await;
+    for (version, is_chunked) in [("HTTP/1.0", false), ("HTTP/1.1", true)] {
+        let mut connection = Connection::open(&app).await;
+        connection.write(format!("GET {} {version}\r\nhost: x\r\n\r\n", ana.events_url).as_bytes()).await;
+        let head = read_until(&mut connection, "event: presence_state").await.to_lowercase();
+        assert!(head.starts_with(&format!("{} 200", version.to_lowercase())), "{head}");
+        assert_eq!(head.contains("transfer-encoding: chunked"), is_chunked, "{head}");
+        let sent = ana.send("room:lobby", json!(version)).await;
+        read_until(&mut connection, text(&sent, "id")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_on_its_stream_is_not_heard_and_too_much_ends_it() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    ana.join("room:lobby").await;
+    let mut connection = Connection::open(&app).await;
+    connection.write(format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", ana.events_url).as_bytes()).await;
+    read_until(&mut connection, "event: presence_state").await;
+    connection.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let sent = ana.send("room:lobby", json!("still here")).await;
+    let heard = read_until(&mut connection, text(&sent, "id")).await;
+    assert!(!heard.contains("HTTP/1.1"), "{heard}");
+    connection.write(&vec![b'x'; 200_000]).await;
+    let ended = timeout(DEADLINE, async { while connection.stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} });
+    ended.await.expect("the connection is closed");
+    ana.until_streaming(false).await;
 }

@@ -59,7 +59,7 @@ impl Stream {
     /// Tells what is new in direct messages, each at most once an interval. Where the joins are still to be read, one of
     /// them may be of such a topic, and then its messages come instead.
     pub(super) fn tell_activity(&mut self, news: Activity) {
-        let now = Instant::now();
+        let now = self.now;
         self.told.note(news, now);
         if self.told.topics.is_empty() || self.reload {
             return;

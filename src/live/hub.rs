@@ -138,9 +138,12 @@ impl Hub {
         self.inner.settings.presence_grace
     }
 
-    /// Who is present on a topic, for an answer; streams have views.
+    /// Who is present on a topic, for an answer; streams have views, and where one of a crowd is at hand, that serves.
     pub async fn present(&self, topic: TopicKey) -> Result<Present, StoreError> {
-        let Settings { presence_list, presence_grace, node, .. } = self.inner.settings;
+        let Settings { presence_list, presence_grace, presence_interval, node, .. } = self.inner.settings;
+        if let Some(crowd) = self.hot(topic).and_then(|topic| topic.presence.crowd(presence_interval)) {
+            return Ok(crowd.present());
+        }
         self.inner.store.present(topic, presence_list, presence_grace, node).await
     }
 

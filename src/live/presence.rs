@@ -8,6 +8,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -61,6 +62,8 @@ struct State {
     next_expiry: Option<Millis>,
     /// The number of the look that `fresh` is of.
     seen: u64,
+    /// When that began.
+    seen_at: Option<Instant>,
 }
 
 /// The view of an interval, and the difference to it from the interval before, rendered once for all.
@@ -98,6 +101,11 @@ impl View {
             to_json(&PresenceState { topic, presences: list, presence_count: *count, truncated: *truncated })
         };
         self.state.get_or_init(render).clone()
+    }
+
+    /// Who was present, as an answer has it.
+    pub(super) fn present(&self) -> Present {
+        Present { list: self.list.clone(), count: self.count, next_expiry: None }
     }
 
     /// Whether `self` was read after `other`.
@@ -184,6 +192,14 @@ impl Track {
         self.lock().fresh.clone()
     }
 
+    /// The view of a crowd that is no older than this. Of a crowd only the first are listed, and the number of the rest
+    /// is told once an interval: who comes to it need not have it counted anew, or each of many would count all.
+    pub(super) fn crowd(&self, age: Duration) -> Option<Arc<View>> {
+        let state = self.lock();
+        let recent = state.seen_at.is_some_and(|at| at.elapsed() < age);
+        state.fresh.clone().filter(|view| recent && view.truncated)
+    }
+
     /// A view no older than this call. `read` asks the database.
     pub(super) async fn look<E>(&self, read: impl AsyncFnOnce() -> Result<Present, E>) -> Result<Arc<View>, E> {
         let before = self.looks.load(Ordering::Acquire);
@@ -192,9 +208,9 @@ impl Track {
         if let Some(view) = self.seen_after(before) {
             return Ok(view);
         }
-        let number = self.looks.fetch_add(1, Ordering::AcqRel) + 1;
+        let (number, began) = (self.looks.fetch_add(1, Ordering::AcqRel) + 1, Instant::now());
         let present = read().await?;
-        Ok(self.renew(number, present))
+        Ok(self.renew(number, began, present))
     }
 
     fn seen_after(&self, look: u64) -> Option<Arc<View>> {
@@ -202,9 +218,9 @@ impl Track {
         state.fresh.clone().filter(|_| state.seen > look)
     }
 
-    fn renew(&self, look: u64, present: Present) -> Arc<View> {
+    fn renew(&self, look: u64, began: Instant, present: Present) -> Arc<View> {
         let mut state = self.lock();
-        state.seen = look;
+        (state.seen, state.seen_at) = (look, Some(began));
         state.next_expiry = present.next_expiry;
         match &state.fresh {
             Some(view) if view.same(&present) => view.clone(),
@@ -286,7 +302,7 @@ mod tests {
             let mut shown: Option<Arc<View>> = None;
             let mut client = BTreeMap::new();
             for (sessions, awake) in steps {
-                let view = track.renew(0, present(&sessions, LIMIT));
+                let view = track.renew(0, Instant::now(), present(&sessions, LIMIT));
                 track.publish(&topic);
                 let published = track.published().expect("published");
                 match &shown {
@@ -329,9 +345,9 @@ mod tests {
         let topic = TopicId::stored("room:a");
         let track = Track::default();
         let sessions = BTreeMap::from([(1, 0), (2, 0)]);
-        let first = track.renew(0, present(&sessions, 6));
+        let first = track.renew(0, Instant::now(), present(&sessions, 6));
         assert!(track.publish(&topic));
-        assert!(Arc::ptr_eq(&first, &track.renew(0, present(&sessions, 6))));
+        assert!(Arc::ptr_eq(&first, &track.renew(0, Instant::now(), present(&sessions, 6))));
         assert!(!track.publish(&topic));
     }
 }

@@ -95,7 +95,9 @@ impl Stream {
             return Ok(true);
         };
         let hot = topic.hot.clone();
-        let view = match hot.presence.latest().filter(|view| !self.is_poll() && view.shows(self.session)) {
+        let of_own = hot.presence.latest().filter(|view| !self.is_poll() && view.shows(self.session));
+        let interval = self.hub.inner.settings.presence_interval;
+        let view = match of_own.or_else(|| hot.presence.crowd(interval)) {
             Some(view) => view,
             None => self.hub.look(&hot).await?,
         };

@@ -74,7 +74,7 @@ const PATIENCE: Patience = Patience { first_head: Duration::from_secs(10), next_
 
 /// Serves `router` on `listener` until `shutdown` is cancelled. Then nothing more is accepted, idle connections close,
 /// requests in flight (streams too, which the caller ends) have `drain` to finish, and what is left is cut. Returns
-/// when no connection is left; a failing accept never ends it.
+/// when no connection is left, or a second after the cut; a failing accept never ends it.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, drain: Duration) {
     serve_with(listener, router, shutdown, drain, PATIENCE).await;
 }

@@ -10,6 +10,7 @@ mod gather;
 mod generation;
 mod joins;
 mod poll;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -36,10 +37,6 @@ use crate::store::{OpenStream, Opened, Resume, StoreError};
 
 /// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
 const CHUNK: usize = 64 * 1024;
-/// How long a stream believes what it knows of its session's time: a machine's clock may be set, and machines be paused.
-const CHECK: Duration = Duration::from_secs(30);
-/// How long a stream waits before it asks a database again that has not answered.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// An open stream. Dropping it closes it: its session goes offline after the grace period, unless another has opened.
 #[derive(Debug)]
@@ -287,64 +284,6 @@ impl Stream {
         }
         self.check_at = self.next_check();
         None
-    }
-
-    /// When the stream's age and its session's time are worth a look again.
-    fn next_check(&self) -> Instant {
-        let expiry = self.now + self.expires_at.since(self.hub.inner.store.now());
-        // Where the database does not answer, `again_at` says when it is asked again.
-        let expiry = self.again_at.map_or(expiry, |again| expiry.max(again));
-        expiry.min(self.opened_at + self.max_age).min(self.now + CHECK)
-    }
-
-    /// Whether the session's time has run out; it may have been refreshed, here or elsewhere.
-    async fn expired(&mut self) -> bool {
-        if self.hub.inner.store.now() < self.expires_at || !self.may_ask() {
-            return false;
-        }
-        match self.hub.inner.store.session(self.session).await {
-            Ok(Some(session)) if !session.ended && session.expires_at > self.expires_at => {
-                self.expires_at = session.expires_at;
-                false
-            }
-            Ok(_) => true,
-            Err(error) => {
-                self.ask_later(&error);
-                false
-            }
-        }
-    }
-
-    /// Waits until something happens, or something is due; at most until `until`.
-    async fn wait(&mut self, until: Option<Instant>) {
-        let keepalive = self.written_at + self.hub.inner.settings.keepalive;
-        let sometimes = [self.again_at, self.generation_due(), self.activity_due(), until];
-        let due = sometimes.into_iter().flatten().fold(keepalive.min(self.check_at), Instant::min);
-        if self.timer.is_elapsed() || due < self.timer.deadline().into_std() {
-            self.timer.as_mut().reset(due.into());
-        }
-        let storing = Self::stored(self.storing.as_mut());
-        tokio::select! {
-            biased;
-            () = self.wake.rung() => return,
-            () = storing => return,
-            () = self.timer.as_mut() => self.now = Instant::now(),
-        }
-        if self.now >= keepalive {
-            self.frames.comment();
-            self.written_at = self.now;
-        }
-    }
-
-    /// Whether the database may be asked: it has answered last time, or some time has passed.
-    fn may_ask(&mut self) -> bool {
-        self.again_at = self.again_at.filter(|at| *at > Instant::now());
-        self.again_at.is_none()
-    }
-
-    fn ask_later(&mut self, error: &StoreError) {
-        tracing::debug!(%error, "a stream waits for the database");
-        self.again_at = Some(Instant::now() + AGAIN);
     }
 
     fn say_ready(&mut self, opened: &Opened) {

@@ -1,14 +1,14 @@
 //! What is new in direct messages, told to every stream of their users: by a hint, and where that is lost, by a regular
 //! look at the direct messages of those who listen here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::hub::{Hub, lock};
-use crate::model::{Millis, Seq, TopicId, UserId};
-use crate::store::{StoreError, TopicKey};
+use crate::model::{Seq, TopicId, UserId};
+use crate::store::{RecentDm, StoreError, TopicKey};
 
 /// How far a look goes back: three looks at least come by each message.
 const BACK: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ impl Told {
         news
     }
 
-    fn forget_old(&self) {
+    pub(super) fn forget_old(&self) {
         lock(&self.0).retain(|_, (_, at)| at.elapsed() < 2 * BACK);
     }
 }
@@ -50,7 +50,6 @@ impl Hub {
 
     /// Looks for what no hint told, for one user in `every`.
     pub(super) async fn look_for_activity(&self, turn: u64, every: u64) -> Result<(), StoreError> {
-        self.inner.told.forget_old();
         let due = |user: &UserId| {
             let mut hasher = DefaultHasher::new();
             user.hash(&mut hasher);
@@ -59,22 +58,22 @@ impl Hub {
         let users: Vec<UserId> = self.users().into_iter().filter(due).collect();
         let since = self.inner.store.now().minus(BACK);
         for chunk in users.chunks(USERS) {
-            let mut news = HashSet::new();
             for dm in self.inner.store.recent_dms(chunk, since).await? {
-                // Both of its users may be here.
-                if news.contains(&dm.key) || self.inner.told.note(dm.key, dm.last_seq) {
-                    news.insert(dm.key);
-                    self.tell_of(&dm.user, dm.key, &dm.topic, (dm.last_seq, dm.last_at));
+                if self.inner.told.note(dm.key, dm.last_seq) {
+                    self.tell_of(&dm);
                 }
             }
         }
         Ok(())
     }
 
-    /// What was there when a stream opened is no news to it.
-    fn tell_of(&self, user: &UserId, key: TopicKey, topic: &TopicId, (last, at): (Seq, Millis)) {
-        let wakes = self.wakes_of(user);
-        wakes.iter().filter(|wake| wake.since() <= at).for_each(|wake| wake.active(key, topic, last));
+    /// Tells both users, as the other one's turn finds no news any more. What was there when a stream opened is no news to
+    /// it.
+    fn tell_of(&self, dm: &RecentDm) {
+        let Some((one, other)) = dm.topic.dm_users() else { return };
+        let wakes = [self.wakes_of(&one), self.wakes_of(&other)].concat();
+        let since = wakes.iter().filter(|wake| wake.since() <= dm.last_at);
+        since.for_each(|wake| wake.active(dm.key, &dm.topic, dm.last_seq));
     }
 }
 

@@ -211,6 +211,7 @@ impl Hub {
             };
             if !at_once {
                 self.inner.pages.prune();
+                self.inner.told.forget_old();
                 self.cool_topics();
             }
             let mut compared = self.compare(at_once, turn).await;

@@ -89,8 +89,11 @@ impl Pools {
             Some(row) => dialect::get::<bool>(&row, "locked"),
             None => Ok(false),
         };
-        while !locked().await? {
-            tokio::time::sleep(MIGRATING).await;
+        if !locked().await? {
+            tracing::info!("waiting for another instance, which brings the tables up to date");
+            while !locked().await? {
+                tokio::time::sleep(MIGRATING).await;
+            }
         }
         let done = self.migrate_alone().await;
         dialect::exec(&self.lease, UNLOCK, vec![]).await?;

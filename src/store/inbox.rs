@@ -30,8 +30,6 @@ pub struct InboxTopic {
 /// A direct message in which something has happened.
 #[derive(Clone, Debug)]
 pub struct RecentDm {
-    /// One of its users: the one that was asked about.
-    pub user: UserId,
     /// Its short key.
     pub key: TopicKey,
     /// Its id.
@@ -46,14 +44,13 @@ impl Store {
     /// The direct messages of these users with entries made at this time or later.
     pub async fn recent_dms(&self, users: &[UserId], since: Millis) -> Result<Vec<RecentDm>, StoreError> {
         let sql = format!(
-            "SELECT d.user_id, t.id, t.name, t.last_seq, t.last_at FROM dm d JOIN topic t ON t.id = d.topic_id \
+            "SELECT DISTINCT t.id, t.name, t.last_seq, t.last_at FROM dm d JOIN topic t ON t.id = d.topic_id \
              WHERE t.last_at >= $1 AND t.last_seq > 0 AND d.user_id IN ({})",
             dialect::places(2, users.len())
         );
         let values = [since.0.into()].into_iter().chain(users.iter().map(|user| Value::from(user.as_str())));
         let read = |row: &QueryResult| {
             Ok(RecentDm {
-                user: UserId::parse(&dialect::get::<String>(row, "user_id")?).ok_or(StoreError::Corrupt("user id"))?,
                 key: dialect::get(row, "id")?,
                 topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
                 last_seq: Seq(dialect::get(row, "last_seq")?),

@@ -35,7 +35,7 @@ pub use error::StoreError;
 pub use groups::{
     GroupDeleted, GroupPatch, GroupPlace, GroupRow, MemberAct, MemberChanged, MemberRefused, MemberRow, NewGroup,
 };
-pub use inbox::InboxTopic;
+pub use inbox::{InboxTopic, RecentDm};
 pub use joins::{EndedJoin, JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
 pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, Stored, Stretch, Target};
 pub use meta::Meta;

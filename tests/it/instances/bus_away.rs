@@ -79,6 +79,28 @@ async fn until_bus(cluster: &Cluster, state: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_users_of_a_direct_message_are_told_that_something_is_new() {
+    let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
+    let (ana, phone) = (cluster.one.session("Ana").await, cluster.two.session("Ana").await);
+    let mut phones = phone.stream().await;
+    phones.ready().await;
+    // Users are looked at in turns: not all of these have hers.
+    let bobs = cluster.two.sessions("Bob", 4).await;
+    let mut streams = Vec::new();
+    for bob in &bobs {
+        streams.push(bob.stream().await);
+        streams.last_mut().unwrap().ready().await;
+    }
+    for (bob, stream) in bobs.iter().zip(&mut streams) {
+        let dm = text(&ana.join(&ana.dm(bob)).await["topic"], "id").to_owned();
+        ana.send(&dm, json!("psst")).await;
+        within(stream, LATER, "activity", |data| data["topic"] == *dm).await;
+        let told = phones.next_of("activity").await;
+        assert_eq!(told.data, json!({"topic": dm, "last_seq": 1}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_comes_after_a_removal_sees_nothing_of_it_whatever_the_instances_tell_each_other() {
     let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
     let (_ana, bob) = ana_and_bob(&cluster).await;

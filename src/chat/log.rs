@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -105,16 +106,16 @@ impl Lane {
             }
             // A panic must not take the lane with it: each batch has a task of its own.
             let lane = self.clone();
-            if let Err(error) = tokio::spawn(async move { lane.commit(&drafts, replies).await }).await {
+            if let Err(error) = tokio::spawn(async move { lane.commit(drafts.into(), replies).await }).await {
                 tracing::error!(%error, "a batch of drafts was given up");
             }
         }
     }
 
-    async fn commit(&self, drafts: &[Draft], replies: Vec<Reply>) {
-        match self.store.append(drafts).await {
+    async fn commit(&self, drafts: Arc<[Draft]>, replies: Vec<Reply>) {
+        match self.store.append(&drafts).await {
             Ok(done) => self.deliver(done, replies),
-            Err(AppendError::Unknown(error)) => self.look_up(drafts, replies, &error).await,
+            Err(AppendError::Unknown(error)) => self.look_up(&drafts, replies, &error).await,
             Err(AppendError::Refused(StoreError::Unavailable(why))) => {
                 tracing::warn!(why, drafts = drafts.len(), "drafts were not stored");
                 replies.into_iter().for_each(|reply| drop(reply.send(Err(ChatError::Unavailable))));
@@ -126,14 +127,14 @@ impl Lane {
             Err(AppendError::Refused(error)) => {
                 tracing::warn!(%error, drafts = drafts.len(), "a batch failed and is stored one by one");
                 for (draft, reply) in drafts.iter().zip(replies) {
-                    Box::pin(self.commit(std::slice::from_ref(draft), vec![reply])).await;
+                    Box::pin(self.commit(Arc::new([draft.clone()]), vec![reply])).await;
                 }
             }
         }
     }
 
     /// The answer to a COMMIT was lost: the log itself tells what it holds.
-    async fn look_up(&self, drafts: &[Draft], replies: Vec<Reply>, error: &StoreError) {
+    async fn look_up(&self, drafts: &Arc<[Draft]>, replies: Vec<Reply>, error: &StoreError) {
         tracing::warn!(%error, drafts = drafts.len(), "a commit was not answered");
         let deadline = Instant::now() + PATIENCE * 2;
         let mut stored = loop {

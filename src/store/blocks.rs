@@ -3,7 +3,7 @@
 //! A block, a join and a send of one direct message wait for each other at its topic's row: what a block has ended when
 //! it commits stays ended.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use crate::store::pool::{Connection, Row};
 
 use super::joins::end_joins;
 use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, dialect, topics, users};
@@ -68,7 +68,7 @@ impl Store {
         let after = after.map_or("", UserId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = dialect::rows(self.read(), sql, vec![user.as_str().into(), after.into(), limit.into()]).await?;
-        let block = |row: &QueryResult| {
+        let block = |row: &Row| {
             Ok(Block { user: users::user(row)?, created_at: Millis(dialect::get(row, "created_at")?) })
         };
         rows.iter().map(block).collect()
@@ -82,7 +82,7 @@ impl Store {
 
 /// [`Store::is_blocked`] within a transaction, which holds the topic's row: in an earlier statement, or this sees the
 /// past.
-pub(super) async fn is_blocked(on: &impl ConnectionTrait, topic: &TopicId) -> Result<bool, StoreError> {
+pub(super) async fn is_blocked(on: &impl Connection, topic: &TopicId) -> Result<bool, StoreError> {
     let Some((one, other)) = topic.dm_users() else {
         return Ok(false);
     };

@@ -7,13 +7,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
-};
 use tokio::sync::{mpsc, oneshot};
 
-use super::dialect::answered;
-use super::{Store, StoreError, reader};
+use super::pool::{Client, Pool, Transaction};
+use super::{Store, StoreError};
 
 /// How many changes may wait; one more is refused.
 const QUEUE: usize = 4096;
@@ -24,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Statements inside a transaction.
 pub(super) type Work<T> =
-    Box<dyn for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
+    Box<dyn for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
 
 impl Store {
     /// Runs `work` in a transaction and commits it, unless it fails.
     pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         match &self.inner.changes {
@@ -39,7 +36,7 @@ impl Store {
             None => {
                 let pool = self.inner.pools.read.clone();
                 tokio::spawn(async move {
-                    let _ = reply.send(alone(&pool, Box::new(work)).await);
+                    let _ = reply.send(alone(pool, Box::new(work)).await);
                 });
             }
         }
@@ -47,17 +44,19 @@ impl Store {
     }
 }
 
-async fn alone<T>(pool: &DatabaseConnection, work: Work<T>) -> Result<T, StoreError> {
-    let transaction = begin(pool).await?;
-    let value = work(&transaction).await?;
-    answered(transaction.commit()).await?;
-    Ok(value)
-}
-
-/// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
-pub(super) async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
-    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    answered(reader::begin(pool, TransactionOptions { sqlite_transaction_mode, ..Default::default() })).await
+async fn alone<T>(pool: Pool, work: Work<T>) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+{
+    let run = |client: Client| -> BoxFuture<'static, _> {
+        Box::pin(async move {
+            let transaction = client.begin().await?;
+            let value = work(&transaction).await?;
+            transaction.commit().await?;
+            Ok(value)
+        })
+    };
+    pool.work(run).await?
 }
 
 /// The queue to SQLite's one writer.
@@ -68,7 +67,7 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Starts the writer's task; it ends with the lane.
-    pub(super) fn start(writer: &DatabaseConnection) -> Self {
+    pub(super) fn start(writer: &Pool) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(run(writer.clone(), jobs));
         Self { queue }
@@ -81,44 +80,46 @@ impl Lane {
     }
 }
 
-/// A panic in a change must not take the lane with it: each batch has a task of its own.
-async fn run(writer: DatabaseConnection, mut queue: mpsc::Receiver<(Instant, Box<dyn Job>)>) {
+async fn run(writer: Pool, mut queue: mpsc::Receiver<(Instant, Box<dyn Job>)>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let jobs = batch.drain(..).filter(|(since, _)| since.elapsed() < PATIENCE).map(|(_, job)| job).collect();
-        if let Err(error) = tokio::spawn(commit(writer.clone(), jobs)).await {
+        let jobs: Vec<_> =
+            batch.drain(..).filter(|(since, _)| since.elapsed() < PATIENCE).map(|(_, job)| job).collect();
+        if !jobs.is_empty()
+            && let Err(error) = writer.work(|client| Box::pin(commit(client, jobs))).await
+        {
             tracing::error!(%error, "a batch of changes was given up");
         }
     }
 }
 
-async fn commit(writer: DatabaseConnection, mut jobs: Vec<Box<dyn Job>>) {
-    let committed = commit_together(&writer, &mut jobs).await;
+async fn commit(client: Client, mut jobs: Vec<Box<dyn Job>>) {
+    let committed = commit_together(&client, &mut jobs).await;
     for job in jobs {
         job.finish(committed.as_ref().err());
     }
 }
 
-async fn commit_together(writer: &DatabaseConnection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    if jobs.is_empty() {
-        return Ok(());
+async fn commit_together(client: &Client, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let transaction = client.begin().await?;
+    if let [job] = jobs {
+        return if job.run(&transaction).await { transaction.commit().await } else { transaction.rollback().await };
     }
-    let transaction = begin(writer).await?;
     for job in jobs {
-        let savepoint = answered(transaction.begin()).await?;
-        if job.run(&savepoint).await {
-            answered(savepoint.commit()).await?;
+        let part = transaction.begin().await?;
+        if job.run(&part).await {
+            part.commit().await?;
         } else {
-            answered(savepoint.rollback()).await?;
+            part.rollback().await?;
         }
     }
-    answered(transaction.commit()).await
+    transaction.commit().await
 }
 
 /// A change whose result type is forgotten while it waits.
 trait Job: Send {
     /// Runs it; `false` where it failed and has to be undone.
-    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, bool>;
+    fn run<'a>(&'a mut self, transaction: &'a Transaction) -> BoxFuture<'a, bool>;
     /// Answers its caller: with its own result, unless the commit failed.
     fn finish(self: Box<Self>, failure: Option<&StoreError>);
 }
@@ -130,7 +131,7 @@ struct Change<T> {
 }
 
 impl<T: Send> Job for Change<T> {
-    fn run<'a>(&'a mut self, transaction: &'a DatabaseTransaction) -> BoxFuture<'a, bool> {
+    fn run<'a>(&'a mut self, transaction: &'a Transaction) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
                 self.done = Some(work(transaction).await);

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use parlour_migration::MigratorTrait as _;
 use sea_orm::sqlx::Connection as _;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, SqlxError};
+use sea_orm::{ConnectOptions, Database, DbBackend, SqlxError};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::pool::{Connection as _, Pool};
+use super::sqlite::Threads;
 use super::{StoreError, dialect};
 
 /// How long anyone waits for a connection before the answer is 503.
@@ -32,13 +33,13 @@ const LANES: u32 = 4;
 #[derive(Debug)]
 pub struct Pools {
     /// Reads, and on PostgreSQL the changes.
-    pub read: DatabaseConnection,
+    pub(super) read: Pool,
     /// The log; on SQLite every change: it has one writer at a time.
-    pub write: DatabaseConnection,
+    pub(super) write: Pool,
     /// The lease of this instance and the lock of migrations.
-    pub lease: DatabaseConnection,
+    pub(super) lease: Pool,
     /// How many may use `write` at once.
-    pub lanes: usize,
+    pub(super) lanes: usize,
     /// May hold a password.
     url: SecretString,
 }
@@ -47,16 +48,16 @@ impl Pools {
     /// Opens at most about so many connections; makes an SQLite file where there is none and the URL says `mode=rwc`.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
-            let write = Database::connect(sqlite(url, 1, false)).await?;
-            let read = Database::connect(sqlite(url, connections, true)).await?;
+            let write = Pool::Sqlite(Threads::open(url, 1, false).await?);
+            let read = Pool::Sqlite(Threads::open(url, connections.max(1) as usize, true).await?);
             // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
             return Ok(Self { read, lease: write.clone(), write, lanes: 1, url: url.into() });
         }
         let shared = connections.saturating_sub(LANES + 1).max(2);
         Ok(Self {
-            read: Database::connect(postgres(url, shared)).await?,
-            write: Database::connect(postgres(url, LANES)).await?,
-            lease: Database::connect(postgres(url, 1)).await?,
+            read: Pool::Postgres(Database::connect(postgres(url, shared)).await?),
+            write: Pool::Postgres(Database::connect(postgres(url, LANES)).await?),
+            lease: Pool::Postgres(Database::connect(postgres(url, 1)).await?),
             lanes: LANES as usize,
             url: url.into(),
         })
@@ -64,7 +65,7 @@ impl Pools {
 
     /// Whether the schema is up to date. Reads only, as a user of the database may do who must not change tables.
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
-        let tables = match self.write.get_database_backend() {
+        let tables = match self.write.backend() {
             DbBackend::Postgres => "SELECT 1 AS one WHERE to_regclass('seaql_migrations') IS NOT NULL",
             _ => "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'",
         };
@@ -78,8 +79,8 @@ impl Pools {
 
     /// Brings the schema up to date. Many instances may do so at once: one does it, the others wait.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        if self.read.get_database_backend() != DbBackend::Postgres {
-            return Ok(parlour_migration::Migrator::up(&self.write, None).await?);
+        if self.read.backend() != DbBackend::Postgres {
+            return self.migrate_alone().await;
         }
         // The lock belongs to its connection; `lease` has just one, so that the unlock meets the same. Whoever holds it
         // may take as long as large tables want; one that has died has let go of it.
@@ -105,8 +106,9 @@ impl Pools {
         if self.is_migrated().await? {
             return Ok(());
         }
-        let mut options = postgres(self.url.expose_secret(), 1);
+        let mut options = common(self.url.expose_secret(), 1);
         options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "0"), ("statement_timeout", "0")]));
+        options.map_sqlx_sqlite_opts(|sqlite| sqlite.busy_timeout(ACQUIRE));
         let connection = Database::connect(options).await?;
         let done = parlour_migration::Migrator::up(&connection, None).await;
         connection.close().await?;
@@ -122,26 +124,6 @@ fn common(url: &str, connections: u32) -> ConnectOptions {
         .connect_timeout(ACQUIRE)
         .sqlx_logging(false)
         .record_stmt_in_spans(false);
-    options
-}
-
-fn sqlite(url: &str, connections: u32, reader: bool) -> ConnectOptions {
-    let mut options = common(url, connections);
-    options.min_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
-    options.map_sqlx_sqlite_opts(move |sqlite| {
-        let sqlite = sqlite
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged message survives a power cut: the log is synced at every commit.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(ACQUIRE)
-            .pragma("temp_store", "memory")
-            .pragma("cache_size", if reader { "-2048" } else { "-16384" })
-            .pragma("journal_size_limit", "67108864")
-            // What has been removed is overwritten in the file, as far as SQLite knows of copies: pages that moved rows
-            // have left behind, and the write-ahead log until its next round, may hold some for a while.
-            .pragma("secure_delete", "on");
-        if reader { sqlite.pragma("query_only", "on") } else { sqlite }
-    });
     options
 }
 
@@ -174,23 +156,25 @@ mod tests {
     #[tokio::test]
     async fn every_entity_is_a_table() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
+        let pools = Pools::connect(&url, 2).await?;
         assert!(!pools.is_migrated().await?);
         pools.migrate().await?;
         assert!(pools.is_migrated().await?);
-        assert_eq!(block::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(dm::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(generation::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(group::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(group_member::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(joined::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(message::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(meta::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(node::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(read_mark::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(session::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(topic::Entity::find().one(&pools.read).await?, None);
-        assert_eq!(user::Entity::find().one(&pools.read).await?, None);
+        let database = Database::connect(common(&url, 1)).await?;
+        assert_eq!(block::Entity::find().one(&database).await?, None);
+        assert_eq!(dm::Entity::find().one(&database).await?, None);
+        assert_eq!(generation::Entity::find().one(&database).await?, None);
+        assert_eq!(group::Entity::find().one(&database).await?, None);
+        assert_eq!(group_member::Entity::find().one(&database).await?, None);
+        assert_eq!(joined::Entity::find().one(&database).await?, None);
+        assert_eq!(message::Entity::find().one(&database).await?, None);
+        assert_eq!(meta::Entity::find().one(&database).await?, None);
+        assert_eq!(node::Entity::find().one(&database).await?, None);
+        assert_eq!(read_mark::Entity::find().one(&database).await?, None);
+        assert_eq!(session::Entity::find().one(&database).await?, None);
+        assert_eq!(topic::Entity::find().one(&database).await?, None);
+        assert_eq!(user::Entity::find().one(&database).await?, None);
         Ok(())
     }
 
@@ -198,13 +182,15 @@ mod tests {
     #[tokio::test]
     async fn direct_messages_that_are_there_are_found_by_their_users() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        parlour_migration::Migrator::up(&pools.write, Some(1)).await?;
+        let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
+        let pools = Pools::connect(&url, 2).await?;
+        let database = Database::connect(common(&url, 1)).await?;
+        parlour_migration::Migrator::up(&database, Some(1)).await?;
         let sql = "INSERT INTO topic (id, name, last_seq, last_at, created_at) \
                    VALUES (1, 'room:dm:x:y', 1, 1, 1), (2, 'dm:ana:~b@c', 1, 1, 1)";
         dialect::exec(&pools.write, sql, vec![]).await?;
         pools.migrate().await?;
-        let found = dm::Entity::find().all(&pools.read).await?;
+        let found = dm::Entity::find().all(&database).await?;
         let mut found: Vec<_> = found.into_iter().map(|row| (row.user_id, row.topic_id)).collect();
         found.sort();
         assert_eq!(found, [("ana".to_owned(), 2), ("~b@c".to_owned(), 2)]);

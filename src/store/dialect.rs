@@ -3,53 +3,58 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, TryGetable, Value};
+use rusqlite::types::FromSql;
+use sea_orm::{DbBackend, DbErr, Statement, TryGetable, Value};
 
 use super::StoreError;
+use super::pool::{Connection, Row};
 
-/// How long the database may take to answer a statement. Its own limit, `connect::STATEMENT`, is shorter: beyond this one
-/// it is not slow but gone, and the network has not said so, which it may not do for a quarter of an hour.
+/// How long the database may take to answer a statement. PostgreSQL's own limit, `connect::STATEMENT`, is shorter: beyond
+/// this one it is not slow but gone, and the network has not said so, which it may not do for a quarter of an hour.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// What comes, if it comes in time.
+pub(super) async fn in_time<T>(asked: impl Future<Output = T>) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(ANSWER, asked).await;
+    answer.map_err(|_| StoreError::Unavailable("no answer to a statement".into()))
+}
 
 /// What the database answers, if it answers in time.
 pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(ANSWER, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(StoreError::Unavailable("no answer to a statement".into())),
-    }
+    Ok(in_time(asked).await??)
 }
 
 /// All rows of a query.
 pub(super) async fn rows(
-    on: &impl ConnectionTrait,
+    on: &impl Connection,
     sql: impl Into<String>,
     values: Vec<Value>,
-) -> Result<Vec<QueryResult>, StoreError> {
-    answered(on.query_all_raw(Statement::from_sql_and_values(on.get_database_backend(), sql, values))).await
+) -> Result<Vec<Row>, StoreError> {
+    on.query(sql.into(), values).await
 }
 
 /// The first row of a query.
 pub(super) async fn row(
-    on: &impl ConnectionTrait,
+    on: &impl Connection,
     sql: impl Into<String>,
     values: Vec<Value>,
-) -> Result<Option<QueryResult>, StoreError> {
+) -> Result<Option<Row>, StoreError> {
     Ok(rows(on, sql, values).await?.into_iter().next())
 }
 
 /// Runs a statement; answers how many rows it changed.
-pub(super) async fn exec(
-    on: &impl ConnectionTrait,
-    sql: impl Into<String>,
-    values: Vec<Value>,
-) -> Result<u64, StoreError> {
-    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    Ok(answered(on.execute_raw(statement)).await?.rows_affected())
+pub(super) async fn exec(on: &impl Connection, sql: impl Into<String>, values: Vec<Value>) -> Result<u64, StoreError> {
+    on.execute(sql.into(), values).await
+}
+
+/// Runs a statement that was built from entities for the same database.
+pub(super) async fn run(on: &impl Connection, statement: Statement) -> Result<u64, StoreError> {
+    on.execute(statement.sql, statement.values.map_or_else(Vec::new, |values| values.0)).await
 }
 
 /// A column of a row.
-pub(super) fn get<T: TryGetable>(row: &QueryResult, column: &str) -> Result<T, StoreError> {
-    Ok(row.try_get("", column)?)
+pub(super) fn get<T: TryGetable + FromSql>(row: &Row, column: &str) -> Result<T, StoreError> {
+    Ok(row.get(column)?)
 }
 
 /// `$first, $first+1, …`: places for `count` values of an `IN` list.
@@ -62,16 +67,16 @@ pub(super) fn places(first: usize, count: usize) -> String {
 }
 
 /// What locks the rows that a query finds until the transaction ends. SQLite's writer holds the whole database anyway.
-pub(super) fn for_update(on: &impl ConnectionTrait) -> &'static str {
-    match on.get_database_backend() {
+pub(super) fn for_update(on: &impl Connection) -> &'static str {
+    match on.backend() {
         DbBackend::Postgres => " FOR UPDATE",
         _ => "",
     }
 }
 
 /// As [`for_update`], but several may hold it at once.
-pub(super) fn for_share(on: &impl ConnectionTrait) -> &'static str {
-    match on.get_database_backend() {
+pub(super) fn for_share(on: &impl Connection) -> &'static str {
+    match on.backend() {
         DbBackend::Postgres => " FOR SHARE",
         _ => "",
     }

@@ -25,6 +25,12 @@ impl StoreError {
             Self::Corrupt(what) => Self::Corrupt(what),
         }
     }
+
+    /// Whether SQLite may do later what it has answered with this code.
+    pub(super) fn passes_in_sqlite(code: i32) -> bool {
+        // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN; extended codes carry more in their higher bytes
+        [5, 6, 8, 10, 13, 14].contains(&(code & 0xff))
+    }
 }
 
 impl From<DbErr> for StoreError {
@@ -68,6 +74,5 @@ fn passing_code(code: &str) -> bool {
         return ["08", "53", "57"].iter().any(|class| code.starts_with(class))
             || ["40001", "40P01", "55P03", "25006"].contains(&code);
     }
-    // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN; extended codes carry more in their higher bytes
-    code.parse::<i32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
+    code.parse::<i32>().is_ok_and(StoreError::passes_in_sqlite)
 }

@@ -3,7 +3,8 @@
 
 mod members;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::{Connection, Row, Transaction};
 
 pub(super) use members::standing_of;
 pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
@@ -174,7 +175,7 @@ impl Store {
 }
 
 async fn create(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: GroupId,
     new: NewGroup,
     creator: &UserId,
@@ -204,7 +205,7 @@ async fn create(
 }
 
 async fn change(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: GroupId,
     user: &UserId,
     patch: GroupPatch,
@@ -233,7 +234,7 @@ async fn change(
 
 /// Deletes a group whose topic is locked. The topic's row stays until everybody has heard of it.
 async fn delete(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: GroupId,
     topic: TopicKey,
     now: Millis,
@@ -250,7 +251,7 @@ async fn delete(
 
 /// Locks a group by its topic, and reads it afterwards; `None` where there is none.
 async fn lock(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: GroupId,
     user: &UserId,
 ) -> Result<Option<(TopicRow, GroupRow)>, StoreError> {
@@ -260,7 +261,7 @@ async fn lock(
     Ok(find(tx, id, user).await?.map(|group| (topic, group)))
 }
 
-async fn find(on: &impl ConnectionTrait, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
+async fn find(on: &impl Connection, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
     let row = dialect::row(on, select("g.id = $2"), vec![user.as_str().into(), id.0.into()]).await?;
     row.map(|row| group(&row)).transpose()
 }
@@ -273,7 +274,7 @@ fn select(which: &str) -> String {
     )
 }
 
-fn group(row: &QueryResult) -> Result<GroupRow, StoreError> {
+fn group(row: &Row) -> Result<GroupRow, StoreError> {
     let count = |column| -> Result<u32, StoreError> {
         u32::try_from(dialect::get::<i32>(row, column)?).map_err(|_| StoreError::Corrupt("group"))
     };

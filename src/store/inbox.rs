@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::Row;
 
 use super::messages::{COLUMNS, message};
 use super::{ReadMark, Store, StoreError, TopicKey, dialect, users};
@@ -49,7 +50,7 @@ impl Store {
             dialect::places(2, users.len())
         );
         let values = [since.0.into()].into_iter().chain(users.iter().map(|user| Value::from(user.as_str())));
-        let read = |row: &QueryResult| {
+        let read = |row: &Row| {
             Ok(RecentDm {
                 key: dialect::get(row, "id")?,
                 topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
@@ -118,7 +119,7 @@ fn sql() -> String {
     )
 }
 
-fn topic(row: &QueryResult) -> Result<InboxTopic, StoreError> {
+fn topic(row: &Row) -> Result<InboxTopic, StoreError> {
     let id = TopicId::stored(&dialect::get::<String>(row, "topic_name")?);
     let last_message = match dialect::get::<Option<i64>>(row, "seq")? {
         Some(_) => Some(message(row, &id)?),

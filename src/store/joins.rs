@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, QueryResult, TransactionTrait as _, Value};
+use sea_orm::Value;
+use crate::store::pool::{Row, Transaction};
 
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics};
@@ -200,7 +201,7 @@ impl Store {
                    WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.slot >= $2 ORDER BY j.slot";
         let from = i32::try_from(from.0).unwrap_or(i32::MAX);
         let rows = dialect::rows(self.read(), sql, vec![session.0.into(), from.into()]).await?;
-        let ended = |row: &QueryResult| {
+        let ended = |row: &Row| {
             let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
             let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
             Ok(EndedJoin {
@@ -222,7 +223,7 @@ impl Store {
 }
 
 async fn join(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     joining: &Joining,
     now: Millis,
 ) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
@@ -236,20 +237,20 @@ async fn join(
     }
     // A join that is refused makes no topic. To undo is safe where to delete is not: a row that somebody else has committed
     // meanwhile, to join or to block, is none of what this undoes.
-    let attempt = dialect::answered(tx.begin()).await?;
+    let attempt = tx.begin().await?;
     topics::ensure(&attempt, &joining.topic, now).await?;
     let topic = topics::find(&attempt, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
     let joined = join_existing(&attempt, joining, topic, now).await?;
     if joined.is_ok() {
-        dialect::answered(attempt.commit()).await?;
+        attempt.commit().await?;
     } else {
-        dialect::answered(attempt.rollback()).await?;
+        attempt.rollback().await?;
     }
     Ok(joined)
 }
 
 /// Whether the session's user belongs to the group whose topic it is; everywhere else they do.
-async fn is_member(tx: &DatabaseTransaction, joining: &Joining) -> Result<bool, StoreError> {
+async fn is_member(tx: &Transaction, joining: &Joining) -> Result<bool, StoreError> {
     let Some(group) = joining.topic.group_id() else {
         return Ok(true);
     };
@@ -260,7 +261,7 @@ async fn is_member(tx: &DatabaseTransaction, joining: &Joining) -> Result<bool, 
 }
 
 async fn join_existing(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     joining: &Joining,
     topic: TopicRow,
     now: Millis,
@@ -302,7 +303,7 @@ async fn join_existing(
 }
 
 async fn insert(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     joining: &Joining,
     topic: TopicRow,
     next_slot: i32,
@@ -326,7 +327,7 @@ async fn insert(
 }
 
 /// A repeated join may show or hide the session, and nothing else.
-async fn show(tx: &DatabaseTransaction, joining: &Joining, mut join: Joined) -> Result<Joined, StoreError> {
+async fn show(tx: &Transaction, joining: &Joining, mut join: Joined) -> Result<Joined, StoreError> {
     if let Some(hidden) = joining.hidden.filter(|&hidden| hidden != join.hidden) {
         let sql = "UPDATE joined SET hidden = $1 WHERE session_id = $2 AND topic_id = $3";
         dialect::exec(tx, sql, vec![hidden.into(), joining.session.0.into(), join.topic.key.into()]).await?;
@@ -338,7 +339,7 @@ async fn show(tx: &DatabaseTransaction, joining: &Joining, mut join: Joined) -> 
 /// Ends the joins of a topic whose row this transaction has locked: those of one user, or everybody's. Answers the
 /// sessions that had joined.
 pub(super) async fn end_joins(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topic: TopicKey,
     user: Option<&UserId>,
     end: JoinEnd,
@@ -365,12 +366,12 @@ pub(super) async fn end_joins(
     Ok(sessions)
 }
 
-pub(super) fn slot(row: &QueryResult) -> Result<Slot, StoreError> {
+pub(super) fn slot(row: &Row) -> Result<Slot, StoreError> {
     let slot: i32 = dialect::get(row, "slot")?;
     u32::try_from(slot).map(Slot).map_err(|_| StoreError::Corrupt("slot"))
 }
 
-fn joined(row: &QueryResult) -> Result<Joined, StoreError> {
+fn joined(row: &Row) -> Result<Joined, StoreError> {
     Ok(Joined {
         topic: topics::topic(row)?,
         slot: slot(row)?,

@@ -4,7 +4,8 @@ mod append;
 mod changes;
 mod rows;
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::Row;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -132,7 +133,7 @@ impl Store {
     }
 }
 
-pub(super) fn message(row: &QueryResult, topic: &TopicId) -> Result<Message, StoreError> {
+pub(super) fn message(row: &Row, topic: &TopicId) -> Result<Message, StoreError> {
     let content: Option<String> = dialect::get(row, "content")?;
     let content = content.map_or_else(
         || Ok(RawValue::NULL.to_owned()),

@@ -1,7 +1,6 @@
 //! What the database knows of itself: made once, by whichever instance comes first.
 
-use parlour_entity::meta as entity;
-use sea_orm::{DatabaseTransaction, EntityTrait as _};
+use crate::store::pool::Transaction;
 
 use super::{Store, StoreError, dialect};
 
@@ -31,17 +30,16 @@ impl Store {
 }
 
 async fn insert_or_read<const N: usize>(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     fresh: [(&'static str, Vec<u8>); N],
 ) -> Result<[Vec<u8>; N], StoreError> {
     let mut values = [const { Vec::new() }; N];
     for (place, (name, value)) in values.iter_mut().zip(fresh) {
         let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         dialect::exec(tx, sql, vec![name.into(), hex(&value).into()]).await?;
-        let row = dialect::answered(entity::Entity::find_by_id(name).one(tx))
-            .await?
-            .ok_or(StoreError::Corrupt("meta row"))?;
-        *place = unhex(&row.value).ok_or(StoreError::Corrupt("meta value"))?;
+        let sql = "SELECT value FROM meta WHERE name = $1";
+        let row = dialect::row(tx, sql, vec![name.into()]).await?.ok_or(StoreError::Corrupt("meta row"))?;
+        *place = unhex(&dialect::get::<String>(&row, "value")?).ok_or(StoreError::Corrupt("meta value"))?;
     }
     Ok(values)
 }

@@ -1,8 +1,8 @@
 //! The only place that knows sea-orm and SQL: one file per noun, one transaction per change.
 //!
 //! Reads take a connection of a pool; changes run in transactions of their own tasks (`change`), and the log has
-//! connections of its own (`messages`). The same statements serve SQLite and PostgreSQL; where the two differ, `dialect`
-//! says so.
+//! connections of its own (`messages`). The same statements serve SQLite and PostgreSQL: `pool` is what they run on, and
+//! where the two differ, `dialect` says so.
 
 mod blocks;
 mod change;
@@ -16,18 +16,19 @@ mod messages;
 mod meta;
 mod nodes;
 mod presence;
+mod pool;
 mod purge;
 mod read_marks;
-mod reader;
 mod sessions;
 mod skew;
+mod sqlite;
 mod streams;
 mod topics;
 mod users;
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait as _, DbBackend};
+use sea_orm::DbBackend;
 
 pub use blocks::{Block, Blocked};
 pub use connect::Pools;
@@ -45,7 +46,7 @@ pub use sessions::{NewSession, SessionRow, Touch};
 pub use streams::{OpenStream, Opened, Resume};
 pub use topics::TopicRow;
 
-use self::reader::Reader;
+use self::pool::{Connection as _, Pool};
 use self::skew::Skew;
 pub use crate::model::TopicKey;
 use crate::model::{Clock, Millis};
@@ -59,7 +60,6 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     pools: Pools,
-    reader: Reader,
     changes: Option<change::Lane>,
     clock: Clock,
     /// Instances agree on who is online by the database's clock.
@@ -69,10 +69,8 @@ struct Inner {
 impl Store {
     /// Takes over connected pools.
     pub fn new(pools: Pools, clock: Clock) -> Self {
-        let changes =
-            (pools.read.get_database_backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
-        let reader = Reader::new(&pools.read);
-        Self { inner: Arc::new(Inner { pools, reader, changes, clock, skew: Skew::default() }) }
+        let changes = (pools.read.backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
+        Self { inner: Arc::new(Inner { pools, changes, clock, skew: Skew::default() }) }
     }
 
     /// The database's time.
@@ -87,7 +85,7 @@ impl Store {
 
     /// Whether other instances may work on the same database.
     pub fn is_shared(&self) -> bool {
-        self.read().get_database_backend() == DbBackend::Postgres
+        self.read().backend() == DbBackend::Postgres
     }
 
     /// How many lanes the log may be written in at once, each with a connection of its own.
@@ -99,14 +97,12 @@ impl Store {
     pub async fn close(&self) {
         let pools = &self.inner.pools;
         for pool in [&pools.read, &pools.write, &pools.lease] {
-            if let Err(error) = pool.clone().close().await {
-                tracing::warn!(%error, "a database pool did not close");
-            }
+            pool.close().await;
         }
     }
 
-    fn read(&self) -> &Reader {
-        &self.inner.reader
+    fn read(&self) -> &Pool {
+        &self.inner.pools.read
     }
 
     fn clock(&self) -> &Clock {

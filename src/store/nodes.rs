@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use parlour_entity::node as entity;
-use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait as _};
+use sea_orm::{DbBackend, EntityTrait as _, QueryTrait as _};
+use super::pool::{Connection as _, Transaction};
 use uuid::Uuid;
 
 use super::{Store, StoreError, dialect};
@@ -32,7 +33,7 @@ impl Store {
     /// Measures how far the database's clock is from ours: at first a few times, as the quickest answer tells best.
     async fn learn_clock(&self) -> Result<(), StoreError> {
         let lease = &self.inner.pools.lease;
-        if lease.get_database_backend() != DbBackend::Postgres {
+        if lease.backend() != DbBackend::Postgres {
             return Ok(());
         }
         for _ in 0..if self.inner.skew.is_known() { 1 } else { 3 } {
@@ -73,7 +74,7 @@ impl Store {
 }
 
 /// One batch; answers whether there may be more.
-async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<bool, StoreError> {
+async fn bury(tx: &Transaction, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<bool, StoreError> {
     // Locked, so that an instance that wakes renews its lease before this batch or after it. Its streams are its own
     // from then on.
     let sql = format!("SELECT id FROM node WHERE id = $1 AND lease_until < $2{}", dialect::for_update(tx));
@@ -84,7 +85,7 @@ async fn bury(tx: &DatabaseTransaction, node: Uuid, online_until: Millis, lapsed
     let sql = format!("SELECT id FROM session WHERE node = $1 ORDER BY id LIMIT {BURIED}{}", dialect::for_update(tx));
     let rows = dialect::rows(tx, sql, vec![node.into()]).await?;
     if rows.is_empty() {
-        dialect::answered(entity::Entity::delete_by_id(node).exec(tx)).await?;
+        dialect::run(tx, entity::Entity::delete_by_id(node).build(tx.backend())).await?;
         return Ok(false);
     }
     let sessions = rows.iter().map(|row| dialect::get::<Uuid>(row, "id")).collect::<Result<Vec<_>, _>>()?;

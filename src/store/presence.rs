@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::Row;
 use uuid::Uuid;
 
 use super::{Store, StoreError, TopicKey, dialect, users};
@@ -82,7 +83,7 @@ impl Store {
         limit: usize,
         grace: Duration,
         now: Millis,
-    ) -> Result<Vec<QueryResult>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let after = after.unwrap_or(Uuid::nil());
         let values: Vec<Value> =
@@ -95,7 +96,7 @@ impl Store {
     }
 }
 
-fn presence(row: &QueryResult) -> Result<Presence, StoreError> {
+fn presence(row: &Row) -> Result<Presence, StoreError> {
     let user = users::user(row)?;
     Ok(Presence {
         user_id: user.user_id,
@@ -107,7 +108,7 @@ fn presence(row: &QueryResult) -> Result<Presence, StoreError> {
 
 /// When a present session is gone, if nothing happens until then. One that streams from this instance stays until its
 /// session expires: its stream's end will be told.
-fn expiry(row: &QueryResult, grace: Duration, own: Uuid) -> Result<Millis, StoreError> {
+fn expiry(row: &Row, grace: Duration, own: Uuid) -> Result<Millis, StoreError> {
     let expires_at = Millis(dialect::get(row, "expires_at")?);
     let online_until = Millis(dialect::get(row, "online_until")?);
     if dialect::get::<Option<Uuid>>(row, "node")? == Some(own) {

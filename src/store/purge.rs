@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use parlour_entity::{generation, joined, session};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryTrait as _};
 use uuid::Uuid;
 
+use super::pool::Connection as _;
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, Seq};
 
@@ -40,11 +41,10 @@ impl Store {
                     format!("SELECT id FROM session WHERE id IN ({}) ORDER BY id{lock}", dialect::places(1, count));
                 dialect::rows(tx, sql, ids.iter().map(|&id| id.into()).collect()).await?;
                 let of = joined::Column::SessionId.is_in(ids.iter().copied());
-                dialect::answered(joined::Entity::delete_many().filter(of).exec(tx)).await?;
+                dialect::run(tx, joined::Entity::delete_many().filter(of).build(tx.backend())).await?;
                 let of = generation::Column::SessionId.is_in(ids.iter().copied());
-                dialect::answered(generation::Entity::delete_many().filter(of).exec(tx)).await?;
-                dialect::answered(session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx))
-                    .await?;
+                dialect::run(tx, generation::Entity::delete_many().filter(of).build(tx.backend())).await?;
+                dialect::run(tx, session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).build(tx.backend())).await?;
                 Ok(())
             })
         })

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
+use sea_orm::Value;
+use crate::store::pool::{Connection, Transaction};
 
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Seq, UserId};
@@ -53,7 +54,7 @@ impl Store {
     }
 }
 
-async fn read(on: &impl ConnectionTrait, user: &UserId, topic: TopicKey) -> Result<Option<ReadMark>, StoreError> {
+async fn read(on: &impl Connection, user: &UserId, topic: TopicKey) -> Result<Option<ReadMark>, StoreError> {
     let sql = "SELECT last_seq, COALESCE((SELECT seq FROM read_mark WHERE user_id = $1 AND topic_id = $2), 0) AS read_seq \
                FROM topic WHERE id = $2";
     let row = dialect::row(on, sql, vec![user.as_str().into(), topic.into()]).await?;
@@ -65,7 +66,7 @@ async fn read(on: &impl ConnectionTrait, user: &UserId, topic: TopicKey) -> Resu
 
 /// Moves marks forward to these entries, which exist, in one statement.
 pub(super) async fn advance(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     marks: &BTreeMap<(&UserId, TopicKey), Seq>,
 ) -> Result<(), StoreError> {
     const WIDTH: usize = 3;
@@ -84,7 +85,7 @@ pub(super) async fn advance(
 
 /// Moves a user's mark forward to this entry, which exists.
 pub(super) async fn set_at_least(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     user: &UserId,
     topic: TopicKey,
     seq: Seq,
@@ -95,7 +96,7 @@ pub(super) async fn set_at_least(
 /// Moves a user's mark to this entry where they had read everything before it: what somebody does themselves shall not
 /// count as unread to them, and hide nothing that they have not read either.
 pub(super) async fn follow(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     user: &UserId,
     topic: TopicKey,
     seq: Seq,
@@ -109,7 +110,7 @@ pub(super) async fn follow(
 }
 
 /// Forgets a user's mark.
-pub(super) async fn forget(tx: &DatabaseTransaction, user: &UserId, topic: TopicKey) -> Result<(), StoreError> {
+pub(super) async fn forget(tx: &Transaction, user: &UserId, topic: TopicKey) -> Result<(), StoreError> {
     let sql = "DELETE FROM read_mark WHERE user_id = $1 AND topic_id = $2";
     dialect::exec(tx, sql, vec![user.as_str().into(), topic.into()]).await.map(drop)
 }

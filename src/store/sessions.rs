@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::{Row, Transaction};
 use uuid::Uuid;
 
 use super::{Store, StoreError, TopicKey, dialect, users};
@@ -173,7 +174,7 @@ impl Store {
     }
 }
 
-async fn ensure_user(tx: &DatabaseTransaction, whose: &NewSession, now: Millis) -> Result<String, StoreError> {
+async fn ensure_user(tx: &Transaction, whose: &NewSession, now: Millis) -> Result<String, StoreError> {
     match whose {
         NewSession::Issued { id, username } => {
             users::ensure(tx, id, username, None, now).await?;
@@ -190,7 +191,7 @@ async fn ensure_user(tx: &DatabaseTransaction, whose: &NewSession, now: Millis) 
 
 /// Moves `online_until`; answers whether the session was offline.
 pub(super) async fn touch_session(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     touch: Touch,
     grace: Duration,
     now: Millis,
@@ -212,7 +213,7 @@ pub(super) async fn touch_session(
 }
 
 /// The topics on which any of the sessions can be seen.
-pub(super) async fn live_topics(tx: &DatabaseTransaction, sessions: &[Uuid]) -> Result<Vec<TopicKey>, StoreError> {
+pub(super) async fn live_topics(tx: &Transaction, sessions: &[Uuid]) -> Result<Vec<TopicKey>, StoreError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -224,7 +225,7 @@ pub(super) async fn live_topics(tx: &DatabaseTransaction, sessions: &[Uuid]) -> 
     dialect::rows(tx, sql, values).await?.iter().map(|row| dialect::get(row, "topic_id")).collect()
 }
 
-fn session(row: &QueryResult) -> Result<SessionRow, StoreError> {
+fn session(row: &Row) -> Result<SessionRow, StoreError> {
     Ok(SessionRow {
         id: SessionId(dialect::get(row, "id")?),
         user: users::user(row)?,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, QueryResult};
+use crate::store::pool::{Row, Transaction};
 use uuid::Uuid;
 
 use super::joins::{LeaveReason, slot};
@@ -159,7 +159,7 @@ impl Store {
     pub async fn streams_of_node(&self, node: Uuid) -> Result<Vec<(SessionId, u64)>, StoreError> {
         let sql = "SELECT id, stream FROM session WHERE node = $1";
         let rows = dialect::rows(self.read(), sql, vec![node.into()]).await?;
-        let stream = |row: &QueryResult| {
+        let stream = |row: &Row| {
             Ok((SessionId(dialect::get(row, "id")?), dialect::get::<i64>(row, "stream")?.unsigned_abs()))
         };
         rows.iter().map(stream).collect()
@@ -187,7 +187,7 @@ impl Store {
         let places = dialect::places(1, sessions.len());
         let sql = format!("SELECT id, stream, joins FROM session WHERE ended_at IS NULL AND id IN ({places})");
         let rows = dialect::rows(self.read(), sql, sessions.iter().map(|s| s.0.into()).collect()).await?;
-        let version = |row: &QueryResult| {
+        let version = |row: &Row| {
             let stream: i64 = dialect::get(row, "stream")?;
             let version = Version { stream: stream.unsigned_abs(), joins: dialect::get(row, "joins")? };
             Ok((SessionId(dialect::get(row, "id")?), version))
@@ -197,7 +197,7 @@ impl Store {
 }
 
 async fn open_stream(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     open: &OpenStream,
     now: Millis,
 ) -> Result<Result<Opened, StreamRefused>, StoreError> {
@@ -252,7 +252,7 @@ async fn open_stream(
 /// What an id that has been brought back says, remembered as the session's last; `None` where its generation is gone.
 /// To hold an id proves everything before it: older generations go.
 async fn brought_back(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     session: SessionId,
     number: i64,
     moved: &[(Slot, Reached)],
@@ -270,9 +270,9 @@ async fn brought_back(
 }
 
 async fn last_brought_back(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     session: SessionId,
-    row: &QueryResult,
+    row: &Row,
 ) -> Result<Option<Generation>, StoreError> {
     let number: Option<i64> = dialect::get(row, "resume_generation")?;
     let moved: Option<Vec<u8>> = dialect::get(row, "resume_moved")?;
@@ -285,7 +285,7 @@ async fn last_brought_back(
 
 /// A generation with what has moved since.
 async fn read(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     session: SessionId,
     number: i64,
     moved: &[(Slot, Reached)],
@@ -306,7 +306,7 @@ type Placed = (Vec<StreamJoin>, Vec<(Slot, TopicId, LeaveReason)>);
 
 /// Where each join of the session stands, and what has ended untold. What is proven to have been told is forgotten.
 async fn place(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     session: SessionId,
     base: Option<&Generation>,
     at_end: bool,
@@ -343,7 +343,7 @@ async fn place(
 }
 
 async fn insert(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     session: SessionId,
     generation: i64,
     next_slot: i32,

@@ -1,6 +1,6 @@
 //! Topics, without what was said in them.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use crate::store::pool::{Connection, Row};
 
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, Seq, TopicId};
@@ -40,13 +40,13 @@ impl Store {
 }
 
 /// A topic by its id; `lock` is a clause of `dialect`.
-pub(super) async fn find(on: &impl ConnectionTrait, id: &TopicId, lock: &str) -> Result<Option<TopicRow>, StoreError> {
+pub(super) async fn find(on: &impl Connection, id: &TopicId, lock: &str) -> Result<Option<TopicRow>, StoreError> {
     let row = dialect::row(on, format!("{TOPIC} WHERE name = $1{lock}"), vec![id.as_str().into()]).await?;
     row.map(|row| topic(&row)).transpose()
 }
 
 /// Makes a topic unless it exists. A direct message is listed with both of its users by that.
-pub(super) async fn ensure(on: &impl ConnectionTrait, id: &TopicId, now: Millis) -> Result<(), StoreError> {
+pub(super) async fn ensure(on: &impl Connection, id: &TopicId, now: Millis) -> Result<(), StoreError> {
     let sql = "INSERT INTO topic (name, last_seq, last_at, created_at) VALUES ($1, 0, 0, $2) \
                ON CONFLICT (name) DO NOTHING";
     dialect::exec(on, sql, vec![id.as_str().into(), now.0.into()]).await?;
@@ -57,14 +57,14 @@ pub(super) async fn ensure(on: &impl ConnectionTrait, id: &TopicId, now: Millis)
 }
 
 /// The topics of these ids, locked in the order of their keys, as every transaction that locks several does.
-pub(super) async fn lock_all(on: &impl ConnectionTrait, ids: &[&TopicId]) -> Result<Vec<TopicRow>, StoreError> {
+pub(super) async fn lock_all(on: &impl Connection, ids: &[&TopicId]) -> Result<Vec<TopicRow>, StoreError> {
     let sql =
         format!("{TOPIC} WHERE name IN ({}) ORDER BY id{}", dialect::places(1, ids.len()), dialect::for_update(on));
     let rows = dialect::rows(on, sql, ids.iter().map(|id| id.as_str().into()).collect()).await?;
     rows.iter().map(topic).collect()
 }
 
-pub(super) fn topic(row: &QueryResult) -> Result<TopicRow, StoreError> {
+pub(super) fn topic(row: &Row) -> Result<TopicRow, StoreError> {
     Ok(TopicRow {
         key: dialect::get(row, "id")?,
         id: TopicId::stored(&dialect::get::<String>(row, "name")?),

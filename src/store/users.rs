@@ -1,7 +1,6 @@
 //! Users.
 
-use parlour_entity::user as entity;
-use sea_orm::{ConnectionTrait, EntityTrait as _, QueryResult};
+use crate::store::pool::{Connection, Row};
 
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, User, UserId};
@@ -29,13 +28,13 @@ impl Store {
 }
 
 /// A user, where they have been seen.
-pub(super) async fn find(on: &impl ConnectionTrait, id: &UserId) -> Result<Option<User>, StoreError> {
-    let row = dialect::answered(entity::Entity::find_by_id(id.as_str()).one(on)).await?;
-    Ok(row.map(|row| User { user_id: id.clone(), username: row.username.into() }))
+pub(super) async fn find(on: &impl Connection, id: &UserId) -> Result<Option<User>, StoreError> {
+    let sql = "SELECT id AS user_id, username FROM \"user\" WHERE id = $1";
+    dialect::row(on, sql, vec![id.as_str().into()]).await?.map(|row| user(&row)).transpose()
 }
 
 /// The user in the columns `user_id` and `username`.
-pub(super) fn user(row: &QueryResult) -> Result<User, StoreError> {
+pub(super) fn user(row: &Row) -> Result<User, StoreError> {
     let id: String = dialect::get(row, "user_id")?;
     let username: String = dialect::get(row, "username")?;
     let user_id = UserId::parse(&id).ok_or(StoreError::Corrupt("user id"))?;
@@ -44,7 +43,7 @@ pub(super) fn user(row: &QueryResult) -> Result<User, StoreError> {
 
 /// Makes a user unless they exist.
 pub(super) async fn ensure(
-    on: &impl ConnectionTrait,
+    on: &impl Connection,
     id: &UserId,
     username: &str,
     device_hash: Option<&str>,

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -81,7 +82,7 @@ impl Group {
     async fn say(&self, hub: &Hub, text: &str) -> Result<MessageId, Box<dyn Error>> {
         let (id, topic) = (MessageId(hub.inner.clock.uuid()), self.topic.clone());
         let draft = Draft { id, topic, session: self.bea, content: content(text)?, key: None };
-        let done = hub.inner.store.append(&[draft]).await?.pop().ok_or("an answer")?;
+        let done = hub.inner.store.append(&Arc::from([draft])).await?.pop().ok_or("an answer")?;
         let Stored { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
         Ok(message.id)
     }

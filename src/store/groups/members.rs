@@ -1,6 +1,7 @@
 //! Who belongs to a group, asks to, or may not: each act is one transaction with the entry that tells of it.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use sea_orm::Value;
+use crate::store::pool::{Connection, Row, Transaction};
 use serde::Serialize;
 
 use super::{GroupRow, delete, lock};
@@ -100,7 +101,7 @@ impl Store {
 }
 
 async fn act_in_group(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     act: &MemberAct,
     id: MessageId,
     now: Millis,
@@ -150,7 +151,7 @@ const ROOMY: Situation = Situation { open: true, members: 0, max_members: u32::M
 
 /// Writes the new standing down, and what follows from it: the count of members, and the end of joins.
 async fn move_to(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     act: &MemberAct,
     group: &GroupRow,
     topic: &TopicRow,
@@ -183,7 +184,7 @@ async fn move_to(
 }
 
 async fn announcement(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     act: &MemberAct,
     user: &User,
     id: MessageId,
@@ -200,7 +201,7 @@ async fn announcement(
     Ok(Announcement { id, code, sender: user.clone(), content, target: None })
 }
 
-async fn situation(tx: &DatabaseTransaction, group: &GroupRow) -> Result<Situation, StoreError> {
+async fn situation(tx: &Transaction, group: &GroupRow) -> Result<Situation, StoreError> {
     let sql = "SELECT COUNT(*) AS superadmins FROM group_member WHERE group_id = $1 AND standing = $2";
     let row = dialect::row(tx, sql, vec![group.id.0.into(), Standing::Superadmin.stored().into()]).await?;
     let superadmins: i64 = row.map_or(Ok(0), |row| dialect::get(&row, "superadmins"))?;
@@ -213,7 +214,7 @@ async fn situation(tx: &DatabaseTransaction, group: &GroupRow) -> Result<Situati
 }
 
 /// A known user, and what they are to a group.
-async fn find(on: &impl ConnectionTrait, group: GroupId, user: &UserId) -> Result<Option<MemberRow>, StoreError> {
+async fn find(on: &impl Connection, group: GroupId, user: &UserId) -> Result<Option<MemberRow>, StoreError> {
     let sql = "SELECT u.id AS user_id, u.username, m.standing, COALESCE(m.since, 0) AS since FROM \"user\" u \
                LEFT JOIN group_member m ON m.group_id = $1 AND m.user_id = u.id WHERE u.id = $2";
     let row = dialect::row(on, sql, vec![group.0.into(), user.as_str().into()]).await?;
@@ -222,7 +223,7 @@ async fn find(on: &impl ConnectionTrait, group: GroupId, user: &UserId) -> Resul
 
 /// What a user is to a group; a stranger, where there is no such group.
 pub(in crate::store) async fn standing_of(
-    on: &impl ConnectionTrait,
+    on: &impl Connection,
     group: GroupId,
     user: &UserId,
 ) -> Result<Standing, StoreError> {
@@ -233,7 +234,7 @@ pub(in crate::store) async fn standing_of(
 
 /// Writes what a user is to a group.
 pub(super) async fn store(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     group: GroupId,
     user: &UserId,
     standing: Standing,
@@ -256,7 +257,7 @@ pub(super) fn standing(stored: Option<i16>) -> Result<Standing, StoreError> {
     stored.map_or(Some(Standing::Stranger), Standing::read).ok_or(StoreError::Corrupt("standing"))
 }
 
-fn member(row: &QueryResult) -> Result<MemberRow, StoreError> {
+fn member(row: &Row) -> Result<MemberRow, StoreError> {
     let user = users::user(row)?;
     Ok(MemberRow {
         user,

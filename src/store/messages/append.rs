@@ -1,14 +1,16 @@
 //! Appending: lock the topics, then check in a later statement, then number and insert.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use sea_orm::{DatabaseTransaction, Value};
+use futures_util::future::BoxFuture;
+use sea_orm::Value;
+use crate::store::pool::{Client, Transaction};
 use uuid::Uuid;
 
 use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
-use crate::store::change::begin;
 use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, read_marks, topics, users};
 
 /// How long a repeated idempotency key is known: 24 hours.
@@ -78,35 +80,52 @@ type KeyOf<'a> = (TopicKey, &'a str, &'a str);
 impl Store {
     /// Appends drafts to their logs, in their order, in one transaction. A draft that may not be stored is answered with
     /// its reason and burns no number.
-    pub async fn append(&self, drafts: &[Draft]) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
-        let transaction = begin(&self.inner.pools.write).await?;
-        let done = append(&transaction, drafts, self.now()).await?;
-        dialect::answered(transaction.commit()).await.map_err(AppendError::Unknown)?;
-        Ok(done)
+    pub async fn append(&self, drafts: &Arc<[Draft]>) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
+        let (drafts, now) = (drafts.clone(), self.now());
+        let work = move |client: Client| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let transaction = client.begin().await?;
+                let done = append(&transaction, &drafts, now).await?;
+                transaction.commit().await.map_err(AppendError::Unknown)?;
+                Ok(done)
+            })
+        };
+        self.inner.pools.write.work(work).await?
     }
 
     /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
-    pub async fn which_stored(&self, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
-        let transaction = begin(&self.inner.pools.write).await?;
-        let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
-        // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
-        let topics = topics::lock_all(&transaction, &ids).await?;
-        let sql = format!("SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})", dialect::places(1, drafts.len()));
-        let rows = dialect::rows(&transaction, sql, drafts.iter().map(|d| d.id.0.into()).collect()).await?;
-        let mut stored = HashMap::new();
-        for row in &rows {
-            let key: TopicKey = dialect::get(row, "topic_id")?;
-            let topic = topics.iter().find(|t| t.key == key).ok_or(StoreError::Corrupt("topic of a message"))?;
-            let message = message(row, &topic.id)?;
-            stored.insert(message.id, Stored { key, message, fresh: true, online_until: None });
-        }
-        dialect::answered(transaction.rollback()).await?;
-        Ok(stored)
+    pub async fn which_stored(&self, drafts: &Arc<[Draft]>) -> Result<HashMap<MessageId, Stored>, StoreError> {
+        let drafts = drafts.clone();
+        let work = move |client: Client| -> BoxFuture<'static, _> {
+            Box::pin(async move {
+                let transaction = client.begin().await?;
+                let stored = which_stored(&transaction, &drafts).await?;
+                transaction.rollback().await?;
+                Ok(stored)
+            })
+        };
+        self.inner.pools.write.work(work).await?
     }
 }
 
+async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
+    let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
+    // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
+    let topics = topics::lock_all(tx, &ids).await?;
+    let sql = format!("SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})", dialect::places(1, drafts.len()));
+    let rows = dialect::rows(tx, sql, drafts.iter().map(|d| d.id.0.into()).collect()).await?;
+    let mut stored = HashMap::new();
+    for row in &rows {
+        let key: TopicKey = dialect::get(row, "topic_id")?;
+        let topic = topics.iter().find(|t| t.key == key).ok_or(StoreError::Corrupt("topic of a message"))?;
+        let message = message(row, &topic.id)?;
+        stored.insert(message.id, Stored { key, message, fresh: true, online_until: None });
+    }
+    Ok(stored)
+}
+
 async fn append(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     drafts: &[Draft],
     now: Millis,
 ) -> Result<Vec<Result<Stored, DraftError>>, StoreError> {
@@ -176,7 +195,7 @@ fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -
 
 /// Locks the senders' sessions, in order, against a sign-out or a leave in between: once that is acknowledged, nothing of
 /// theirs is stored any more. What the lock waited for is seen by the next statement only.
-async fn lock_senders(tx: &DatabaseTransaction, drafts: &[Draft]) -> Result<Vec<Uuid>, StoreError> {
+async fn lock_senders(tx: &Transaction, drafts: &[Draft]) -> Result<Vec<Uuid>, StoreError> {
     let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
     sessions.sort_unstable();
     sessions.dedup();
@@ -191,7 +210,7 @@ async fn lock_senders(tx: &DatabaseTransaction, drafts: &[Draft]) -> Result<Vec<
 
 /// The living sessions among the senders, with those of the topics that they have joined.
 async fn senders(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     sessions: Vec<Uuid>,
     topics: &HashMap<TopicId, TopicRow>,
     now: Millis,
@@ -228,7 +247,7 @@ async fn senders(
 
 /// Messages stored earlier under keys of this batch. Keys older than a day are taken off their messages.
 async fn used_keys(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     drafts: &[Draft],
     topics: &HashMap<TopicId, TopicRow>,
     now: Millis,

@@ -1,7 +1,7 @@
 //! Changing what was said: edits and removals. Each is an entry of the log, and changes the row of the message that it
 //! is about in the same transaction: what history shows and what a stream has told are one.
 
-use sea_orm::DatabaseTransaction;
+use crate::store::pool::Transaction;
 use serde_json::value::RawValue;
 
 use super::rows::{Announcement, announce};
@@ -106,7 +106,7 @@ impl Store {
 
 /// Locks the topic, then the session; what these waited for is seen by later statements only, so the rest is read then.
 async fn find(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     target: &Target,
     now: Millis,
 ) -> Result<Result<Found, ChangeRefused>, StoreError> {
@@ -135,7 +135,7 @@ async fn find(
 }
 
 async fn edit(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     mut found: Found,
     id: MessageId,
     content: Box<RawValue>,
@@ -161,7 +161,7 @@ async fn edit(
 }
 
 async fn remove(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     mut found: Found,
     id: MessageId,
     now: Millis,
@@ -190,7 +190,7 @@ async fn remove(
 
 /// Appends the entry of a change.
 async fn tell(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     found: &mut Found,
     id: MessageId,
     code: Code,
@@ -205,7 +205,7 @@ async fn tell(
 }
 
 /// The user of a session that lives, and will until this transaction ends.
-async fn living_user(tx: &DatabaseTransaction, session: SessionId, now: Millis) -> Result<Option<User>, StoreError> {
+async fn living_user(tx: &Transaction, session: SessionId, now: Millis) -> Result<Option<User>, StoreError> {
     let lock = dialect::for_share(tx);
     let sql = format!("SELECT user_id FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{lock}");
     let Some(row) = dialect::row(tx, sql, vec![session.0.into(), now.0.into()]).await? else {

@@ -1,6 +1,7 @@
 //! Writing entries that have their numbers, and where their topics end now.
 
-use sea_orm::{DatabaseTransaction, Value};
+use sea_orm::Value;
+use crate::store::pool::Transaction;
 use serde_json::value::RawValue;
 
 use crate::model::{Code, Message, MessageId, Millis, Seq, User};
@@ -35,7 +36,7 @@ pub(in crate::store) struct Announcement {
 
 /// Appends one entry to a topic whose row this transaction has locked.
 pub(in crate::store) async fn announce(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topic: &mut TopicRow,
     announcement: Announcement,
     now: Millis,
@@ -72,7 +73,7 @@ pub(super) fn number(
 }
 
 /// Writes entries.
-pub(super) async fn insert(tx: &DatabaseTransaction, entries: &[Row<'_>]) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &Transaction, entries: &[Row<'_>]) -> Result<(), StoreError> {
     const WIDTH: usize = 11;
     let mut values: Vec<Value> = Vec::with_capacity(entries.len() * WIDTH);
     let mut rows = String::with_capacity(entries.len() * WIDTH * 5);
@@ -107,7 +108,7 @@ pub(super) async fn insert(tx: &DatabaseTransaction, entries: &[Row<'_>]) -> Res
 }
 
 /// Stores the new end of topics that grew.
-pub(super) async fn move_ends(tx: &DatabaseTransaction, topics: &[&TopicRow]) -> Result<(), StoreError> {
+pub(super) async fn move_ends(tx: &Transaction, topics: &[&TopicRow]) -> Result<(), StoreError> {
     let mut values: Vec<Value> = Vec::new();
     let mut rows = Vec::new();
     for topic in topics {

@@ -1,0 +1,69 @@
+//! A transaction, or a part of one, on the connection of the thread that it runs in.
+
+use std::sync::Arc;
+
+use super::Connection;
+use crate::store::StoreError;
+
+/// A transaction. One that is dropped is undone.
+pub(in crate::store) struct Transaction {
+    connection: Arc<Connection>,
+    /// 0 for a whole transaction, otherwise that of the savepoint.
+    depth: usize,
+    open: bool,
+}
+
+impl Transaction {
+    pub(in crate::store) fn begin(connection: Arc<Connection>) -> Result<Self, StoreError> {
+        connection.execute("BEGIN IMMEDIATE", &[])?;
+        Ok(Self { connection, depth: 0, open: true })
+    }
+
+    pub(in crate::store) fn nested(&self) -> Result<Self, StoreError> {
+        let depth = self.depth + 1;
+        self.connection.execute(&format!("SAVEPOINT part_{depth}"), &[])?;
+        Ok(Self { connection: self.connection.clone(), depth, open: true })
+    }
+
+    pub(in crate::store) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(in crate::store) fn commit(mut self) -> Result<(), StoreError> {
+        if self.depth == 0 {
+            self.connection.execute("COMMIT", &[])?;
+        } else {
+            self.connection.execute(&format!("RELEASE part_{}", self.depth), &[])?;
+        }
+        self.open = false;
+        Ok(())
+    }
+
+    pub(in crate::store) fn rollback(mut self) -> Result<(), StoreError> {
+        self.open = false;
+        self.undo()
+    }
+
+    fn undo(&self) -> Result<(), StoreError> {
+        if self.connection.is_idle() {
+            return Ok(()); // SQLite has undone the whole by itself, as it does where a disk is full
+        }
+        if self.depth == 0 {
+            self.connection.execute("ROLLBACK", &[])?;
+        } else {
+            self.connection.execute(&format!("ROLLBACK TO part_{}", self.depth), &[])?;
+            self.connection.execute(&format!("RELEASE part_{}", self.depth), &[])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open
+            && let Err(error) = self.undo()
+        {
+            tracing::error!(%error, "a transaction could not be undone");
+        }
+    }
+}

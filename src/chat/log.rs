@@ -1,23 +1,27 @@
 //! The log's writer: while one batch commits, the next one gathers, and each is one transaction.
 //!
-//! A topic always goes to the same lane, so that its entries reach the hub in the order of their numbers. What a lane has
-//! taken runs to its end, whatever becomes of the requests: a sender that hangs up changes nothing.
+//! The larger a batch, the less a message costs. So another transaction is begun beside one only where that takes its time:
+//! over a long way to the database, or behind a row that somebody holds. A topic is in one batch at a time, so that its
+//! entries reach the hub in the order of their numbers. What has been taken runs to its end, whatever becomes of the
+//! requests: a sender that hangs up changes nothing.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{self, JoinError, JoinSet};
 
 use super::ChatError;
 use crate::live::Hub;
 use crate::model::{Entry, Millis, TopicId};
 use crate::store::{AppendError, Draft, DraftError, Store, StoreError, Stored, TopicKey};
 
-/// Drafts that may wait in a lane; one more is refused.
-const QUEUE: usize = 2048;
+/// Drafts that may wait; one more is refused.
+const QUEUE: usize = 4096;
+/// How long drafts gather before another transaction is begun beside those that run.
+const GATHER: Duration = Duration::from_millis(10);
 /// Drafts of one transaction.
 const BATCH_ROWS: usize = 128;
 /// Their content, in bytes, give or take one draft.
@@ -47,71 +51,134 @@ struct Waiting {
     reply: Reply,
 }
 
-/// The lanes.
+/// The way to the writer.
 #[derive(Debug)]
 pub(super) struct Log {
-    lanes: Vec<mpsc::Sender<Waiting>>,
+    drafts: mpsc::Sender<Waiting>,
 }
 
 impl Log {
-    /// Starts the lanes; they end with the log.
+    /// Starts the writer; it ends with the log.
     pub(super) fn start(store: &Store, hub: &Hub) -> Self {
-        let start = |_| {
-            let (lane, waiting) = mpsc::channel(QUEUE);
-            tokio::spawn(Lane { store: store.clone(), hub: hub.clone() }.run(waiting));
-            lane
-        };
-        Self { lanes: (0..store.lanes()).map(start).collect() }
+        let (drafts, queue) = mpsc::channel(QUEUE);
+        let writer = Writer { store: store.clone(), hub: hub.clone() };
+        tokio::spawn(Batches::new(writer, store.lanes()).run(queue));
+        Self { drafts }
     }
 
     /// Stores a draft and answers once it is durable and on its way to the listeners.
     pub(super) async fn append(&self, draft: Draft) -> Result<Appended, ChatError> {
-        let mut hasher = DefaultHasher::new();
-        draft.topic.hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or(0);
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { draft, since: Instant::now(), reply };
-        self.lanes[lane].try_send(waiting).map_err(|_| ChatError::Unavailable)?;
+        self.drafts.try_send(waiting).map_err(|_| ChatError::Unavailable)?;
         // A database that swallows statements must not hold senders; what becomes of the draft, its key tells later.
         let answer = tokio::time::timeout(LONGEST, answer).await;
         answer.ok().and_then(Result::ok).unwrap_or(Err(ChatError::Unavailable))
     }
 }
 
-#[derive(Clone)]
-struct Lane {
-    store: Store,
-    hub: Hub,
+/// What waits, and what is being written.
+struct Batches {
+    writer: Writer,
+    /// So many transactions may run at once.
+    lanes: usize,
+    /// In the order in which they came.
+    waiting: VecDeque<Waiting>,
+    running: JoinSet<()>,
+    /// The topics of each batch that runs.
+    topics: HashMap<task::Id, HashSet<TopicId>>,
 }
 
-impl Lane {
-    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
-        while let Some(first) = queue.recv().await {
-            let (mut drafts, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
-            let mut next = Some(first);
-            while let Some(Waiting { draft, since, reply }) = next.take() {
-                if since.elapsed() < PATIENCE {
-                    bytes += draft.content.as_str().len();
-                    drafts.push(draft);
-                    replies.push(reply);
-                } else {
-                    let _ = reply.send(Err(ChatError::Unavailable));
+impl Batches {
+    fn new(writer: Writer, lanes: usize) -> Self {
+        Self { writer, lanes, waiting: VecDeque::new(), running: JoinSet::new(), topics: HashMap::new() }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut come = Vec::new();
+        loop {
+            let next = self.begin();
+            let later = next.is_some();
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next_with_id() => self.end(ended),
+                count = queue.recv_many(&mut come, BATCH_ROWS), if self.waiting.len() < QUEUE => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.waiting.extend(come.drain(..));
                 }
-                if drafts.len() < BATCH_ROWS && bytes < BATCH_BYTES {
-                    next = queue.try_recv().ok();
-                }
-            }
-            if drafts.is_empty() {
-                continue;
-            }
-            // A panic must not take the lane with it: each batch has a task of its own.
-            let lane = self.clone();
-            if let Err(error) = tokio::spawn(async move { lane.commit(drafts.into(), replies).await }).await {
-                tracing::error!(%error, "a batch of drafts was given up");
+                () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if later => {}
             }
         }
     }
 
+    /// Begins what is due; answers when something may be that has to gather still.
+    fn begin(&mut self) -> Option<Instant> {
+        while self.running.len() < self.lanes {
+            let free = |waiting: &&Waiting| !self.topics.values().any(|taken| taken.contains(&waiting.draft.topic));
+            let due = self.waiting.iter().find(free)?.since + GATHER;
+            if !self.running.is_empty() && Instant::now() < due {
+                return Some(due);
+            }
+            let (drafts, replies) = self.take();
+            if drafts.is_empty() {
+                continue;
+            }
+            let topics = drafts.iter().map(|draft| draft.topic.clone()).collect();
+            // A panic must not take the writer with it: each batch has a task of its own.
+            let writer = self.writer.clone();
+            let id = self.running.spawn(async move { writer.commit(drafts.into(), replies).await }).id();
+            self.topics.insert(id, topics);
+        }
+        None
+    }
+
+    /// The next batch: drafts whose topics are in none that runs.
+    fn take(&mut self) -> (Vec<Draft>, Vec<Reply>) {
+        let (mut drafts, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut left = VecDeque::new();
+        while let Some(waiting) = self.waiting.pop_front() {
+            if self.topics.values().any(|taken| taken.contains(&waiting.draft.topic)) {
+                left.push_back(waiting);
+                continue;
+            }
+            let Waiting { draft, since, reply } = waiting;
+            if since.elapsed() >= PATIENCE {
+                let _ = reply.send(Err(ChatError::Unavailable));
+                continue;
+            }
+            bytes += draft.content.as_str().len();
+            drafts.push(draft);
+            replies.push(reply);
+            if drafts.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        left.append(&mut self.waiting);
+        self.waiting = left;
+        (drafts, replies)
+    }
+
+    fn end(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a batch of drafts was given up");
+                error.id()
+            }
+        };
+        self.topics.remove(&id);
+    }
+}
+
+#[derive(Clone)]
+struct Writer {
+    store: Store,
+    hub: Hub,
+}
+
+impl Writer {
     async fn commit(&self, drafts: Arc<[Draft]>, replies: Vec<Reply>) {
         match self.store.append(&drafts).await {
             Ok(done) => self.deliver(done, replies),

@@ -168,7 +168,7 @@ struct Connection {
 
 impl Connection {
     /// Serves requests until the connection ends, or is to carry a stream from here on: then that is answered.
-    async fn serve(self, router: Router) -> Option<(TcpStream, Stream)> {
+    async fn serve(self, router: Router) -> Option<(TcpStream, Box<Stream>)> {
         let Self { stream, peer, patience, shutdown } = self;
         if let Err(error) = tune(&stream) {
             // The connection works without; on a dead socket the next read says so.

@@ -86,6 +86,11 @@ impl Frames {
         out.freeze()
     }
 
+    /// Uses this memory for what comes next; it goes with what is taken then.
+    pub(super) fn use_memory(&mut self, memory: BytesMut) {
+        self.out = memory;
+    }
+
     /// Takes what waits, as a chunk.
     pub(super) fn take_chunk(&mut self) -> BytesMut {
         let mut out = std::mem::take(&mut self.out);

@@ -3,6 +3,7 @@
 
 use tokio::sync::mpsc;
 
+use super::fanout;
 use super::hub::{Hub, lock};
 use super::signal::{End, Wake};
 use crate::bus::Hint;
@@ -98,10 +99,11 @@ impl Hub {
         if entries.iter().any(|entry| entry.effect == Effect::Removes) {
             self.inner.pages.forget(key);
         }
-        if let Some(topic) = self.hot(key)
-            && (topic.append(entries) | topic.heard(last))
-        {
-            self.inner.pages.forget(key);
+        if let Some(topic) = self.hot(key) {
+            if topic.append(entries) | topic.heard(last) {
+                self.inner.pages.forget(key);
+            }
+            fanout::start(&topic);
         }
     }
 }

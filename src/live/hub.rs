@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -68,12 +69,15 @@ pub(super) struct Inner {
     pub(super) lenient_until: AtomicI64,
 }
 
+/// Most have one, which then needs no memory of its own.
+type Wakes = SmallVec<[Arc<Wake>; 1]>;
+
 #[derive(Debug, Default)]
 struct Sessions {
     /// A session has one stream, and for a moment two, while one replaces the other.
-    wakes: HashMap<SessionId, Vec<Arc<Wake>>>,
+    wakes: HashMap<SessionId, Wakes>,
     /// The same streams by their users.
-    users: HashMap<UserId, Vec<Arc<Wake>>>,
+    users: HashMap<UserId, Wakes>,
     /// The instance stops: what opens from here on ends at once.
     draining: bool,
 }
@@ -107,7 +111,7 @@ impl Hub {
     }
 
     /// The streams of a user.
-    pub(super) fn wakes_of(&self, user: &UserId) -> Vec<Arc<Wake>> {
+    pub(super) fn wakes_of(&self, user: &UserId) -> Wakes {
         lock(&self.inner.sessions).users.get(user).cloned().unwrap_or_default()
     }
 
@@ -125,7 +129,7 @@ impl Hub {
 
     /// How many streams are open here.
     pub fn streams(&self) -> usize {
-        lock(&self.inner.sessions).wakes.values().map(Vec::len).sum()
+        lock(&self.inner.sessions).wakes.values().map(|wakes| wakes.len()).sum()
     }
 
     /// Whether hints come through from and to other instances, where there may be any.
@@ -141,8 +145,12 @@ impl Hub {
     /// Who is present on a topic, for an answer; streams have views, and where one of a crowd is at hand, that serves.
     pub async fn present(&self, topic: TopicKey) -> Result<Present, StoreError> {
         let Settings { presence_list, presence_grace, presence_interval, node, .. } = self.inner.settings;
-        if let Some(crowd) = self.hot(topic).and_then(|topic| topic.presence.crowd(presence_interval)) {
-            return Ok(crowd.present());
+        if let Some(topic) = self.hot(topic) {
+            // A look of its own serves the streams here as well, the caller's first.
+            return Ok(match topic.presence.crowd(presence_interval) {
+                Some(crowd) => crowd.present(),
+                None => self.look(&topic).await?.present(),
+            });
         }
         self.inner.store.present(topic, presence_list, presence_grace, node).await
     }
@@ -270,7 +278,7 @@ impl Hub {
     }
 }
 
-fn take_down<K: Eq + Hash>(wakes: &mut HashMap<K, Vec<Arc<Wake>>>, key: &K, wake: &Arc<Wake>) {
+fn take_down<K: Eq + Hash>(wakes: &mut HashMap<K, Wakes>, key: &K, wake: &Arc<Wake>) {
     if let Some(of_key) = wakes.get_mut(key) {
         of_key.retain(|other| !Arc::ptr_eq(other, wake));
         if of_key.is_empty() {

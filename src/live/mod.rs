@@ -7,6 +7,7 @@
 
 mod activity;
 pub mod events;
+mod fanout;
 mod frames;
 mod hints;
 mod hub;

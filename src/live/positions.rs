@@ -17,12 +17,11 @@ pub(super) struct Positions {
     generation: u64,
     /// Ascending by slot.
     moved: Vec<(Slot, Reached)>,
-    scratch: Vec<u8>,
 }
 
 impl Positions {
     pub(super) fn new(tag: IdTag, generation: u64) -> Self {
-        Self { tag, generation, moved: Vec::new(), scratch: Vec::new() }
+        Self { tag, generation, moved: Vec::new() }
     }
 
     /// The stream has sent this slot's topic up to here.
@@ -48,13 +47,13 @@ impl Positions {
     }
 
     /// Appends the id of what has been sent.
-    pub(super) fn write_id(&mut self, digests: &[(Slot, Digest)], out: &mut Vec<u8>) {
-        EventId::write(self.tag, Kind::Position, self.generation, &self.moved, digests, &mut self.scratch, out);
+    pub(super) fn write_id(&self, digests: &[(Slot, Digest)], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        EventId::write(self.tag, Kind::Position, self.generation, &self.moved, digests, scratch, out);
     }
 
     /// Appends the mark of a stream that was replaced.
-    pub(super) fn write_replaced(&mut self, stream: u64, out: &mut Vec<u8>) {
-        EventId::write(self.tag, Kind::Replaced, stream, &[], &[], &mut self.scratch, out);
+    pub(super) fn write_replaced(&self, stream: u64, out: &mut Vec<u8>) {
+        EventId::write(self.tag, Kind::Replaced, stream, &[], &[], &mut Vec::new(), out);
     }
 
     /// `stored` is a generation now: ids build on it, and name only what has moved since.

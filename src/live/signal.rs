@@ -2,13 +2,16 @@
 //! that sleeps or lags costs the senders nothing more than the first note.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
+use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 
+use super::fanout::Batch;
+use super::stream::Resting;
 use crate::model::event_id::Slot;
 use crate::model::{Millis, Seq, TopicId};
 use crate::store::TopicKey;
@@ -70,6 +73,9 @@ pub(super) struct Wake {
     /// Something has been noted since the stream waited last. A stream has one task, so one waker is enough.
     rang: AtomicBool,
     waker: AtomicWaker,
+    /// The stream, while it rests.
+    // Not an async mutex: nothing is awaited while it is held.
+    resting: Mutex<Option<Resting>>,
     /// The generation that the stream opened with; 0 while it is being opened.
     generation: AtomicU64,
     /// The newest generation that its session has opened a stream with, anywhere, as far as has been told.
@@ -96,22 +102,29 @@ impl Wake {
         std::mem::swap(&mut *self.lock(), empty);
     }
 
-    /// Waits until something happens, or has happened since the last wait.
-    pub(super) async fn rung(&self) {
-        poll_fn(|cx| {
+    /// Whether something happens, or has happened since the last wait.
+    pub(super) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.rang.swap(false, Ordering::AcqRel) {
+            self.waker.register(cx.waker());
+            // What rang just before that has met no waker.
             if !self.rang.swap(false, Ordering::AcqRel) {
-                self.waker.register(cx.waker());
-                // What rang just before that has met no waker.
-                if !self.rang.swap(false, Ordering::AcqRel) {
-                    return Poll::Pending;
-                }
+                return Poll::Pending;
             }
-            Poll::Ready(())
-        })
-        .await;
+        }
+        Poll::Ready(())
     }
 
-    fn ring(&self) {
+    /// Whether something has happened since the last wait.
+    pub(super) fn has_rung(&self) -> bool {
+        self.rang.load(Ordering::Acquire)
+    }
+
+    /// Where the stream lies while it rests.
+    pub(super) fn resting(&self) -> MutexGuard<'_, Option<Resting>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ring(&self) {
         if !self.rang.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
@@ -177,7 +190,7 @@ impl Wake {
         self.ring();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Signals> {
+    fn lock(&self) -> MutexGuard<'_, Signals> {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,6 +216,12 @@ impl Listener {
         if !self.noted.swap(true, Ordering::AcqRel) {
             self.wake.ready(self.slot);
         }
+    }
+
+    /// Writes entries at once, where the stream rests and needs nothing else; answers whether it needs nothing more.
+    pub(super) fn serve(&self, batch: &Batch, scratch: &mut BytesMut, now: Instant) -> bool {
+        let mut resting = self.wake.resting();
+        resting.as_mut().is_some_and(|resting| resting.serve(self.slot, batch, scratch, now))
     }
 
     /// A presence interval has brought a change.

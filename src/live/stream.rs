@@ -10,19 +10,23 @@ mod gather;
 mod generation;
 mod joins;
 mod poll;
+mod rest;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use litemap::{Entry, LiteMap};
 use tokio::time::{Sleep, sleep_until};
 
 use self::activity::Told;
 use self::catch_up::Reading;
 use self::generation::Storing;
+pub(super) use self::rest::Resting;
 use super::events::{Bye, Left, Ready, ReadyTopic};
 use super::frames::{Form, Frames};
 use super::hub::{Closed, Hub};
@@ -38,6 +42,11 @@ use crate::store::{OpenStream, Opened, Resume, StoreError};
 /// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
 const CHUNK: usize = 64 * 1024;
 
+thread_local! {
+    /// Memory for writing ids, of which streams keep none of their own.
+    static INK: RefCell<(Vec<u8>, Vec<u8>)> = RefCell::default();
+}
+
 /// An open stream. Dropping it closes it: its session goes offline after the grace period, unless another has opened.
 #[derive(Debug)]
 pub struct Stream {
@@ -47,18 +56,19 @@ pub struct Stream {
     /// Its name; 0 while it is being opened.
     generation: u64,
     wake: Arc<Wake>,
-    topics: BTreeMap<Slot, Topic>,
+    topics: LiteMap<Slot, Topic>,
     /// Topics that have something, in turn.
     queue: VecDeque<Slot>,
     /// The first slot that it knows nothing of.
     next_slot: Slot,
     positions: Positions,
-    id: Vec<u8>,
     /// What is new in topics that it does not listen to.
     told: Told,
     storing: Option<Storing>,
     stored_at: Instant,
     frames: Frames,
+    /// What the socket has not taken yet of what was written while the stream rested.
+    unsent: BytesMut,
     opened_at: Instant,
     max_age: Duration,
     expires_at: Millis,
@@ -150,14 +160,14 @@ impl Stream {
             session,
             user,
             generation: 0,
-            topics: BTreeMap::new(),
+            topics: LiteMap::new(),
             queue: VecDeque::new(),
             next_slot: Slot(0),
-            id: Vec::new(),
             told: Told::default(),
             storing: None,
             stored_at: now,
             frames: Frames::new(form),
+            unsent: BytesMut::new(),
             opened_at: now,
             max_age,
             expires_at: Millis(i64::MAX),
@@ -186,6 +196,7 @@ impl Stream {
         for (slot, topic, reason) in &opened.left {
             self.say_left(*slot, topic, reason.as_str());
         }
+        self.topics = LiteMap::with_capacity(opened.joins.len());
         let replay = i64::try_from(self.hub.inner.settings.replay).unwrap_or(i64::MAX);
         for join in &opened.joins {
             let gap_to = Seq(join.last_seq.0.saturating_sub(replay));
@@ -221,37 +232,49 @@ impl Stream {
             closed: false,
             reading: None,
         };
-        self.topics.entry(slot).insert_entry(topic).into_mut()
+        match self.topics.entry(slot) {
+            Entry::Vacant(place) => place.insert(topic),
+            Entry::Occupied(mut place) => {
+                place.insert(topic);
+                place.into_mut()
+            }
+        }
     }
 
     /// The next piece of the stream, as soon as there is one; `None` after its end.
     pub async fn next(&mut self) -> Option<Bytes> {
-        self.ready().await.then(|| self.frames.take())
-    }
-
-    /// The same as a chunk of HTTP/1.1 (RFC 9112 §7.1).
-    pub async fn next_chunk(&mut self) -> Option<BytesMut> {
-        self.ready().await.then(|| self.frames.take_chunk())
-    }
-
-    /// Waits until there is something to write; `false` after the end.
-    async fn ready(&mut self) -> bool {
-        loop {
-            if !self.frames.is_empty() {
-                self.written_at = self.now;
-                return true;
-            }
+        while !self.work().await {
             if self.finished {
-                return false;
+                return None;
             }
+            self.wait(None).await;
+        }
+        Some(self.frames.take())
+    }
+
+    /// What is to be written now, as a chunk of HTTP/1.1 (RFC 9112 §7.1); `None` where nothing is.
+    pub async fn next_chunk(&mut self) -> Option<BytesMut> {
+        if !self.unsent.is_empty() {
+            return Some(std::mem::take(&mut self.unsent));
+        }
+        self.work().await.then(|| self.frames.take_chunk())
+    }
+
+    /// Whether nothing comes any more.
+    pub fn has_ended(&self) -> bool {
+        self.finished
+    }
+
+    /// Hears what has happened and gathers what that brings; answers whether there is something to write.
+    async fn work(&mut self) -> bool {
+        if self.frames.is_empty() && !self.finished {
             match self.hear().await {
-                Some(end) => self.say_bye(end),
+                Some(end) => drop(self.say_bye(end)),
                 None => self.fill(CHUNK).await,
             }
-            if self.frames.is_empty() && !self.finished {
-                self.wait(None).await;
-            }
         }
+        self.written_at = if self.frames.is_empty() { self.written_at } else { self.now };
+        !self.frames.is_empty()
     }
 
     /// Takes note of what has happened; answers why the stream is over, if it is.
@@ -302,27 +325,31 @@ impl Stream {
         self.positions.told(slot);
     }
 
-    fn say_bye(&mut self, end: End) {
+    /// Answers the mark of a stream that was replaced; empty for any other.
+    fn say_bye(&mut self, end: End) -> Vec<u8> {
         self.finished = true;
         if end.reconnect() {
             self.frames.retry(self.jittered(500, 4_500));
         }
         let data = to_json(&Bye { reason: end.as_str(), reconnect: end.reconnect() });
-        self.id.clear();
+        let mut id = Vec::new();
         if end == End::Replaced {
-            self.positions.write_replaced(self.generation, &mut self.id);
+            self.positions.write_replaced(self.generation, &mut id);
         }
-        self.frames.event("bye", &self.id, &data);
+        self.frames.event("bye", &id, &data);
+        id
     }
 
     /// Adds an event, with the id of everything up to and including it where it has one.
     fn say(&mut self, name: &str, with_id: bool, data: &[u8]) {
-        self.id.clear();
-        if with_id {
-            let digests = self.digests();
-            self.positions.write_id(&digests, &mut self.id);
+        if !with_id {
+            return self.frames.event(name, b"", data);
         }
-        self.frames.event(name, &self.id, data);
+        INK.with_borrow_mut(|(scratch, id)| {
+            id.clear();
+            self.positions.write_id(&self.digests(), scratch, id);
+            self.frames.event(name, id, data);
+        });
     }
 
     fn is_poll(&self) -> bool {

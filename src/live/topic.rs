@@ -1,11 +1,12 @@
 //! A topic that somebody on this instance listens to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::fanout::{BATCH, Batch, Listeners};
 use super::pages::TOPIC_READS;
 use super::presence::Track;
 use super::signal::Listener;
@@ -42,7 +43,12 @@ struct State {
     ephemeral: VecDeque<Ephemeral>,
     /// How many ephemeral messages there have been.
     ephemeral_count: u64,
-    listeners: HashMap<u64, Arc<Listener>>,
+    /// Shared with the loop that serves them: a change copies them while that is at work.
+    listeners: Arc<Listeners>,
+    /// The entry up to which they have been told.
+    told: Seq,
+    /// Whether that loop is at work.
+    fanning: bool,
     next_listener: u64,
     /// Since when nobody has listened.
     deserted: Option<Instant>,
@@ -94,7 +100,6 @@ impl HotTopic {
     /// whether some in between are not known: readers find them in the log.
     pub(super) fn append(&self, entries: Vec<Entry>) -> bool {
         let mut state = self.lock();
-        let before = state.last;
         let mut skips = false;
         for entry in entries {
             if entry.effect == Effect::Removes {
@@ -108,10 +113,38 @@ impl HotTopic {
                 state.tail.push(entry);
             }
         }
-        if state.last > before {
-            state.wake();
+        if state.listeners.is_empty() {
+            state.told = state.last;
         }
         skips
+    }
+
+    /// Whether there is something to be taken to listeners, and nobody who does so: then somebody does from here on.
+    pub(super) fn begin_fanout(&self) -> bool {
+        let mut state = self.lock();
+        let begins = !state.fanning && state.told < state.last && !state.listeners.is_empty();
+        state.fanning |= begins;
+        begins
+    }
+
+    /// What has come since the last batch, at most about [`BATCH`] bytes of it, and for whom; `None` ends the fan-out. A batch without
+    /// entries says that something has come which is not at hand.
+    pub(super) fn next_batch(&self) -> Option<(Arc<Listeners>, Batch)> {
+        let mut state = self.lock();
+        state.fanning = state.told < state.last && !state.listeners.is_empty();
+        if !state.fanning {
+            return None;
+        }
+        let (after, mut used, mut entries) = (state.told, 0, Vec::new());
+        for entry in state.tail.after(after).into_iter().flatten() {
+            used += entry.json.len();
+            entries.push(entry.clone());
+            if used >= BATCH {
+                break;
+            }
+        }
+        state.told = entries.last().map_or(state.last, |entry| entry.seq);
+        Some((state.listeners.clone(), Batch { after, entries }))
     }
 
     /// Learns from the database that the log has reached this entry; answers whether that is news.
@@ -196,7 +229,7 @@ impl HotTopic {
         let mut state = self.lock();
         let number = state.next_listener;
         state.next_listener += 1;
-        state.listeners.insert(number, listener);
+        Arc::make_mut(&mut state.listeners).push((number, listener));
         state.deserted = None;
         (number, state.ephemeral_count)
     }
@@ -204,16 +237,18 @@ impl HotTopic {
     /// Removes a listener.
     pub(super) fn unlisten(&self, number: u64) {
         let mut state = self.lock();
-        state.listeners.remove(&number);
+        if let Ok(at) = state.listeners.binary_search_by_key(&number, |(number, _)| *number) {
+            Arc::make_mut(&mut state.listeners).remove(at);
+        }
         if state.listeners.is_empty() {
-            state.listeners.shrink_to_fit();
+            state.listeners = Arc::default();
             state.deserted.get_or_insert_with(Instant::now);
         }
     }
 
     /// Tells every listener that a presence interval has brought a change.
     pub(super) fn wake_for_presence(&self) {
-        self.lock().listeners.values().for_each(|listener| listener.notice_presence());
+        self.lock().listeners.iter().for_each(|(_, listener)| listener.notice_presence());
     }
 
     /// Since when nobody has listened; `None` while somebody does.
@@ -244,13 +279,14 @@ impl State {
             self.last = last;
             self.removals += 1; // there may be one among what is not known
             self.tail.clear();
+            self.told = last;
             self.wake();
         }
         news
     }
 
     fn wake(&self) {
-        self.listeners.values().for_each(|listener| listener.notice());
+        self.listeners.iter().for_each(|(_, listener)| listener.notice());
     }
 }
 

@@ -3,9 +3,8 @@
 //! A block, a join and a send of one direct message wait for each other at its topic's row: what a block has ended when
 //! it commits stays ended.
 
-use crate::store::pool::{Connection, Row};
-
 use super::joins::end_joins;
+use super::pool::{Connection, Row};
 use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, dialect, topics, users};
 use crate::model::{Millis, SessionId, TopicId, User, UserId};
 
@@ -68,9 +67,8 @@ impl Store {
         let after = after.map_or("", UserId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = dialect::rows(self.read(), sql, vec![user.as_str().into(), after.into(), limit.into()]).await?;
-        let block = |row: &Row| {
-            Ok(Block { user: users::user(row)?, created_at: Millis(dialect::get(row, "created_at")?) })
-        };
+        let block =
+            |row: &Row| Ok(Block { user: users::user(row)?, created_at: Millis(dialect::get(row, "created_at")?) });
         rows.iter().map(block).collect()
     }
 

@@ -20,8 +20,7 @@ const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Statements inside a transaction.
-pub(super) type Work<T> =
-    Box<dyn for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
+pub(super) type Work<T> = Box<dyn for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
 
 impl Store {
     /// Runs `work` in a transaction and commits it, unless it fails.

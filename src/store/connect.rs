@@ -49,7 +49,7 @@ impl Pools {
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let write = Pool::Sqlite(Threads::open(url, 1, false).await?);
-            let read = Pool::Sqlite(Threads::open(url, connections.max(1) as usize, true).await?);
+            let read = Pool::Sqlite(Threads::open(url, connections.max(1), true).await?);
             // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
             return Ok(Self { read, lease: write.clone(), write, lanes: 1, url: url.into() });
         }

@@ -57,6 +57,15 @@ pub(super) fn get<T: TryGetable + FromSql>(row: &Row, column: &str) -> Result<T,
     Ok(row.get(column)?)
 }
 
+/// Fills a list for `IN` up to a power of two: there are few texts then, and they stay prepared.
+pub(super) fn filled(values: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    let mut values: Vec<Value> = values.into_iter().collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    values
+}
+
 /// `$first, $first+1, …`: places for `count` values of an `IN` list.
 pub(super) fn places(first: usize, count: usize) -> String {
     let mut text = String::with_capacity(count * 5);

@@ -4,12 +4,12 @@
 mod members;
 
 use sea_orm::Value;
-use crate::store::pool::{Connection, Row, Transaction};
 
 pub(super) use members::standing_of;
 pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
 
 use super::joins::end_joins;
+use super::pool::{Connection, Row, Transaction};
 use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, topics};
 use crate::model::group::{MAY_CHANGE, MAY_DELETE, Refusal, Standing};
 use crate::model::text::{behind_prefix, lower_case};
@@ -233,12 +233,7 @@ async fn change(
 }
 
 /// Deletes a group whose topic is locked. The topic's row stays until everybody has heard of it.
-async fn delete(
-    tx: &Transaction,
-    id: GroupId,
-    topic: TopicKey,
-    now: Millis,
-) -> Result<GroupDeleted, StoreError> {
+async fn delete(tx: &Transaction, id: GroupId, topic: TopicKey, now: Millis) -> Result<GroupDeleted, StoreError> {
     let ended = end_joins(tx, topic, None, JoinEnd { reason: LeaveReason::GroupDeleted, last: None }).await?;
     let marks = "DELETE FROM read_mark WHERE topic_id = $1 AND user_id IN \
                  (SELECT user_id FROM group_member WHERE group_id = $2)";
@@ -250,11 +245,7 @@ async fn delete(
 }
 
 /// Locks a group by its topic, and reads it afterwards; `None` where there is none.
-async fn lock(
-    tx: &Transaction,
-    id: GroupId,
-    user: &UserId,
-) -> Result<Option<(TopicRow, GroupRow)>, StoreError> {
+async fn lock(tx: &Transaction, id: GroupId, user: &UserId) -> Result<Option<(TopicRow, GroupRow)>, StoreError> {
     let Some(topic) = topics::find(tx, &TopicId::group(id), dialect::for_update(tx)).await? else {
         return Ok(None);
     };

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use sea_orm::Value;
-use crate::store::pool::Row;
 
 use super::messages::{COLUMNS, message};
+use super::pool::Row;
 use super::{ReadMark, Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Message, Millis, Seq, TopicId, User, UserId};
 

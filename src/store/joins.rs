@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use sea_orm::Value;
-use crate::store::pool::{Row, Transaction};
 
+use super::pool::{Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics};
 use crate::model::event_id::Slot;
@@ -222,11 +222,7 @@ impl Store {
     }
 }
 
-async fn join(
-    tx: &Transaction,
-    joining: &Joining,
-    now: Millis,
-) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
+async fn join(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
     let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
     if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
@@ -302,12 +298,7 @@ async fn join_existing(
     Ok(Ok(JoinMade { join, appeared }))
 }
 
-async fn insert(
-    tx: &Transaction,
-    joining: &Joining,
-    topic: TopicRow,
-    next_slot: i32,
-) -> Result<Joined, StoreError> {
+async fn insert(tx: &Transaction, joining: &Joining, topic: TopicRow, next_slot: i32) -> Result<Joined, StoreError> {
     let session = joining.session.0;
     let hidden = joining.hidden.unwrap_or(false);
     let sql = "INSERT INTO joined (session_id, topic_id, slot, position, hidden) VALUES ($1, $2, $3, $4, $5) \

@@ -5,7 +5,6 @@ mod changes;
 mod rows;
 
 use sea_orm::Value;
-use crate::store::pool::Row;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ pub use append::{AppendError, Draft, DraftError, Stored};
 pub use changes::{ChangeRefused, Changed, Target};
 pub(super) use rows::{Announcement, announce};
 
+use super::pool::Row;
 use super::{Store, StoreError, TopicKey, TopicRow, dialect, users};
 use crate::model::cursor::Direction;
 use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId};

@@ -1,7 +1,6 @@
 //! What the database knows of itself: made once, by whichever instance comes first.
 
-use crate::store::pool::Transaction;
-
+use super::pool::Transaction;
 use super::{Store, StoreError, dialect};
 
 /// The database's own values.

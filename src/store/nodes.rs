@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use parlour_entity::node as entity;
 use sea_orm::{DbBackend, EntityTrait as _, QueryTrait as _};
-use super::pool::{Connection as _, Transaction};
 use uuid::Uuid;
 
+use super::pool::{Connection as _, Transaction};
 use super::{Store, StoreError, dialect};
 use crate::model::Millis;
 

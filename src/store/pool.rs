@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, TryGetable,
-    TransactionTrait as _, Value,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
+    TransactionTrait as _, TryGetable, Value,
 };
 
-use super::error::was_cut;
-use super::sqlite::{self, Threads};
 use super::StoreError;
 use super::dialect::{answered, in_time};
+use super::error::was_cut;
+use super::sqlite::{self, Threads};
 
 /// So many connections in a row may turn out to have been cut, as a database that restarts cuts all of them at once.
 /// Nobody is refused for that: what such a connection was asked is asked again over another. More than a pool holds by

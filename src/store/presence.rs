@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sea_orm::Value;
-use crate::store::pool::Row;
 use uuid::Uuid;
 
+use super::pool::Row;
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, Presence, SessionId};
 

@@ -44,7 +44,11 @@ impl Store {
                 dialect::run(tx, joined::Entity::delete_many().filter(of).build(tx.backend())).await?;
                 let of = generation::Column::SessionId.is_in(ids.iter().copied());
                 dialect::run(tx, generation::Entity::delete_many().filter(of).build(tx.backend())).await?;
-                dialect::run(tx, session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).build(tx.backend())).await?;
+                dialect::run(
+                    tx,
+                    session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).build(tx.backend()),
+                )
+                .await?;
                 Ok(())
             })
         })

@@ -3,11 +3,7 @@
 //! A transaction that moves marks holds their topics' locks, or moves one mark and nothing else; a send moves several, at
 //! its end, in the order of users and topics. So two of them never wait for each other in a circle.
 
-use std::collections::BTreeMap;
-
-use sea_orm::Value;
-use crate::store::pool::{Connection, Transaction};
-
+use super::pool::{Connection, Transaction};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Seq, UserId};
 
@@ -28,7 +24,7 @@ impl ReadMark {
 }
 
 /// A mark moves to where it is set, unless it stands there or beyond.
-const FORWARD: &str = "ON CONFLICT (user_id, topic_id) DO UPDATE SET seq = excluded.seq \
+pub(super) const FORWARD: &str = "ON CONFLICT (user_id, topic_id) DO UPDATE SET seq = excluded.seq \
                        WHERE read_mark.seq < excluded.seq";
 
 impl Store {
@@ -64,43 +60,15 @@ async fn read(on: &impl Connection, user: &UserId, topic: TopicKey) -> Result<Op
     .transpose()
 }
 
-/// Moves marks forward to these entries, which exist, in one statement.
-pub(super) async fn advance(
-    tx: &Transaction,
-    marks: &BTreeMap<(&UserId, TopicKey), Seq>,
-) -> Result<(), StoreError> {
-    const WIDTH: usize = 3;
-    let mut values: Vec<Value> = Vec::with_capacity(marks.len() * WIDTH);
-    let mut rows = Vec::with_capacity(marks.len());
-    for ((user, topic), seq) in marks {
-        rows.push(format!("({})", dialect::places(values.len() + 1, WIDTH)));
-        values.extend([Value::from(user.as_str()), (*topic).into(), seq.0.into()]);
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sql = format!("INSERT INTO read_mark (user_id, topic_id, seq) VALUES {} {FORWARD}", rows.join(","));
-    dialect::exec(tx, sql, values).await.map(drop)
-}
-
 /// Moves a user's mark forward to this entry, which exists.
-pub(super) async fn set_at_least(
-    tx: &Transaction,
-    user: &UserId,
-    topic: TopicKey,
-    seq: Seq,
-) -> Result<(), StoreError> {
-    advance(tx, &BTreeMap::from([((user, topic), seq)])).await
+pub(super) async fn set_at_least(tx: &Transaction, user: &UserId, topic: TopicKey, seq: Seq) -> Result<(), StoreError> {
+    let sql = format!("INSERT INTO read_mark (user_id, topic_id, seq) VALUES ($1, $2, $3) {FORWARD}");
+    dialect::exec(tx, sql, vec![user.as_str().into(), topic.into(), seq.0.into()]).await.map(drop)
 }
 
 /// Moves a user's mark to this entry where they had read everything before it: what somebody does themselves shall not
 /// count as unread to them, and hide nothing that they have not read either.
-pub(super) async fn follow(
-    tx: &Transaction,
-    user: &UserId,
-    topic: TopicKey,
-    seq: Seq,
-) -> Result<(), StoreError> {
+pub(super) async fn follow(tx: &Transaction, user: &UserId, topic: TopicKey, seq: Seq) -> Result<(), StoreError> {
     if seq.0 <= 1 {
         return set_at_least(tx, user, topic, seq).await; // where nothing stands before, there may be no mark yet
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sea_orm::Value;
-use crate::store::pool::{Row, Transaction};
 use uuid::Uuid;
 
+use super::pool::{Row, Transaction};
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, SessionId, User, UserId};
 
@@ -82,13 +82,23 @@ impl Store {
         let now = self.now();
         self.change(move |tx| {
             Box::pin(async move {
-                let user_id = ensure_user(tx, &whose, now).await?;
+                let user = ensure_user(tx, &whose, now).await?;
                 let sql = "INSERT INTO session (id, user_id, created_at, expires_at, generation, stream, online_since, \
                            online_until, next_slot, joins) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1, 0)";
                 let expires_at = now.plus(lifetime);
-                dialect::exec(tx, sql, vec![id.0.into(), user_id.into(), now.0.into(), expires_at.0.into()]).await?;
-                let row = dialect::row(tx, format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
-                session(&row.ok_or(StoreError::Corrupt("session"))?)
+                let user_id = user.user_id.as_str().into();
+                dialect::exec(tx, sql, vec![id.0.into(), user_id, now.0.into(), expires_at.0.into()]).await?;
+                let (ended, streaming_until, online_until, online_since) = (false, None, Millis(0), now);
+                Ok(SessionRow {
+                    id,
+                    user,
+                    created_at: now,
+                    expires_at,
+                    ended,
+                    streaming_until,
+                    online_until,
+                    online_since,
+                })
             })
         })
         .await
@@ -174,19 +184,19 @@ impl Store {
     }
 }
 
-async fn ensure_user(tx: &Transaction, whose: &NewSession, now: Millis) -> Result<String, StoreError> {
-    match whose {
+async fn ensure_user(tx: &Transaction, whose: &NewSession, now: Millis) -> Result<User, StoreError> {
+    let user = match whose {
         NewSession::Issued { id, username } => {
             users::ensure(tx, id, username, None, now).await?;
-            Ok(id.as_str().to_owned())
+            users::find(tx, id).await?
         }
         NewSession::Device { hash, new_id, username } => {
             users::ensure(tx, new_id, username, Some(hash), now).await?;
-            let sql = "SELECT id FROM \"user\" WHERE device_hash = $1";
-            let row = dialect::row(tx, sql, vec![hash.as_str().into()]).await?;
-            dialect::get(&row.ok_or(StoreError::Corrupt("device account"))?, "id")
+            let sql = "SELECT id AS user_id, username FROM \"user\" WHERE device_hash = $1";
+            dialect::row(tx, sql, vec![hash.as_str().into()]).await?.map(|row| users::user(&row)).transpose()?
         }
-    }
+    };
+    user.ok_or(StoreError::Corrupt("user"))
 }
 
 /// Moves `online_until`; answers whether the session was offline.
@@ -199,17 +209,16 @@ pub(super) async fn touch_session(
     let until = touch.at.plus(grace);
     let online =
         "(online_until > $2 OR EXISTS (SELECT 1 FROM node n WHERE n.id = session.node AND n.lease_until > $3))";
-    let appear = format!(
-        "UPDATE session SET online_since = $2, online_until = $1 \
-         WHERE id = $4 AND ended_at IS NULL AND online_until < $1 AND NOT {online}"
+    let sql = format!(
+        "UPDATE session SET online_until = $1, online_since = CASE WHEN {online} THEN online_since ELSE $2 END \
+         WHERE id = $4 AND ended_at IS NULL AND online_until < $1 RETURNING online_since"
     );
     let values: Vec<Value> = vec![until.0.into(), now.0.into(), now.minus(grace).0.into(), touch.session.0.into()];
-    if dialect::exec(tx, appear, values).await? > 0 {
-        return Ok(true);
-    }
-    let stay = "UPDATE session SET online_until = $1 WHERE id = $2 AND ended_at IS NULL AND online_until < $1";
-    dialect::exec(tx, stay, vec![until.0.into(), touch.session.0.into()]).await?;
-    Ok(false)
+    let Some(row) = dialect::row(tx, sql, values).await? else {
+        return Ok(false);
+    };
+    // One that came online in this very millisecond appears once more, which changes nothing.
+    Ok(dialect::get::<i64>(&row, "online_since")? == now.0)
 }
 
 /// The topics on which any of the sessions can be seen.

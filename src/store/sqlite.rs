@@ -8,12 +8,13 @@
 mod connection;
 mod transaction;
 
-use std::future::Future;
+use std::collections::VecDeque;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
+use futures_util::future::BoxFuture;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -23,83 +24,134 @@ pub(super) use self::transaction::Transaction;
 use super::StoreError;
 
 /// What a thread is asked to do.
-type Job = Box<dyn FnOnce(&Arc<Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+type Job = Box<dyn FnOnce(&Arc<Connection>) -> BoxFuture<'static, ()> + Send>;
 
-/// Connections to one file, each in its thread; they take their jobs from one queue.
-#[derive(Clone, Debug)]
+/// Connections to one file, each in its thread. The one that was at work last has its next job first: what it has read
+/// and prepared is still at hand, and the others cost nothing. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Threads {
-    jobs: mpsc::Sender<Option<Job>>,
-    count: usize,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    // Not async: nothing is awaited while they are held.
+    queue: Mutex<Queue>,
+    /// Ends once all threads have.
+    ended: Mutex<Option<tokio::sync::mpsc::Receiver<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// What nobody has begun, as all are at work.
+    waiting: VecDeque<Job>,
+    /// Hands a job to a thread; none once the connections are to be closed.
+    hands: Vec<mpsc::Sender<Job>>,
+    /// Threads without work, the last to have had some on top.
+    idle: Vec<usize>,
 }
 
 impl Threads {
     /// Opens `count` connections: one that writes, or some that only read.
-    pub(super) async fn open(url: &str, count: usize, reads_only: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(url: &str, count: u32, reads_only: bool) -> Result<Self, StoreError> {
         let file = file(url)?;
-        let (jobs, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..count {
-            let (file, queue, runtime) = (file.clone(), queue.clone(), Handle::current());
+        let (alive, ended) = tokio::sync::mpsc::channel(1);
+        let shared = Arc::new(Shared { queue: Mutex::default(), ended: Mutex::new(Some(ended)) });
+        for nth in 0..count as usize {
+            let (file, all, alive, runtime) = (file.clone(), shared.clone(), alive.clone(), Handle::current());
+            let (hand, handed) = mpsc::channel();
             let (tell, opened) = oneshot::channel();
             let thread = thread::Builder::new().name("sqlite".to_owned());
             let run = move || match Connection::open(&file, reads_only) {
                 Ok(connection) => {
                     let _ = tell.send(Ok(()));
-                    serve(&Arc::new(connection), &queue, &runtime);
+                    serve(&Arc::new(connection), &all, nth, &handed, &runtime);
+                    drop(alive);
                 }
                 Err(error) => drop(tell.send(Err(error))),
             };
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("no thread for SQLite: {error}")))?;
             opened.await.unwrap_or_else(|_| Err(gone()))?;
+            let mut queue = shared.lock();
+            queue.hands.push(hand);
+            queue.idle.push(nth);
         }
-        Ok(Self { jobs, count })
+        Ok(Self { shared })
     }
 
     /// Runs `work` in one of the threads, as soon as one is free, and to its end, whatever becomes of who asked. Its
     /// future may wait for statements, and for nothing else.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Arc<Connection>) -> Pin<Box<dyn Future<Output = T> + Send>> + Send + 'static,
+        work: impl FnOnce(Arc<Connection>) -> BoxFuture<'static, T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        self.shared.start(Box::new(move |connection| {
             let working = work(connection.clone());
             Box::pin(async move {
                 let _ = reply.send(working.await);
             })
-        });
-        self.jobs.send(Some(job)).map_err(|_| gone())?;
+        }))?;
         answer.await.map_err(|_| gone())
     }
 
-    /// Closes the connections, each behind what it has begun.
+    /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
-        let (closed, mut all_closed) = tokio::sync::mpsc::channel::<()>(1);
-        for _ in 0..self.count {
-            let closed = closed.clone();
-            let last: Job = Box::new(move |connection| {
-                connection.close();
-                Box::pin(async move { drop(closed) })
-            });
-            let _ = self.jobs.send(Some(last));
-            let _ = self.jobs.send(None);
+        self.shared.lock().hands.clear(); // that ends them
+        let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut ended) = ended {
+            let _ = ended.recv().await;
         }
-        drop(closed);
-        let _ = all_closed.recv().await;
     }
 }
 
-/// A thread's life: jobs until there are no more, or it is told to go.
-fn serve(connection: &Arc<Connection>, queue: &Mutex<mpsc::Receiver<Option<Job>>>, runtime: &Handle) {
-    // Whoever waits for a job holds the lock; the others wait for the lock.
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok().flatten();
-    while let Some(job) = next() {
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn start(&self, job: Job) -> Result<(), StoreError> {
+        let mut queue = self.lock();
+        if queue.hands.is_empty() {
+            return Err(gone());
+        }
+        match queue.idle.pop() {
+            Some(nth) => queue.hands[nth].send(job).map_err(|_| gone()),
+            None => {
+                queue.waiting.push_back(job);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a thread does after its last job; `None` where nothing waits, and it will be handed something.
+    fn next(&self, nth: usize) -> Option<Job> {
+        let mut queue = self.lock();
+        let job = queue.waiting.pop_front();
+        if job.is_none() {
+            queue.idle.push(nth);
+        }
+        job
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread's life: jobs until the connections are to be closed.
+fn serve(connection: &Arc<Connection>, shared: &Shared, nth: usize, handed: &mpsc::Receiver<Job>, runtime: &Handle) {
+    let mut next = handed.recv().ok();
+    while let Some(job) = next {
         let run = AssertUnwindSafe(|| runtime.block_on(job(connection)));
         if std::panic::catch_unwind(run).is_err() {
             tracing::error!("work on the database was given up");
         }
         connection.tidy();
+        next = shared.next(nth).or_else(|| handed.recv().ok());
     }
+    connection.close();
 }
 
 /// The file of a URL like `sqlite://parlour.db?mode=rwc`, as SQLite's own URI.
@@ -134,7 +186,7 @@ mod tests {
     async fn what_panics_is_undone_and_the_thread_goes_on() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let threads = Threads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
-        let make = |connection: Arc<Connection>| -> Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send>> {
+        let make = |connection: Arc<Connection>| -> BoxFuture<'static, Result<u64, StoreError>> {
             Box::pin(async move { connection.execute("CREATE TABLE t (a)", &[]) })
         };
         threads.run(make).await??;
@@ -148,7 +200,8 @@ mod tests {
             })
         });
         assert!(failing.await.is_err());
-        let count = threads.run(|connection| Box::pin(async move { connection.query("SELECT a FROM t", &[]) })).await??;
+        let count =
+            threads.run(|connection| Box::pin(async move { connection.query("SELECT a FROM t", &[]) })).await??;
         assert!(count.is_empty());
         threads.close().await;
         assert!(threads.run(|_| Box::pin(async {})).await.is_err());

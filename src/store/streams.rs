@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::store::pool::{Row, Transaction};
 use uuid::Uuid;
 
 use super::joins::{LeaveReason, slot};
+use super::pool::{Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, Touch, dialect};
 use crate::model::event_id::{EventId, Reached, Slot, positions_from_bytes, positions_to_bytes};
@@ -159,9 +159,8 @@ impl Store {
     pub async fn streams_of_node(&self, node: Uuid) -> Result<Vec<(SessionId, u64)>, StoreError> {
         let sql = "SELECT id, stream FROM session WHERE node = $1";
         let rows = dialect::rows(self.read(), sql, vec![node.into()]).await?;
-        let stream = |row: &Row| {
-            Ok((SessionId(dialect::get(row, "id")?), dialect::get::<i64>(row, "stream")?.unsigned_abs()))
-        };
+        let stream =
+            |row: &Row| Ok((SessionId(dialect::get(row, "id")?), dialect::get::<i64>(row, "stream")?.unsigned_abs()));
         rows.iter().map(stream).collect()
     }
 
@@ -269,11 +268,7 @@ async fn brought_back(
     Ok(Some(base))
 }
 
-async fn last_brought_back(
-    tx: &Transaction,
-    session: SessionId,
-    row: &Row,
-) -> Result<Option<Generation>, StoreError> {
+async fn last_brought_back(tx: &Transaction, session: SessionId, row: &Row) -> Result<Option<Generation>, StoreError> {
     let number: Option<i64> = dialect::get(row, "resume_generation")?;
     let moved: Option<Vec<u8>> = dialect::get(row, "resume_moved")?;
     let (Some(number), Some(moved)) = (number, moved) else {
@@ -352,6 +347,9 @@ async fn insert(
     let sql = "INSERT INTO generation (session_id, number, next_slot, positions) VALUES ($1, $2, $3, $4)";
     let values = vec![session.0.into(), generation.into(), next_slot.into(), positions_to_bytes(positions).into()];
     dialect::exec(tx, sql, values).await?;
+    if generation <= KEPT {
+        return Ok(());
+    }
     // The one that the session brought back last stays: a stream without an id starts from it.
     let sql = "DELETE FROM generation WHERE session_id = $1 AND number <= $2 \
                AND number <> COALESCE((SELECT resume_generation FROM session WHERE id = $1), 0)";

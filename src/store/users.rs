@@ -1,7 +1,6 @@
 //! Users.
 
-use crate::store::pool::{Connection, Row};
-
+use super::pool::{Connection, Row};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, User, UserId};
 

@@ -6,9 +6,8 @@
 //! HTTP/1.1 stays with hyper, which writes the same stream its own way.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -31,7 +30,7 @@ pub(crate) struct Handover(Arc<Mutex<Left>>);
 
 #[derive(Default)]
 struct Left {
-    stream: Option<Stream>,
+    stream: Option<Box<Stream>>,
     /// hyper has asked for the body: the head is written, or about to be.
     asked: bool,
     /// Of what hyper had to write, the socket has not taken all.
@@ -41,7 +40,7 @@ struct Left {
 impl Handover {
     /// Leaves a stream here; the body that is answered stands in its place until the head is written.
     pub(crate) fn leave(&self, stream: Stream) -> Body {
-        self.lock().stream = Some(stream);
+        self.lock().stream = Some(Box::new(stream));
         Body::new(Placeholder(self.clone()))
     }
 
@@ -51,7 +50,7 @@ impl Handover {
         left.asked && !left.unwritten
     }
 
-    pub(super) fn take(&self) -> Option<Stream> {
+    pub(super) fn take(&self) -> Option<Box<Stream>> {
         self.lock().stream.take()
     }
 
@@ -122,22 +121,24 @@ impl AsyncWrite for Socket {
 }
 
 /// Writes the stream to its end or to the peer's, or until `cut`, where the peer does not read on.
-pub(super) async fn carry(mut socket: TcpStream, mut stream: Stream, cut: CancellationToken) -> io::Result<()> {
-    let mut unasked = 0;
+pub(super) async fn carry(socket: TcpStream, mut stream: Box<Stream>, cut: CancellationToken) -> io::Result<()> {
+    let (socket, mut unasked) = (Arc::new(socket), 0);
     loop {
-        let chunk = {
-            let mut next = pin!(stream.next_chunk());
-            poll_fn(|cx| match next.as_mut().poll(cx) {
-                Poll::Ready(chunk) => Poll::Ready(Ok(chunk)),
-                Poll::Pending => poll_gone(&socket, &mut unasked, cx).map(Err),
-            })
-            .await?
-        };
-        let Some(chunk) = chunk else { break };
-        write(&socket, &chunk, &cut).await?;
+        // On the heap while it lasts: a stream that rests, as most do, is to be small.
+        while let Some(chunk) = Box::pin(stream.next_chunk()).await {
+            write(&socket, &chunk, &cut).await?;
+        }
+        if stream.has_ended() {
+            break;
+        }
+        stream = stream.rest(&socket, |cx| poll_gone(&socket, &mut unasked, cx)).await?;
     }
     write(&socket, b"0\r\n\r\n", &cut).await?;
-    socket.shutdown().await
+    drop(stream);
+    if let Some(mut socket) = Arc::into_inner(socket) {
+        socket.shutdown().await?;
+    }
+    Ok(())
 }
 
 /// Whether the peer has closed its side, or says more than it has any reason to.

@@ -1,5 +1,8 @@
 //! Keeping ids short: what has been sent is stored as a new generation, in the background, and then named.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -57,11 +60,11 @@ impl Stream {
         wanted.then(|| self.again_at.unwrap_or(self.stored_at + SPACING))
     }
 
-    /// Completes when a generation that is being stored has been; never where none is.
-    pub(super) async fn stored(storing: Option<&mut Storing>) {
-        match storing {
-            Some(storing) if storing.done.is_none() => storing.finish().await,
-            _ => std::future::pending().await,
+    /// Whether a generation that was being stored has just been; never where none is.
+    pub(super) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.storing {
+            Some(storing) if storing.done.is_none() => storing.poll_finished(cx),
+            _ => Poll::Pending,
         }
     }
 
@@ -102,8 +105,13 @@ impl Stream {
 impl Storing {
     async fn finish(&mut self) {
         if self.done.is_none() {
-            let given_up = |_| Err(StoreError::Unavailable("storing a generation was given up".into()));
-            self.done = Some((&mut self.task).await.unwrap_or_else(given_up));
+            poll_fn(|cx| self.poll_finished(cx)).await;
         }
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let given_up = |_| Err(StoreError::Unavailable("storing a generation was given up".into()));
+        self.done = Some(ready!(Pin::new(&mut self.task).poll(cx)).unwrap_or_else(given_up));
+        Poll::Ready(())
     }
 }

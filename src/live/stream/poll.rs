@@ -21,10 +21,10 @@ pub struct Answer {
 impl Stream {
     /// What is ready; where nothing is, whatever comes first within `wait`.
     pub async fn poll(mut self, wait: Duration) -> Answer {
-        let until = Instant::now() + wait;
+        let (until, mut replaced) = (Instant::now() + wait, Vec::new());
         loop {
             if let Some(end) = self.hear().await {
-                self.say_bye(end);
+                replaced = self.say_bye(end);
                 break;
             }
             self.fill(ANSWER).await;
@@ -33,12 +33,12 @@ impl Stream {
             }
             self.wait(Some(until)).await;
         }
-        let last_event_id = if self.finished && !self.id.is_empty() {
-            std::mem::take(&mut self.id) // the mark of a poll that was replaced
+        let last_event_id = if !replaced.is_empty() {
+            replaced
         } else {
             self.shorten_ids().await;
             let (digests, mut id) = (self.digests(), Vec::new());
-            self.positions.write_id(&digests, &mut id);
+            self.positions.write_id(&digests, &mut Vec::new(), &mut id);
             id
         };
         let last_event_id = String::from_utf8(last_event_id).unwrap_or_default();

@@ -194,7 +194,7 @@ async fn a_join_that_came_and_went_unseen_is_told_to_have_ended_once() -> Tested
     assert_eq!(heard.matches("event: left").count(), 1, "{heard}");
     // To hold a later id proves it: it is told no more.
     let mut id = Vec::new();
-    stream.positions.write_id(&[], &mut id);
+    stream.positions.write_id(&[], &mut Vec::new(), &mut id);
     let id = EventId::decode(hub.tag(session), &String::from_utf8(id)?).ok_or("an id")?;
     let ana = UserId::parse("ana").ok_or("an id")?;
     let mut again = Stream::open(&hub, session, ana, Resume::Id(id), Form::Sse).await?;

@@ -1,5 +1,7 @@
 //! What a stream waits for: news, or something that is due. One timer serves all of it.
 
+use std::future::{Future as _, poll_fn};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::Stream;
@@ -39,23 +41,27 @@ impl Stream {
 
     /// Waits until something happens, or something is due; at most until `until`.
     pub(super) async fn wait(&mut self, until: Option<Instant>) {
+        poll_fn(|cx| self.poll_due(cx, until)).await;
+    }
+
+    /// Whether something has happened, or is due.
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> Poll<()> {
+        if self.wake.poll_rung(cx).is_ready() || self.poll_stored(cx).is_ready() {
+            return Poll::Ready(());
+        }
         let keepalive = self.written_at + self.hub.inner.settings.keepalive;
         let sometimes = [self.again_at, self.generation_due(), self.activity_due(), until];
         let due = sometimes.into_iter().flatten().fold(keepalive.min(self.check_at), Instant::min);
         if self.timer.is_elapsed() || due < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(due.into());
         }
-        let storing = Self::stored(self.storing.as_mut());
-        tokio::select! {
-            biased;
-            () = self.wake.rung() => return,
-            () = storing => return,
-            () = self.timer.as_mut() => self.now = Instant::now(),
-        }
+        ready!(self.timer.as_mut().poll(cx));
+        self.now = Instant::now();
         if self.now >= keepalive {
             self.frames.comment();
             self.written_at = self.now;
         }
+        Poll::Ready(())
     }
 
     /// Whether the database may be asked: it has answered last time, or some time has passed.

@@ -1,7 +1,6 @@
 //! Who belongs to a group, asks to, or may not: each act is one transaction with the entry that tells of it.
 
 use sea_orm::Value;
-use crate::store::pool::{Connection, Row, Transaction};
 use serde::Serialize;
 
 use super::{GroupRow, delete, lock};
@@ -10,6 +9,7 @@ use crate::model::message::to_raw;
 use crate::model::{Code, GroupId, Message, MessageId, Millis, Seq, SessionId, User, UserId};
 use crate::store::joins::end_joins;
 use crate::store::messages::{Announcement, announce};
+use crate::store::pool::{Connection, Row, Transaction};
 use crate::store::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, read_marks, users};
 
 /// Somebody who is something to a group.

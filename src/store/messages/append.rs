@@ -1,17 +1,17 @@
 //! Appending: lock the topics, then check in a later statement, then number and insert.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sea_orm::Value;
-use crate::store::pool::{Client, Transaction};
 use uuid::Uuid;
 
 use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
-use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, read_marks, topics, users};
+use crate::store::pool::{Client, Transaction};
+use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
 
 /// How long a repeated idempotency key is known: 24 hours.
 const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -132,9 +132,13 @@ async fn append(
     let mut ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut topics: HashMap<TopicId, TopicRow> =
-        topics::lock_all(tx, &ids).await?.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
-    let sessions = lock_senders(tx, drafts).await?;
+    let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    // Against a sign-out or a leave in between, the senders as well: once that is acknowledged, nothing of theirs is stored
+    // any more. What the locks waited for is seen by the next statement only.
+    let locked = topics::lock_with_sessions(tx, &ids, &sessions).await?;
+    let mut topics: HashMap<TopicId, TopicRow> = locked.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
     let senders = senders(tx, sessions, &topics, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
@@ -142,13 +146,12 @@ async fn append(
     for draft in drafts {
         done.push(number(draft, &mut topics, &senders, &mut used, now));
     }
-    rows::insert(tx, &fresh_rows(drafts, &done)).await?;
     let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
-    rows::move_ends(tx, &topics.values().filter(grew).collect::<Vec<_>>()).await?;
+    let grown: Vec<&TopicRow> = topics.values().filter(grew).collect();
     // Who sends has read what stands before. The numbers of a topic ascend, so the last one stays.
     let fresh = done.iter().flatten().filter(|stored| stored.fresh);
     let marks = fresh.map(|stored| ((&stored.message.sender.user_id, stored.key), stored.message.seq));
-    read_marks::advance(tx, &marks.collect::<BTreeMap<_, _>>()).await?;
+    rows::write(tx, &fresh_rows(drafts, &done), &grown, &marks.collect()).await?;
     Ok(done)
 }
 
@@ -193,21 +196,6 @@ fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -
     drafts.iter().zip(done).filter_map(row).collect()
 }
 
-/// Locks the senders' sessions, in order, against a sign-out or a leave in between: once that is acknowledged, nothing of
-/// theirs is stored any more. What the lock waited for is seen by the next statement only.
-async fn lock_senders(tx: &Transaction, drafts: &[Draft]) -> Result<Vec<Uuid>, StoreError> {
-    let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
-    sessions.sort_unstable();
-    sessions.dedup();
-    let lock = dialect::for_share(tx);
-    if !lock.is_empty() {
-        let places = dialect::places(1, sessions.len());
-        let sql = format!("SELECT id FROM session WHERE id IN ({places}) ORDER BY id{lock}");
-        dialect::rows(tx, sql, sessions.iter().map(|&id| id.into()).collect()).await?;
-    }
-    Ok(sessions)
-}
-
 /// The living sessions among the senders, with those of the topics that they have joined.
 async fn senders(
     tx: &Transaction,
@@ -216,7 +204,8 @@ async fn senders(
     now: Millis,
 ) -> Result<HashMap<Uuid, Sender>, StoreError> {
     // No topic has the key 0: the list must not be empty.
-    let keys: Vec<TopicKey> = topics.values().map(|topic| topic.key).chain([0]).collect();
+    let keys = dialect::filled([0].into_iter().chain(topics.values().map(|topic| topic.key)).map(Value::from));
+    let sessions = dialect::filled(sessions.into_iter().map(Value::from));
     let sql = format!(
         "SELECT s.id, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id FROM session s \
          JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
@@ -226,8 +215,8 @@ async fn senders(
         dialect::places(2 + keys.len(), sessions.len()),
     );
     let mut values: Vec<Value> = vec![now.0.into()];
-    values.extend(keys.into_iter().map(Value::from));
-    values.extend(sessions.into_iter().map(Value::from));
+    values.extend(keys);
+    values.extend(sessions);
     let mut senders: HashMap<Uuid, Sender> = HashMap::new();
     for row in dialect::rows(tx, sql, values).await? {
         let id: Uuid = dialect::get(&row, "id")?;

@@ -1,7 +1,6 @@
 //! Changing what was said: edits and removals. Each is an entry of the log, and changes the row of the message that it
 //! is about in the same transaction: what history shows and what a stream has told are one.
 
-use crate::store::pool::Transaction;
 use serde_json::value::RawValue;
 
 use super::rows::{Announcement, announce};
@@ -10,6 +9,7 @@ use crate::model::group::MAY_MODERATE;
 use crate::model::message::{Edit, Removal, to_raw};
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User, UserId};
 use crate::store::groups::standing_of;
+use crate::store::pool::Transaction;
 use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_marks, topics, users};
 
 /// A message that somebody wants to change.
@@ -105,11 +105,7 @@ impl Store {
 }
 
 /// Locks the topic, then the session; what these waited for is seen by later statements only, so the rest is read then.
-async fn find(
-    tx: &Transaction,
-    target: &Target,
-    now: Millis,
-) -> Result<Result<Found, ChangeRefused>, StoreError> {
+async fn find(tx: &Transaction, target: &Target, now: Millis) -> Result<Result<Found, ChangeRefused>, StoreError> {
     let Some(topic) = topics::find(tx, &target.topic, dialect::for_update(tx)).await? else {
         return Ok(Err(ChangeRefused::NoMessage));
     };

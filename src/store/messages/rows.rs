@@ -1,11 +1,14 @@
 //! Writing entries that have their numbers, and where their topics end now.
 
-use sea_orm::Value;
-use crate::store::pool::Transaction;
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::ValueType;
+use sea_orm::{DbBackend, Value};
 use serde_json::value::RawValue;
 
-use crate::model::{Code, Message, MessageId, Millis, Seq, User};
-use crate::store::{StoreError, TopicKey, TopicRow, dialect};
+use crate::model::{Code, Message, MessageId, Millis, Seq, User, UserId};
+use crate::store::pool::{Connection as _, Transaction};
+use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
 
 /// An entry to be written.
 pub(super) struct Row<'a> {
@@ -43,8 +46,8 @@ pub(in crate::store) async fn announce(
 ) -> Result<Message, StoreError> {
     let Announcement { id, code, sender, content, target } = announcement;
     let message = number(topic, id, code, sender, content, now);
-    insert(tx, &[Row { topic: topic.key, message: &message, key: None, target }]).await?;
-    move_ends(tx, &[topic]).await?;
+    let entry = Row { topic: topic.key, message: &message, key: None, target };
+    write(tx, &[entry], &[topic], &Marks::new()).await?;
     Ok(message)
 }
 
@@ -72,19 +75,39 @@ pub(super) fn number(
     }
 }
 
-/// Writes entries.
-pub(super) async fn insert(tx: &Transaction, entries: &[Row<'_>]) -> Result<(), StoreError> {
-    const WIDTH: usize = 11;
-    let mut values: Vec<Value> = Vec::with_capacity(entries.len() * WIDTH);
-    let mut rows = String::with_capacity(entries.len() * WIDTH * 5);
+const ENTRY: &str = "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, \
+                     idempotency_key, body_hash, target)";
+
+/// Read marks that move with what is written.
+pub(super) type Marks<'a> = BTreeMap<(&'a UserId, TopicKey), Seq>;
+
+/// Writes entries, the new ends of the topics that grew, and how far their senders have read by that.
+pub(super) async fn write(
+    tx: &Transaction,
+    entries: &[Row<'_>],
+    topics: &[&TopicRow],
+    marks: &Marks<'_>,
+) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    match tx.backend() {
+        DbBackend::Postgres => write_at_once(tx, entries, topics, marks).await,
+        _ => write_one_by_one(tx, entries, topics, marks).await,
+    }
+}
+
+/// SQLite answers from memory: what costs is a text that is not prepared yet, as one for each number of rows would be.
+async fn write_one_by_one(
+    tx: &Transaction,
+    entries: &[Row<'_>],
+    topics: &[&TopicRow],
+    marks: &Marks<'_>,
+) -> Result<(), StoreError> {
     for Row { topic, message, key, target } in entries {
-        let open = if rows.is_empty() { "(" } else { ",(" };
-        rows.push_str(open);
-        rows.push_str(&dialect::places(values.len() + 1, WIDTH));
-        rows.push(')');
         let (key, hash) = key.unzip();
-        values.extend([
-            Value::from(*topic),
+        let values = vec![
+            (*topic).into(),
             message.seq.0.into(),
             message.id.0.into(),
             message.code.0.into(),
@@ -95,35 +118,63 @@ pub(super) async fn insert(tx: &Transaction, entries: &[Row<'_>]) -> Result<(), 
             key.into(),
             hash.map(<[u8]>::to_vec).into(),
             target.map(|seq| seq.0).into(),
-        ]);
+        ];
+        let sql = format!("{ENTRY} VALUES ({})", dialect::places(1, values.len()));
+        dialect::exec(tx, sql, values).await?;
     }
-    if values.is_empty() {
-        return Ok(());
+    for topic in topics {
+        let sql = "UPDATE topic SET last_seq = $1, last_at = $2 WHERE id = $3";
+        dialect::exec(tx, sql, vec![topic.last_seq.0.into(), topic.last_at.0.into(), topic.key.into()]).await?;
     }
+    for ((user, topic), seq) in marks {
+        read_marks::set_at_least(tx, user, *topic, *seq).await?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL is a network away: all goes in one statement, of one text however much it is, so that it is planned once.
+/// Arrays hold no nulls here: what is empty stands for none.
+async fn write_at_once(
+    tx: &Transaction,
+    entries: &[Row<'_>],
+    topics: &[&TopicRow],
+    marks: &Marks<'_>,
+) -> Result<(), StoreError> {
     let sql = format!(
-        "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, idempotency_key, \
-         body_hash, target) VALUES {rows}"
+        "WITH entry AS ({ENTRY} \
+         SELECT topic, seq, id, code, sender, name, content, at, NULLIF(key, ''), NULLIF(hash, ''), NULLIF(target, 0) \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         AS e (topic, seq, id, code, sender, name, content, at, key, hash, target)), \
+         moved AS (UPDATE topic SET last_seq = m.seq, last_at = m.at FROM unnest($12, $13, $14) AS m (id, seq, at) \
+         WHERE topic.id = m.id) \
+         INSERT INTO read_mark (user_id, topic_id, seq) SELECT * FROM unnest($15, $16, $17) {}",
+        read_marks::FORWARD
     );
+    let messages = || entries.iter().map(|entry| entry.message);
+    let keys = || entries.iter().map(|entry| entry.key.unwrap_or_default());
+    let values = vec![
+        array(entries.iter().map(|entry| entry.topic)),
+        array(messages().map(|message| message.seq.0)),
+        array(messages().map(|message| message.id.0)),
+        array(messages().map(|message| message.code.0)),
+        array(messages().map(|message| message.sender.user_id.as_str().to_owned())),
+        array(messages().map(|message| message.sender.username.to_string())),
+        array(messages().map(|message| message.content.get().to_owned())),
+        array(messages().map(|message| message.created_at.0)),
+        array(keys().map(|(key, _)| key.to_owned())),
+        array(keys().map(|(_, hash)| hash.to_vec())),
+        array(entries.iter().map(|entry| entry.target.map_or(0, |seq| seq.0))),
+        array(topics.iter().map(|topic| topic.key)),
+        array(topics.iter().map(|topic| topic.last_seq.0)),
+        array(topics.iter().map(|topic| topic.last_at.0)),
+        array(marks.keys().map(|(user, _)| user.as_str().to_owned())),
+        array(marks.keys().map(|(_, topic)| *topic)),
+        array(marks.values().map(|seq| seq.0)),
+    ];
     dialect::exec(tx, sql, values).await.map(drop)
 }
 
-/// Stores the new end of topics that grew.
-pub(super) async fn move_ends(tx: &Transaction, topics: &[&TopicRow]) -> Result<(), StoreError> {
-    let mut values: Vec<Value> = Vec::new();
-    let mut rows = Vec::new();
-    for topic in topics {
-        let n = values.len();
-        let row = [n + 1, n + 2, n + 3].map(|n| format!("CAST(${n} AS BIGINT)")).join(",");
-        rows.push(format!("({row})"));
-        values.extend([Value::from(topic.key), topic.last_seq.0.into(), topic.last_at.0.into()]);
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "WITH moved (id, seq, at) AS (VALUES {}) \
-         UPDATE topic SET last_seq = moved.seq, last_at = moved.at FROM moved WHERE topic.id = moved.id",
-        rows.join(",")
-    );
-    dialect::exec(tx, sql, values).await.map(drop)
+/// PostgreSQL's array of these.
+fn array<T: ValueType + Into<Value>>(values: impl Iterator<Item = T>) -> Value {
+    Value::Array(T::array_type(), Some(Box::new(values.map(Into::into).collect())))
 }

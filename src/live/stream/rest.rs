@@ -1,0 +1,113 @@
+//! A stream at rest: it has sent everything, and its task sleeps. It lies beside its bell then, with its socket, where
+//! whoever brings an entry for it may write that at once; see `fanout`.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf as _, BytesMut};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::Stream;
+use crate::live::fanout::Batch;
+use crate::live::signal::Wake;
+use crate::model::event_id::Slot;
+
+/// A stream, and where it is written to.
+#[derive(Debug)]
+pub(in crate::live) struct Resting {
+    stream: Box<Stream>,
+    socket: Arc<TcpStream>,
+}
+
+/// Takes the stream back, whatever becomes of the task: a bell and its stream would keep each other for good.
+struct Bed<'a>(&'a Wake);
+
+impl Bed<'_> {
+    fn leave(&self) -> Option<Resting> {
+        self.0.resting().take()
+    }
+}
+
+impl Drop for Bed<'_> {
+    fn drop(&mut self) {
+        drop(self.leave());
+    }
+}
+
+impl Stream {
+    /// Waits until there is something to be done. Meanwhile entries may be written to `socket`. `gone` is asked whenever
+    /// the task runs, and tells that nobody reads any more.
+    pub async fn rest<E>(
+        self: Box<Self>,
+        socket: &Arc<TcpStream>,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<E>,
+    ) -> Result<Box<Self>, E> {
+        let wake = self.wake.clone();
+        let bed = Bed(&wake);
+        *wake.resting() = Some(Resting { stream: self, socket: socket.clone() });
+        let woken = poll_fn(|cx| {
+            if let Poll::Ready(error) = gone(cx) {
+                return Poll::Ready(Err(error));
+            }
+            // Nobody else takes it out.
+            wake.resting().as_mut().map_or(Poll::Ready(()), |resting| resting.stream.poll_due(cx, None)).map(Ok)
+        });
+        woken.await?;
+        match bed.leave() {
+            Some(resting) => Ok(resting.stream),
+            None => unreachable!("a stream that rests is taken by its own task"),
+        }
+    }
+}
+
+impl Resting {
+    /// Writes entries that follow what the stream has sent; `false` where something else is to be done first, or instead.
+    pub(in crate::live) fn serve(&mut self, slot: Slot, batch: &Batch, scratch: &mut BytesMut, now: Instant) -> bool {
+        let Self { stream, socket } = self;
+        if !stream.has_only_to_write(slot, batch) {
+            return stream.has_sent(slot, batch);
+        }
+        stream.frames.use_memory(std::mem::take(scratch));
+        for entry in &batch.entries {
+            stream.say_entry(slot, entry);
+        }
+        stream.written_at = now;
+        let mut chunk = stream.frames.take_chunk();
+        // Past tokio's notes on what the socket is ready for: the plain path finds that out where this does not take all.
+        match SockRef::from(&**socket).send(&chunk) {
+            Ok(count) if count == chunk.len() => {}
+            wrote => {
+                // The rest waits for room in the socket, or for its end to be noticed.
+                chunk.advance(wrote.unwrap_or(0));
+                stream.unsent = std::mem::take(&mut chunk);
+                stream.wake.ring();
+            }
+        }
+        chunk.clear();
+        *scratch = chunk;
+        true
+    }
+}
+
+impl Stream {
+    /// Whether a batch is all that the stream has to send: nothing waits, nothing is missed before it, and no sign is out
+    /// that something else has happened.
+    fn has_only_to_write(&self, slot: Slot, batch: &Batch) -> bool {
+        let at_rest = self.queue.is_empty() && self.unsent.is_empty() && self.frames.is_empty() && !self.reload;
+        let Some(topic) = self.topics.get(&slot) else {
+            return false;
+        };
+        let in_step = topic.place.position == batch.after && topic.gap_to.is_none() && topic.reading.is_none();
+        let open = topic.shown.is_some() && topic.last.is_none() && !topic.closed;
+        at_rest && in_step && open && self.has_room() && !self.finished && !self.wake.has_rung()
+    }
+
+    /// Whether all of a batch has been sent before.
+    fn has_sent(&self, slot: Slot, batch: &Batch) -> bool {
+        let last = batch.entries.last().map_or(batch.after, |entry| entry.seq);
+        self.topics.get(&slot).is_some_and(|topic| topic.place.position >= last)
+    }
+}

@@ -26,16 +26,18 @@ use super::StoreError;
 /// What a thread is asked to do.
 type Job = Box<dyn FnOnce(&Arc<Connection>) -> BoxFuture<'static, ()> + Send>;
 
-/// Connections to one file, each in its thread. The one that was at work last has its next job first: what it has read
-/// and prepared is still at hand, and the others cost nothing. Cheap to clone.
+/// Connections to one file, each in its thread, which ends with the last clone of this. The one that was at work last has
+/// its next job first: what it has read and prepared is still at hand, and the others cost nothing. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Threads {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    // Not async: nothing is awaited while they are held.
-    queue: Mutex<Queue>,
+    /// Hands a job to a thread; none once the connections are to be closed.
+    // Not async: nothing is awaited while they are held, and this one is taken before the queue.
+    hands: Mutex<Vec<mpsc::Sender<Job>>>,
+    queue: Arc<Mutex<Queue>>,
     /// Ends once all threads have.
     ended: Mutex<Option<tokio::sync::mpsc::Receiver<()>>>,
 }
@@ -44,8 +46,6 @@ struct Shared {
 struct Queue {
     /// What nobody has begun, as all are at work.
     waiting: VecDeque<Job>,
-    /// Hands a job to a thread; none once the connections are to be closed.
-    hands: Vec<mpsc::Sender<Job>>,
     /// Threads without work, the last to have had some on top.
     idle: Vec<usize>,
 }
@@ -55,27 +55,28 @@ impl Threads {
     pub(super) async fn open(url: &str, count: u32, reads_only: bool) -> Result<Self, StoreError> {
         let file = file(url)?;
         let (alive, ended) = tokio::sync::mpsc::channel(1);
-        let shared = Arc::new(Shared { queue: Mutex::default(), ended: Mutex::new(Some(ended)) });
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let mut hands = Vec::new();
         for nth in 0..count as usize {
-            let (file, all, alive, runtime) = (file.clone(), shared.clone(), alive.clone(), Handle::current());
+            let (file, queue, alive, runtime) = (file.clone(), queue.clone(), alive.clone(), Handle::current());
             let (hand, handed) = mpsc::channel();
             let (tell, opened) = oneshot::channel();
             let thread = thread::Builder::new().name("sqlite".to_owned());
             let run = move || match Connection::open(&file, reads_only) {
                 Ok(connection) => {
                     let _ = tell.send(Ok(()));
-                    serve(&Arc::new(connection), &all, nth, &handed, &runtime);
+                    serve(&Arc::new(connection), &queue, nth, &handed, &runtime);
                     drop(alive);
                 }
                 Err(error) => drop(tell.send(Err(error))),
             };
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("no thread for SQLite: {error}")))?;
             opened.await.unwrap_or_else(|_| Err(gone()))?;
-            let mut queue = shared.lock();
-            queue.hands.push(hand);
-            queue.idle.push(nth);
+            hands.push(hand);
         }
-        Ok(Self { shared })
+        lock(&queue).idle.extend(0..hands.len());
+        let shared = Shared { hands: Mutex::new(hands), queue, ended: Mutex::new(Some(ended)) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs `work` in one of the threads, as soon as one is free, and to its end, whatever becomes of who asked. Its
@@ -96,8 +97,8 @@ impl Threads {
 
     /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
-        self.shared.lock().hands.clear(); // that ends them
-        let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.shared.hands).clear(); // that ends them
+        let ended = lock(&self.shared.ended).take();
         if let Some(mut ended) = ended {
             let _ = ended.recv().await;
         }
@@ -112,36 +113,44 @@ impl fmt::Debug for Threads {
 
 impl Shared {
     fn start(&self, job: Job) -> Result<(), StoreError> {
-        let mut queue = self.lock();
-        if queue.hands.is_empty() {
+        let hands = lock(&self.hands);
+        if hands.is_empty() {
             return Err(gone());
         }
+        let mut queue = lock(&self.queue);
         match queue.idle.pop() {
-            Some(nth) => queue.hands[nth].send(job).map_err(|_| gone()),
+            Some(nth) => hands[nth].send(job).map_err(|_| gone()),
             None => {
                 queue.waiting.push_back(job);
                 Ok(())
             }
         }
     }
+}
 
+impl Queue {
     /// What a thread does after its last job; `None` where nothing waits, and it will be handed something.
-    fn next(&self, nth: usize) -> Option<Job> {
-        let mut queue = self.lock();
-        let job = queue.waiting.pop_front();
+    fn next(&mut self, nth: usize) -> Option<Job> {
+        let job = self.waiting.pop_front();
         if job.is_none() {
-            queue.idle.push(nth);
+            self.idle.push(nth);
         }
         job
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A thread's life: jobs until the connections are to be closed.
-fn serve(connection: &Arc<Connection>, shared: &Shared, nth: usize, handed: &mpsc::Receiver<Job>, runtime: &Handle) {
+fn serve(
+    connection: &Arc<Connection>,
+    queue: &Mutex<Queue>,
+    nth: usize,
+    handed: &mpsc::Receiver<Job>,
+    runtime: &Handle,
+) {
     let mut next = handed.recv().ok();
     while let Some(job) = next {
         let run = AssertUnwindSafe(|| runtime.block_on(job(connection)));
@@ -149,7 +158,8 @@ fn serve(connection: &Arc<Connection>, shared: &Shared, nth: usize, handed: &mps
             tracing::error!("work on the database was given up");
         }
         connection.tidy();
-        next = shared.next(nth).or_else(|| handed.recv().ok());
+        let waiting = lock(queue).next(nth);
+        next = waiting.or_else(|| handed.recv().ok());
     }
     connection.close();
 }

@@ -1,0 +1,136 @@
+//! Measures Parlour on your machine, and nginx with nchan beside it where that is installed. `make bench` runs all of it;
+//! `docs/performance.md` says what the figures mean.
+
+mod chat;
+mod ears;
+mod floor;
+mod http;
+mod server;
+mod stats;
+mod work;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tokio::task::LocalSet;
+
+use self::server::{Kind, Setup};
+use self::stats::Figure;
+
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The program to measure: a release build
+    #[arg(long, default_value = "target/release/parlour")]
+    parlour: PathBuf,
+    /// Where it keeps everything, such as postgres://USER@HOST/EMPTY; an SQLite file of its own where this is not given
+    #[arg(long)]
+    database: Option<String>,
+    /// The servers' port on 127.0.0.1
+    #[arg(long, default_value_t = 18_080)]
+    port: u16,
+    /// Entries of the long history
+    #[arg(long, default_value_t = 100_000)]
+    history: usize,
+    /// Only works whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One write(2) per delivery and nothing else: what others are compared with
+    #[command(hide = true)]
+    Floor { address: String },
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(Command::Floor { address }) = args.command {
+        return floor::run(&address);
+    }
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    server::pin_oneself();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, measure(&args))
+}
+
+async fn measure(args: &Args) -> Result<()> {
+    let setup = Setup { parlour: args.parlour.clone(), database: args.database.clone(), port: args.port };
+    let length = Duration::from_secs(5);
+    let mut kinds = vec![Kind::Floor, Kind::Parlour];
+    kinds.extend(server::has_nchan().then_some(Kind::Nchan));
+    let chosen = |name: &str| name.contains(&args.only);
+
+    let name = "1 room, 1,000 streams, 20 messages/s";
+    for &kind in kinds.iter().filter(|_| chosen(name)) {
+        show(name, kind, &work::fanout(&setup.start(kind).await?, 1_000, 1, 20.0, length).await?);
+    }
+    for (streams, rooms, rate) in
+        [(1_000, 1, 100.0), (1_000, 100, 500.0), (100, 1, 100.0), (9_000, 1, 4.0), (9_000, 900, 500.0)]
+    {
+        let name = format!("{rooms} rooms, {streams} streams, {rate} messages/s");
+        for kind in [Kind::Parlour, Kind::Nchan].into_iter().filter(|kind| kinds.contains(kind) && chosen(&name)) {
+            match work::fanout(&setup.start(kind).await?, streams, rooms, rate, length).await {
+                Ok(figures) => show(&name, kind, &figures),
+                Err(error) => tell(&name, kind, &format!("not sustained: {error}")),
+            }
+        }
+    }
+    for (senders, rooms) in [(64, 16), (1, 1)] {
+        let name = format!("{senders} senders, {rooms} rooms, each waits for its acknowledgement");
+        if chosen(&name) {
+            show(&name, Kind::Parlour, &work::send(&setup.start(Kind::Parlour).await?, senders, rooms, length).await?);
+        }
+    }
+    let name = "idle streams";
+    for kind in [Kind::Parlour, Kind::Nchan].into_iter().filter(|kind| kinds.contains(kind) && chosen(name)) {
+        show("8,000 idle streams, 800 rooms", kind, &work::idle(&setup.start(kind).await?, 8_000, 800).await?);
+    }
+    measure_parlour(args, &setup).await
+}
+
+/// What nobody else is compared in.
+async fn measure_parlour(args: &Args, setup: &Setup) -> Result<()> {
+    let chosen = |name: &str| name.contains(&args.only);
+    let start = async || setup.start(Kind::Parlour).await;
+    for streams in [1_000, 9_000] {
+        let name = format!("{streams} sessions come to one room");
+        if chosen(&name) {
+            show(&name, Kind::Parlour, &work::crowd(&start().await?, streams).await?);
+        }
+    }
+    let name = format!("a page of 100 from a history of {}", args.history);
+    if chosen(&name) {
+        show(&name, Kind::Parlour, &work::history(&start().await?, args.history).await?);
+    }
+    let name = "2,000 streams, 20 rooms, the server killed and started again";
+    if chosen(name) {
+        show(name, Kind::Parlour, &work::resume(setup, start().await?, 2_000, 20).await?);
+    }
+    let name = "100 readers that stop reading, 500 messages of 4 KiB";
+    if chosen(name) {
+        show(name, Kind::Parlour, &work::stalled(&start().await?, 100, 500).await?);
+    }
+    let size = std::fs::metadata(&args.parlour)?.len() as f64 / 1024.0 / 1024.0;
+    show("the program", Kind::Parlour, &[Figure::new("size", size, "MiB")]);
+    Ok(())
+}
+
+fn show(work: &str, kind: Kind, figures: &[Figure]) {
+    let figures: Vec<String> = figures.iter().map(ToString::to_string).collect();
+    tell(work, kind, &figures.join(" · "));
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+fn tell(work: &str, kind: Kind, text: &str) {
+    let kind = match kind {
+        Kind::Parlour => "Parlour",
+        Kind::Nchan => "nginx with nchan",
+        Kind::Floor => "floor",
+    };
+    println!("| {work} | {kind} | {text} |");
+}

@@ -8,7 +8,7 @@ THREADS := --test-threads=6
 ALONE := --skip instances:: --skip command_line:: --skip readme:: --skip architecture:: --skip deploy:: --skip vanish::
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgres test-instances lint openapi
+.PHONY: help run test test-sqlite test-postgres test-instances lint openapi bench
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -42,3 +42,7 @@ lint: ## checks the format, clippy's lints and the documentation; a warning is a
 openapi: ## writes openapi.yaml anew from the code
 	$(CARGO) run --quiet -- openapi > openapi.yaml.new
 	mv openapi.yaml.new openapi.yaml
+
+bench: ## measures a release build on this machine, with nginx and nchan beside it where they are installed
+	$(CARGO) build --release --workspace
+	$(CARGO) run --release --quiet --package parlour-bench -- $(BENCH)

@@ -23,9 +23,9 @@ use self::stats::Figure;
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The program to measure: a release build
-    #[arg(long, default_value = "target/release/parlour")]
-    parlour: PathBuf,
+    /// The program to measure; the one beside this one where none is given
+    #[arg(long)]
+    parlour: Option<PathBuf>,
     /// Where it keeps everything, such as postgres://USER@HOST/EMPTY; an SQLite file of its own where this is not given
     #[arg(long)]
     database: Option<String>,
@@ -59,7 +59,9 @@ fn main() -> Result<()> {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    let setup = Setup { parlour: args.parlour.clone(), database: args.database.clone(), port: args.port };
+    let beside = std::env::current_exe()?.with_file_name("parlour");
+    let parlour = args.parlour.clone().unwrap_or(beside);
+    let setup = Setup { parlour, database: args.database.clone(), port: args.port };
     let length = Duration::from_secs(5);
     let mut kinds = vec![Kind::Floor, Kind::Parlour];
     kinds.extend(server::has_nchan().then_some(Kind::Nchan));
@@ -115,7 +117,7 @@ async fn measure_parlour(args: &Args, setup: &Setup) -> Result<()> {
     if chosen(name) {
         show(name, Kind::Parlour, &work::stalled(&start().await?, 100, 500).await?);
     }
-    let size = std::fs::metadata(&args.parlour)?.len() as f64 / 1024.0 / 1024.0;
+    let size = std::fs::metadata(&setup.parlour)?.len() as f64 / 1024.0 / 1024.0;
     show("the program", Kind::Parlour, &[Figure::new("size", size, "MiB")]);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The works that are measured. Each has a server of its own, and answers figures for the table.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
     }
     tokio::time::sleep(Duration::from_secs(2)).await; // presence has been told
     let (cpu, start) = (server.cpu(), Instant::now());
-    let (ears, sent) = (Rc::new(ears), Rc::new(RefCell::new(0)));
+    let (ears, sent) = (Rc::new(ears), Rc::new(Cell::new(0)));
     let gap = Duration::from_secs_f64(rooms as f64 / rate);
     let sending = senders.into_iter().enumerate().map(|(nth, mut sender)| {
         let (ears, sent, padding) = (ears.clone(), sent.clone(), padding());
@@ -37,7 +37,7 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
             while due < start + length {
                 tokio::time::sleep_until(due.into()).await;
                 sender.say(&ears.mark(&padding)).await?;
-                *sent.borrow_mut() += 1;
+                sent.set(sent.get() + 1);
                 due += gap;
             }
             anyhow::Ok(())
@@ -46,7 +46,7 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
     for task in sending.collect::<Vec<_>>() {
         task.await??;
     }
-    let expected = *sent.borrow() * streams / rooms;
+    let expected = sent.get() * streams / rooms;
     let delivered = ears.wait_for(expected, Duration::from_secs(30)).await;
     let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
     ensure!(delivered == expected && ears.closed() == 0, "{delivered} of {expected} came; {} closed", ears.closed());
@@ -165,17 +165,14 @@ pub async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
 }
 
 async fn fill(server: &Server, entries: usize) -> Result<()> {
-    let left = Rc::new(RefCell::new(entries));
+    let left = Rc::new(Cell::new(entries));
     let mut tasks = Vec::new();
     for nth in 0..128 {
         let mut sender = Sender::open(server, &format!("filler-{nth}"), &room(0)).await?;
         let (left, padding) = (left.clone(), padding());
         tasks.push(spawn_local(async move {
-            while let Some(rest) = {
-                let rest = left.borrow().checked_sub(1);
-                rest
-            } {
-                *left.borrow_mut() = rest;
+            while left.get() > 0 {
+                left.set(left.get() - 1);
                 sender.say(&padding).await?;
             }
             anyhow::Ok(())

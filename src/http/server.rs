@@ -104,10 +104,7 @@ async fn serve_with(
                 connections.spawn(async move {
                     if let Some(Some((socket, stream))) = cut.run_until_cancelled(served).await {
                         // In a task of its own: what it took to get here is freed.
-                        all.spawn(async move {
-                            let ended = handover::carry(socket, stream, cut).await;
-                            tracing::debug!(?ended, "a stream's connection ended");
-                        });
+                        all.spawn(handover::carry(socket, stream, cut));
                     }
                 });
             }

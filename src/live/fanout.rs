@@ -20,7 +20,7 @@ use crate::model::{Effect, Entry, Seq};
 pub(super) type Listeners = Vec<(u64, Arc<Listener>)>;
 
 /// What one write carries, in bytes, give or take an entry.
-pub(super) const BATCH: usize = 32 * 1024;
+pub(super) const BATCH: usize = 16 * 1024;
 /// So many streams are served in one go, before other tasks have their turn.
 const GO: usize = 64;
 /// So many streams are served by one task; where there are more, several share the work.

@@ -129,7 +129,7 @@ impl Hub {
 
     /// How many streams are open here.
     pub fn streams(&self) -> usize {
-        lock(&self.inner.sessions).wakes.values().map(|wakes| wakes.len()).sum()
+        lock(&self.inner.sessions).wakes.values().map(SmallVec::len).sum()
     }
 
     /// Whether hints come through from and to other instances, where there may be any.

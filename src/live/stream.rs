@@ -40,7 +40,7 @@ use crate::model::{Millis, Seq, SessionId, TopicId, UserId};
 use crate::store::{OpenStream, Opened, Resume, StoreError};
 
 /// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 thread_local! {
     /// Memory for writing ids, of which streams keep none of their own.
@@ -64,7 +64,7 @@ pub struct Stream {
     positions: Positions,
     /// What is new in topics that it does not listen to.
     told: Told,
-    storing: Option<Storing>,
+    storing: Option<Box<Storing>>,
     stored_at: Instant,
     frames: Frames,
     /// What the socket has not taken yet of what was written while the stream rested.

@@ -152,3 +152,30 @@ pub(super) fn message(row: &Row, topic: &TopicId) -> Result<Message, StoreError>
         removed_at: time("removed_at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Clock;
+    use crate::store::Pools;
+
+    #[tokio::test]
+    async fn a_page_is_one_range_of_one_index() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        pools.migrate().await?;
+        let store = Store::new(pools, Clock::default());
+        for (direction, compare) in [(Direction::Backward, "seq<?"), (Direction::Forward, "seq>?")] {
+            for changes in [false, true] {
+                let stretch = Stretch { direction, from: Seq(5), changes };
+                let sql = format!("EXPLAIN QUERY PLAN SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", stretch.sql());
+                let plan = dialect::rows(store.read(), sql, vec![1.into(), 5.into(), 100.into()]).await?;
+                let plan =
+                    plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;
+                let range = format!("SEARCH message USING PRIMARY KEY (topic_id=? AND {compare})");
+                assert_eq!(plan, [range], "and nothing is sorted");
+            }
+        }
+        Ok(())
+    }
+}

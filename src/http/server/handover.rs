@@ -121,8 +121,13 @@ impl AsyncWrite for Socket {
 }
 
 /// Writes the stream to its end or to the peer's, or until `cut`, where the peer does not read on.
-pub(super) async fn carry(socket: TcpStream, mut stream: Box<Stream>, cut: CancellationToken) -> io::Result<()> {
-    let (socket, mut unasked) = (Arc::new(socket), 0);
+pub(super) async fn carry(socket: TcpStream, stream: Box<Stream>, cut: CancellationToken) {
+    let ended = carry_to_the_end(Arc::new(socket), stream, cut).await;
+    tracing::debug!(?ended, "a stream's connection ended");
+}
+
+async fn carry_to_the_end(socket: Arc<TcpStream>, mut stream: Box<Stream>, cut: CancellationToken) -> io::Result<()> {
+    let mut unasked = 0;
     loop {
         // On the heap while it lasts: a stream that rests, as most do, is to be small.
         while let Some(chunk) = Box::pin(stream.next_chunk()).await {
@@ -161,7 +166,8 @@ async fn write(socket: &TcpStream, mut bytes: &[u8], cut: &CancellationToken) ->
         match socket.try_write(bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let writable = cut.run_until_cancelled(socket.writable()).await;
+                // On the heap, as few streams come to this.
+                let writable = Box::pin(cut.run_until_cancelled(socket.writable())).await;
                 writable.unwrap_or_else(|| Err(ErrorKind::ConnectionAborted.into()))?;
             }
             Err(error) => return Err(error),

@@ -18,7 +18,7 @@ use crate::model::{Entry, Seq, TopicKind};
 use crate::store::StoreError;
 
 /// What one topic may add in its turn, in bytes, before the next one has its own.
-pub(super) const TURN: usize = 16 * 1024;
+pub(super) const TURN: usize = 8 * 1024;
 
 /// A page that is being read.
 #[derive(Debug)]

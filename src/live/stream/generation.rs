@@ -77,7 +77,8 @@ impl Stream {
         let stored = positions.clone();
         let task = tokio::spawn(async move { store.store_generation(session, stream, next_slot, stored).await });
         self.stored_at = Instant::now();
-        self.storing = Some(Storing { task, positions, told: self.positions.told_slots(), done: None });
+        let told = self.positions.told_slots();
+        self.storing = Some(Box::new(Storing { task, positions, told, done: None }));
     }
 
     /// Waits for the generation that is being stored; `false` where another stream has taken over.

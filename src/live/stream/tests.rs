@@ -1,8 +1,12 @@
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use uuid::Uuid;
+
+use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::bus::{Bus, Route};
@@ -291,5 +295,58 @@ async fn a_join_that_was_lost_unseen_shows_the_log_up_to_its_end() -> Tested {
     assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{said}");
     assert!(said.matches("event: left").count() == 1 && !said.contains("\"after\""), "{said}");
     assert!(!said.contains("event: presence"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_at_rest_is_written_to_without_being_woken_and_wakes_for_anything_else() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let group = Group::new(&hub, session).await?;
+    let mut stream = Box::new(open(&hub, session).await?);
+    while stream.next_chunk().await.is_some() {}
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+    let socket = Arc::new(listener.accept().await?.0);
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counted = wakes.clone();
+    let carried = tokio::spawn(async move {
+        loop {
+            while stream.next_chunk().await.is_some() {}
+            stream = stream.rest(&socket, |_| Poll::<()>::Pending).await?;
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        #[expect(unreachable_code, reason = "it says what the task answers")]
+        Ok::<(), ()>(())
+    });
+    let quiet = Duration::from_millis(50);
+    tokio::time::sleep(quiet).await;
+    let before = wakes.load(Ordering::SeqCst);
+    // Twice: the second finds what the first has left.
+    for (text, seq) in [("first", 2), ("second", 3)] {
+        let (id, topic) = (MessageId(hub.inner.clock.uuid()), group.topic.clone());
+        let draft = Draft { id, topic, session: group.bea, content: content(text)?, key: None };
+        let stored = hub.inner.store.append(&Arc::from([draft])).await?.pop().ok_or("an answer")?;
+        let entry = stored.map_err(|refused| format!("{refused:?}"))?.message.render();
+        hub.appended(group.key, &group.topic, vec![entry]);
+        let mut read = vec![0; 4096];
+        let length = client.read(&mut read).await?;
+        let chunk = String::from_utf8(read[..length].to_vec())?;
+        let (head, frame) = chunk.split_once("\r\n").ok_or("a chunk")?;
+        assert_eq!(usize::from_str_radix(head, 16)?, frame.len() - 2, "{chunk}");
+        assert!(
+            frame.starts_with("id: ") && frame.contains(&format!("\"seq\":{seq}")) && frame.contains(text),
+            "{chunk}"
+        );
+    }
+    tokio::time::sleep(quiet).await;
+    assert_eq!(wakes.load(Ordering::SeqCst), before, "it was not woken");
+    hub.joins_changed(session);
+    tokio::time::sleep(quiet).await;
+    assert!(wakes.load(Ordering::SeqCst) > before);
+    assert_eq!(hub.streams(), 1);
+    carried.abort();
+    assert!(carried.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(hub.streams(), 0, "nothing keeps a stream whose task has gone");
     Ok(())
 }

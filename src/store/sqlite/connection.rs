@@ -42,14 +42,14 @@ impl Connection {
         sqlite.execute_batch(
             // An acknowledged message survives a power cut: the log is synced at every commit.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
-             PRAGMA journal_size_limit = 67108864;",
+             PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
         )?;
         sqlite.execute_batch(if reads_only {
-            "PRAGMA cache_size = -2048; PRAGMA query_only = ON;"
+            "PRAGMA cache_size = -1024; PRAGMA query_only = ON;"
         } else {
             // What has been removed is overwritten in the file, as far as SQLite knows of copies: pages that moved rows
             // have left behind, and the write-ahead log until its next round, may hold some for a while.
-            "PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;"
+            "PRAGMA cache_size = -4096; PRAGMA secure_delete = ON;"
         })?;
         Ok(Self { sqlite: Mutex::new(Some(sqlite)) })
     }

@@ -66,7 +66,7 @@ pub struct Settings {
     )]
     pub database_url: SecretString,
 
-    /// Connections to the database that one instance shares among its calls
+    /// Connections to the database that one instance shares among its calls; on SQLite at most two per core
     #[arg(
         long,
         env = "PARLOUR_DATABASE_POOL",

@@ -49,7 +49,9 @@ impl Pools {
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let write = Pool::Sqlite(Threads::open(url, 1, false).await?);
-            let read = Pool::Sqlite(Threads::open(url, connections.max(1), true).await?);
+            // What is read is mostly in memory: more threads than cores wait for each other, and each keeps its own cache.
+            let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+            let read = Pool::Sqlite(Threads::open(url, connections.clamp(1, 2 * cores), true).await?);
             // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
             return Ok(Self { read, lease: write.clone(), write, lanes: 1, url: url.into() });
         }

@@ -104,11 +104,21 @@ impl Batches {
                 Some(ended) = self.running.join_next_with_id() => self.end(ended),
                 count = queue.recv_many(&mut come, BATCH_ROWS), if self.waiting.len() < QUEUE => {
                     if count == 0 {
-                        return;
+                        return self.finish().await;
                     }
                     self.waiting.extend(come.drain(..));
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if later => {}
+            }
+        }
+    }
+
+    /// Nobody sends any more: what has come is written.
+    async fn finish(mut self) {
+        while !self.waiting.is_empty() || !self.running.is_empty() {
+            self.begin();
+            if let Some(ended) = self.running.join_next_with_id().await {
+                self.end(ended);
             }
         }
     }

@@ -41,7 +41,17 @@ pub(super) fn start(topic: &Arc<HotTopic>) {
     }
 }
 
+/// However the loop ends, another may begin.
+struct Loop(Arc<HotTopic>);
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.0.end_fanout();
+    }
+}
+
 async fn run(topic: Arc<HotTopic>) {
+    let Loop(topic) = &Loop(topic);
     while let Some((listeners, batch)) = topic.next_batch() {
         if listeners.len() <= SHARE {
             serve(&listeners, &batch).await;

@@ -127,6 +127,15 @@ impl HotTopic {
         begins
     }
 
+    /// The fan-out has ended. Where it broke off, whoever listens looks by themselves.
+    pub(super) fn end_fanout(&self) {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.fanning) {
+            state.told = state.last;
+            state.wake();
+        }
+    }
+
     /// What has come since the last batch, at most about [`BATCH`] bytes of it, and for whom; `None` ends the fan-out. A batch without
     /// entries says that something has come which is not at hand.
     pub(super) fn next_batch(&self) -> Option<(Arc<Listeners>, Batch)> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::dialect::in_time;
 use super::pool::{Client, Pool, Transaction};
 use super::{Store, StoreError};
 
@@ -39,7 +40,9 @@ impl Store {
                 });
             }
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the change was given up".into())))
+        // Where each statement has its own time, as on PostgreSQL, this is not to be shorter than all of them.
+        let answer = if self.inner.changes.is_some() { in_time(answer).await? } else { answer.await };
+        answer.unwrap_or_else(|_| Err(StoreError::Unavailable("the change was given up".into())))
     }
 }
 

@@ -142,10 +142,8 @@ impl Connection for Pool {
                 postgres_rows(again(|| pool.query_all_raw(statement.clone()))).await
             }
             Self::Sqlite(threads) => {
-                let ask = |connection: Arc<sqlite::Connection>| -> BoxFuture<'static, _> {
-                    Box::pin(async move { connection.query(&sql, &values) })
-                };
-                Ok(sqlite_rows(in_time(threads.run(ask)).await???))
+                let ask = move |connection: &sqlite::Connection| connection.query(&sql, &values);
+                Ok(sqlite_rows(in_time(threads.ask(ask)).await???))
             }
         }
     }
@@ -157,10 +155,8 @@ impl Connection for Pool {
                 Ok(answered(again(|| pool.execute_raw(statement.clone()))).await?.rows_affected())
             }
             Self::Sqlite(threads) => {
-                let ask = |connection: Arc<sqlite::Connection>| -> BoxFuture<'static, _> {
-                    Box::pin(async move { connection.execute(&sql, &values) })
-                };
-                in_time(threads.run(ask)).await??
+                let ask = move |connection: &sqlite::Connection| connection.execute(&sql, &values);
+                in_time(threads.ask(ask)).await??
             }
         }
     }

@@ -23,6 +23,9 @@ pub(super) use self::connection::{Connection, Row};
 pub(super) use self::transaction::Transaction;
 use super::StoreError;
 
+/// How many jobs may wait; one more is refused.
+const WAITING: usize = 4096;
+
 /// What a thread is asked to do.
 type Job = Box<dyn FnOnce(&Arc<Connection>) -> BoxFuture<'static, ()> + Send>;
 
@@ -95,6 +98,21 @@ impl Threads {
         answer.await.map_err(|_| gone())
     }
 
+    /// Asks in one of the threads, as soon as one is free; not where who asked has gone by then.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.start(Box::new(move |connection| {
+            if !reply.is_closed() {
+                let _ = reply.send(ask(connection));
+            }
+            Box::pin(std::future::ready(()))
+        }))?;
+        answer.await.map_err(|_| gone())
+    }
+
     /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
         lock(&self.shared.hands).clear(); // that ends them
@@ -120,6 +138,9 @@ impl Shared {
         let mut queue = lock(&self.queue);
         match queue.idle.pop() {
             Some(nth) => hands[nth].send(job).map_err(|_| gone()),
+            None if queue.waiting.len() >= WAITING => {
+                Err(StoreError::Unavailable("too many questions wait for the database".into()))
+            }
             None => {
                 queue.waiting.push_back(job);
                 Ok(())
@@ -196,10 +217,7 @@ mod tests {
     async fn what_panics_is_undone_and_the_thread_goes_on() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let threads = Threads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
-        let make = |connection: Arc<Connection>| -> BoxFuture<'static, Result<u64, StoreError>> {
-            Box::pin(async move { connection.execute("CREATE TABLE t (a)", &[]) })
-        };
-        threads.run(make).await??;
+        threads.ask(|connection| connection.execute("CREATE TABLE t (a)", &[])).await??;
         let failing = threads.run(|connection| {
             Box::pin(async move {
                 let _open = connection.execute("BEGIN IMMEDIATE", &[]);
@@ -210,11 +228,44 @@ mod tests {
             })
         });
         assert!(failing.await.is_err());
-        let count =
-            threads.run(|connection| Box::pin(async move { connection.query("SELECT a FROM t", &[]) })).await??;
-        assert!(count.is_empty());
+        assert!(threads.ask(|connection| connection.query("SELECT a FROM t", &[])).await??.is_empty());
         threads.close().await;
-        assert!(threads.run(|_| Box::pin(async {})).await.is_err());
+        assert!(threads.ask(|_| ()).await.is_err());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nobody_answers_a_question_whose_asker_has_gone_and_not_too_many_wait()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let threads = Threads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
+        let (hold, held) = mpsc::channel::<()>();
+        let busy = tokio::spawn({
+            let threads = threads.clone();
+            async move { threads.ask(move |_| held.recv().is_err()).await }
+        });
+        while !lock(&threads.shared.queue).idle.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let asked = Arc::new(Mutex::new(0));
+        let count = |asked: &Arc<Mutex<i32>>| {
+            let asked = asked.clone();
+            threads.ask(move |_| *lock(&asked) += 1)
+        };
+        let mut gone = Box::pin(count(&asked));
+        assert!(futures_util::poll!(&mut gone).is_pending());
+        drop(gone);
+        let mut waiting: Vec<_> = (1..WAITING).map(|_| Box::pin(count(&asked))).collect();
+        for question in &mut waiting {
+            assert!(futures_util::poll!(question).is_pending());
+        }
+        assert!(count(&asked).await.is_err(), "that is one too many");
+        drop(hold);
+        assert!(busy.await??);
+        for question in waiting {
+            question.await?;
+        }
+        assert_eq!(usize::try_from(*lock(&asked))?, WAITING - 1);
         Ok(())
     }
 }

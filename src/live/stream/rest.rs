@@ -25,15 +25,10 @@ pub(in crate::live) struct Resting {
 /// Takes the stream back, whatever becomes of the task: a bell and its stream would keep each other for good.
 struct Bed<'a>(&'a Wake);
 
-impl Bed<'_> {
-    fn leave(&self) -> Option<Resting> {
-        self.0.resting().take()
-    }
-}
-
 impl Drop for Bed<'_> {
     fn drop(&mut self) {
-        drop(self.leave());
+        let left = self.0.resting().take();
+        drop(left);
     }
 }
 
@@ -46,20 +41,21 @@ impl Stream {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<E>,
     ) -> Result<Box<Self>, E> {
         let wake = self.wake.clone();
-        let bed = Bed(&wake);
+        let _bed = Bed(&wake);
         *wake.resting() = Some(Resting { stream: self, socket: socket.clone() });
-        let woken = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Poll::Ready(error) = gone(cx) {
                 return Poll::Ready(Err(error));
             }
-            // Nobody else takes it out.
-            wake.resting().as_mut().map_or(Poll::Ready(()), |resting| resting.stream.poll_due(cx, None)).map(Ok)
-        });
-        woken.await?;
-        match bed.leave() {
-            Some(resting) => Ok(resting.stream),
-            None => unreachable!("a stream that rests is taken by its own task"),
-        }
+            // Nobody else takes it out. It goes with the sign that it heard, so that nothing is written past that.
+            let mut place = wake.resting();
+            let due = place.as_mut().is_some_and(|resting| resting.stream.poll_due(cx, None).is_ready());
+            match place.take_if(|_| due) {
+                Some(resting) => Poll::Ready(Ok(resting.stream)),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 
@@ -88,6 +84,9 @@ impl Resting {
         }
         chunk.clear();
         *scratch = chunk;
+        if stream.generation_due().is_some() {
+            stream.wake.ring(); // ids have grown long: its task stores where it stands
+        }
         true
     }
 }

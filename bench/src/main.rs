@@ -19,6 +19,12 @@ use tokio::task::LocalSet;
 use self::server::{Kind, Setup};
 use self::stats::Figure;
 
+/// How long each load lasts.
+const LENGTH: Duration = Duration::from_secs(5);
+/// Streams, rooms, and messages a second in all.
+const FANOUTS: [(usize, usize, f64); 6] =
+    [(1_000, 1, 20.0), (1_000, 1, 100.0), (100, 1, 100.0), (9_000, 1, 4.0), (1_000, 100, 500.0), (9_000, 900, 500.0)];
+
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -62,44 +68,44 @@ async fn measure(args: &Args) -> Result<()> {
     let beside = std::env::current_exe()?.with_file_name("parlour");
     let parlour = args.parlour.clone().unwrap_or(beside);
     let setup = Setup { parlour, database: args.database.clone(), port: args.port };
-    let length = Duration::from_secs(5);
-    let mut kinds = vec![Kind::Floor, Kind::Parlour];
-    kinds.extend(server::has_nchan().then_some(Kind::Nchan));
+    let nchan = server::has_nchan().then_some(Kind::Nchan);
     let chosen = |name: &str| name.contains(&args.only);
 
-    let name = "1 room, 1,000 streams, 20 messages/s";
-    for &kind in kinds.iter().filter(|_| chosen(name)) {
-        show(name, kind, &work::fanout(&setup.start(kind).await?, 1_000, 1, 20.0, length).await?);
-    }
-    for (streams, rooms, rate) in
-        [(1_000, 1, 100.0), (1_000, 100, 500.0), (100, 1, 100.0), (9_000, 1, 4.0), (9_000, 900, 500.0)]
-    {
-        let name = format!("{rooms} rooms, {streams} streams, {rate} messages/s");
-        for kind in [Kind::Parlour, Kind::Nchan].into_iter().filter(|kind| kinds.contains(kind) && chosen(&name)) {
-            match work::fanout(&setup.start(kind).await?, streams, rooms, rate, length).await {
+    for (streams, rooms, rate) in FANOUTS {
+        let name =
+            format!("{}, {} each, {rate} messages/s in all", count(rooms, "room"), count(streams / rooms, "stream"));
+        // The floor knows no rooms.
+        let floor = (rooms == 1).then_some(Kind::Floor);
+        for kind in [floor, Some(Kind::Parlour), nchan].into_iter().flatten().filter(|_| chosen(&name)) {
+            match work::fanout(&setup.start(kind).await?, streams, rooms, rate, LENGTH).await {
                 Ok(figures) => show(&name, kind, &figures),
                 Err(error) => tell(&name, kind, &format!("not sustained: {error}")),
             }
         }
     }
     for (senders, rooms) in [(64, 16), (1, 1)] {
-        let name = format!("{senders} senders, {rooms} rooms, each waits for its acknowledgement");
+        let name = format!("{} in {}, durable sends", count(senders, "sender"), count(rooms, "room"));
         if chosen(&name) {
-            show(&name, Kind::Parlour, &work::send(&setup.start(Kind::Parlour).await?, senders, rooms, length).await?);
+            show(&name, Kind::Parlour, &work::send(&setup.start(Kind::Parlour).await?, senders, rooms, LENGTH).await?);
         }
     }
-    let name = "idle streams";
-    for kind in [Kind::Parlour, Kind::Nchan].into_iter().filter(|kind| kinds.contains(kind) && chosen(name)) {
-        show("8,000 idle streams, 800 rooms", kind, &work::idle(&setup.start(kind).await?, 8_000, 800).await?);
+    let name = "8,000 idle streams in 800 rooms";
+    for kind in [Some(Kind::Parlour), nchan].into_iter().flatten().filter(|_| chosen(name)) {
+        show(name, kind, &work::idle(&setup.start(kind).await?, 8_000, 800).await?);
     }
     measure_parlour(args, &setup).await
+}
+
+/// `1 room`, `2 rooms`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What nobody else is compared in.
 async fn measure_parlour(args: &Args, setup: &Setup) -> Result<()> {
     let chosen = |name: &str| name.contains(&args.only);
     let start = async || setup.start(Kind::Parlour).await;
-    for streams in [1_000, 9_000] {
+    for streams in [1_000, 10_000] {
         let name = format!("{streams} sessions come to one room");
         if chosen(&name) {
             show(&name, Kind::Parlour, &work::crowd(&start().await?, streams).await?);

@@ -32,6 +32,8 @@ pub(super) struct Batch {
     /// What stands before the first one.
     pub(super) after: Seq,
     pub(super) entries: Vec<Entry>,
+    /// How many removals had been told by then.
+    pub(super) removals: u64,
 }
 
 /// Takes what has been appended to a topic to its streams, in a task of its own.
@@ -54,28 +56,30 @@ async fn run(topic: Arc<HotTopic>) {
     let Loop(topic) = &Loop(topic);
     while let Some((listeners, batch)) = topic.next_batch() {
         if listeners.len() <= SHARE {
-            serve(&listeners, &batch).await;
+            serve(topic, &listeners, &batch).await;
             continue;
         }
         let (listeners, batch) = (Arc::new(listeners), Arc::new(batch));
         let mut shares = JoinSet::new();
         for from in (0..listeners.len()).step_by(SHARE) {
-            let (listeners, batch) = (listeners.clone(), batch.clone());
+            let (topic, listeners, batch) = (topic.clone(), listeners.clone(), batch.clone());
             shares.spawn(async move {
                 let to = listeners.len().min(from + SHARE);
-                serve(&listeners[from..to], &batch).await;
+                serve(&topic, &listeners[from..to], &batch).await;
             });
         }
         shares.join_all().await;
     }
 }
 
-async fn serve(listeners: &[(u64, Arc<Listener>)], batch: &Batch) {
+async fn serve(topic: &HotTopic, listeners: &[(u64, Arc<Listener>)], batch: &Batch) {
     // Whom an entry ends, or what it removes, the plain path knows.
     let plain = batch.entries.is_empty() || batch.entries.iter().any(|entry| entry.effect != Effect::None);
     let mut scratch = BytesMut::new();
     for some in listeners.chunks(GO) {
         let now = Instant::now();
+        // What was removed meanwhile is not shown after that: the log knows.
+        let plain = plain || topic.removals() != batch.removals;
         for (_, listener) in some {
             if plain || !listener.serve(batch, &mut scratch, now) {
                 listener.notice();

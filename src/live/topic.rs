@@ -153,7 +153,7 @@ impl HotTopic {
             }
         }
         state.told = entries.last().map_or(state.last, |entry| entry.seq);
-        Some((state.listeners.clone(), Batch { after, entries }))
+        Some((state.listeners.clone(), Batch { after, entries, removals: state.removals }))
     }
 
     /// Learns from the database that the log has reached this entry; answers whether that is news.
@@ -332,6 +332,8 @@ fn merge<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::signal::Wake;
+    use crate::model::event_id::Slot;
 
     fn entry(seq: i64, effect: Effect) -> Entry {
         Entry { seq: Seq(seq), json: bytes::Bytes::from_static(b"{}"), effect, edited: false }
@@ -367,5 +369,24 @@ mod tests {
         assert_eq!(topic.removals(), 3, "twice told, and once skipped");
         topic.append(vec![entry(5, Effect::None)]);
         assert_eq!(read(&topic, 4), Some(vec![5]));
+    }
+
+    #[test]
+    fn a_fan_out_that_breaks_off_leaves_nobody_behind() {
+        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+        topic.append(vec![entry(1, Effect::None)]);
+        assert!(!topic.begin_fanout(), "nobody listens");
+        let wake = Arc::new(Wake::default());
+        topic.listen(Arc::new(Listener::new(wake.clone(), Slot(1))));
+        assert!(!topic.begin_fanout(), "who comes finds what was there before");
+        topic.append(vec![entry(2, Effect::None)]);
+        assert!(topic.begin_fanout() && !topic.begin_fanout(), "one at a time");
+        topic.end_fanout();
+        assert!(wake.has_rung());
+        topic.append(vec![entry(3, Effect::None), entry(4, Effect::None)]);
+        assert!(topic.begin_fanout());
+        let batch = topic.next_batch().map(|(listeners, batch)| (listeners.len(), batch.after.0, batch.entries.len()));
+        assert_eq!(batch, Some((1, 2, 2)));
+        assert!(topic.next_batch().is_none() && !topic.begin_fanout(), "all of it is on its way");
     }
 }

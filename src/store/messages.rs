@@ -3,6 +3,7 @@
 mod append;
 mod changes;
 mod rows;
+mod senders;
 
 use sea_orm::Value;
 use serde_json::value::RawValue;

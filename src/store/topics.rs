@@ -1,8 +1,5 @@
 //! Topics, without what was said in them.
 
-use sea_orm::DbBackend;
-use uuid::Uuid;
-
 use super::pool::{Connection, Row};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, Seq, TopicId};
@@ -22,7 +19,7 @@ pub struct TopicRow {
     pub created_at: Millis,
 }
 
-const TOPIC: &str = "SELECT id, name, last_seq, last_at, created_at FROM topic";
+pub(super) const TOPIC: &str = "SELECT id, name, last_seq, last_at, created_at FROM topic";
 
 impl Store {
     /// A topic, where it has been made.
@@ -60,33 +57,10 @@ pub(super) async fn ensure(on: &impl Connection, id: &TopicId, now: Millis) -> R
 
 /// The topics of these ids, locked in the order of their keys, as every transaction that locks several does.
 pub(super) async fn lock_all(on: &impl Connection, ids: &[&TopicId]) -> Result<Vec<TopicRow>, StoreError> {
-    lock_with_sessions(on, ids, &[]).await
-}
-
-/// As [`lock_all`], and behind them these sessions, in order, each shared with whoever else needs it as it is.
-pub(super) async fn lock_with_sessions(
-    on: &impl Connection,
-    ids: &[&TopicId],
-    sessions: &[Uuid],
-) -> Result<Vec<TopicRow>, StoreError> {
-    let mut values = dialect::filled(ids.iter().map(|id| id.as_str().into()));
-    let mut sql =
-        format!("{TOPIC} WHERE name IN ({}) ORDER BY id{}", dialect::places(1, values.len()), dialect::for_update(on));
-    // The first part is read to its end before the second.
-    if on.backend() == DbBackend::Postgres && !sessions.is_empty() {
-        let sessions = dialect::filled(sessions.iter().map(|&id| id.into()));
-        let places = dialect::places(values.len() + 1, sessions.len());
-        sql = format!(
-            "WITH locked AS MATERIALIZED ({sql}), senders AS MATERIALIZED \
-             (SELECT id FROM session WHERE id IN ({places}) ORDER BY id{}) \
-             SELECT * FROM locked UNION ALL SELECT 0, NULL, 0, 0, 0 FROM senders",
-            dialect::for_share(on)
-        );
-        values.extend(sessions);
-    }
-    let rows = dialect::rows(on, sql, values).await?;
-    let topics = rows.iter().take_while(|row| dialect::get::<TopicKey>(row, "id").is_ok_and(|key| key != 0));
-    topics.map(topic).collect()
+    let values = dialect::filled(ids.iter().map(|id| id.as_str().into()));
+    let places = dialect::places(1, values.len());
+    let sql = format!("{TOPIC} WHERE name IN ({places}) ORDER BY id{}", dialect::for_update(on));
+    dialect::rows(on, sql, values).await?.iter().map(topic).collect()
 }
 
 pub(super) fn topic(row: &Row) -> Result<TopicRow, StoreError> {

@@ -1,7 +1,11 @@
 //! What many do at the same moment: the database judges, and everybody gets the same answer.
 
+use std::time::Duration;
+
 use futures_util::future::{join, join_all};
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::{Session, TestApp, number, seqs, text};
 
@@ -102,4 +106,25 @@ async fn nothing_is_sent_after_a_leave_or_a_sign_out_is_acknowledged() {
     let history = onlooker.whole_history("room:lobby").await;
     assert_eq!(seqs(&history), (1..=history.len() as u64).collect::<Vec<_>>());
     assert!(history.iter().all(|message| text(message, "content") == "still in"));
+}
+
+/// A send waits for a leave that is being committed: what is stored behind that is refused, though the send came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_waited_for_a_leave_is_refused() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    ana.join("room:lobby").await;
+    ana.send("room:lobby", json!("before")).await;
+    let url = app.database_url();
+    let begin = if url.starts_with("sqlite:") { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    let mut options = sea_orm::ConnectOptions::new(url);
+    options.max_connections(1).min_connections(1);
+    let database = sea_orm::Database::connect(options).await.unwrap();
+    for sql in [begin, "UPDATE session SET joins = joins + 1", "UPDATE joined SET ended = 0"] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    let mut send = Box::pin(ana.try_send("room:lobby", json!("behind")));
+    assert!(timeout(Duration::from_millis(300), &mut send).await.is_err(), "it waits");
+    database.execute_unprepared("COMMIT").await.unwrap();
+    assert_eq!(send.await.refused(409), "not_joined");
 }

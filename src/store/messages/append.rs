@@ -7,11 +7,12 @@ use futures_util::future::BoxFuture;
 use sea_orm::Value;
 use uuid::Uuid;
 
+use super::senders::{self, Sender};
 use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
-use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User};
+use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId};
 use crate::store::pool::{Client, Transaction};
-use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics, users};
+use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics};
 
 /// How long a repeated idempotency key is known: 24 hours.
 const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -64,14 +65,6 @@ pub struct Stored {
     pub fresh: bool,
     /// Until when its sender is online without a stream; `None` while a stream of theirs is open.
     pub online_until: Option<Millis>,
-}
-
-/// Who sends, and what they have joined.
-struct Sender {
-    user: User,
-    streaming: bool,
-    online_until: Millis,
-    joined: Vec<TopicKey>,
 }
 
 /// What an idempotency key belongs to.
@@ -135,11 +128,8 @@ async fn append(
     let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
     sessions.sort_unstable();
     sessions.dedup();
-    // Against a sign-out or a leave in between, the senders as well: once that is acknowledged, nothing of theirs is stored
-    // any more. What the locks waited for is seen by the next statement only.
-    let locked = topics::lock_with_sessions(tx, &ids, &sessions).await?;
-    let mut topics: HashMap<TopicId, TopicRow> = locked.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
-    let senders = senders(tx, sessions, &topics, now).await?;
+    let (topics, senders) = senders::lock(tx, &ids, &sessions, now).await?;
+    let mut topics: HashMap<TopicId, TopicRow> = topics.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
     let mut done: Vec<Result<Stored, DraftError>> = Vec::with_capacity(drafts.len());
@@ -194,44 +184,6 @@ fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -
         Some(rows::Row { topic: stored.key, message: &stored.message, key, target: None })
     };
     drafts.iter().zip(done).filter_map(row).collect()
-}
-
-/// The living sessions among the senders, with those of the topics that they have joined.
-async fn senders(
-    tx: &Transaction,
-    sessions: Vec<Uuid>,
-    topics: &HashMap<TopicId, TopicRow>,
-    now: Millis,
-) -> Result<HashMap<Uuid, Sender>, StoreError> {
-    // No topic has the key 0: the list must not be empty.
-    let keys = dialect::filled([0].into_iter().chain(topics.values().map(|topic| topic.key)).map(Value::from));
-    let sessions = dialect::filled(sessions.into_iter().map(Value::from));
-    let sql = format!(
-        "SELECT s.id, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id FROM session s \
-         JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
-         LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id IN ({}) \
-         WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
-        dialect::places(2, keys.len()),
-        dialect::places(2 + keys.len(), sessions.len()),
-    );
-    let mut values: Vec<Value> = vec![now.0.into()];
-    values.extend(keys);
-    values.extend(sessions);
-    let mut senders: HashMap<Uuid, Sender> = HashMap::new();
-    for row in dialect::rows(tx, sql, values).await? {
-        let id: Uuid = dialect::get(&row, "id")?;
-        let sender = match senders.entry(id) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => new.insert(Sender {
-                user: users::user(&row)?,
-                streaming: dialect::get::<Option<i64>>(&row, "lease_until")?.is_some_and(|until| until > now.0),
-                online_until: Millis(dialect::get(&row, "online_until")?),
-                joined: Vec::new(),
-            }),
-        };
-        sender.joined.extend(dialect::get::<Option<TopicKey>>(&row, "topic_id")?);
-    }
-    Ok(senders)
 }
 
 /// Messages stored earlier under keys of this batch. Keys older than a day are taken off their messages.

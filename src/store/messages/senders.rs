@@ -1,0 +1,135 @@
+//! Who sends: the sessions of a batch, held as they are until it is stored.
+//!
+//! A sign-out or a leave that is acknowledged keeps everything behind it out of the log. So topics and sessions are locked
+//! first, and what a session has joined is read by a later statement, as a lock may have waited for a change that the same
+//! statement does not see. On PostgreSQL, where a statement is a round trip, it is read by the same one all the same: every
+//! change of a session's joins counts up in its row, and a locked row is the latest. Where the two counts differ, it is read
+//! once more.
+
+use std::collections::HashMap;
+
+use sea_orm::{DbBackend, Value};
+use uuid::Uuid;
+
+use crate::model::{Millis, TopicId, User};
+use crate::store::pool::{Connection as _, Row, Transaction};
+use crate::store::topics::{self, TOPIC};
+use crate::store::{StoreError, TopicKey, TopicRow, dialect, users};
+
+/// A living session that sends, and what it has joined.
+pub(super) struct Sender {
+    pub(super) user: User,
+    pub(super) streaming: bool,
+    pub(super) online_until: Millis,
+    /// Of the topics of the batch.
+    pub(super) joined: Vec<TopicKey>,
+}
+
+type Senders = HashMap<Uuid, Sender>;
+
+/// What a sender is, by the topics in `IN (…)`.
+const COLUMNS: &str = "s.id AS session, s.joins, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id";
+const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
+                    LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id IN";
+
+/// Locks topics and then sessions, each in order, as every transaction that locks several does. Answers the topics that
+/// there are, and the sessions that live.
+pub(super) async fn lock(
+    tx: &Transaction,
+    topics: &[&TopicId],
+    sessions: &[Uuid],
+    now: Millis,
+) -> Result<(Vec<TopicRow>, Senders), StoreError> {
+    if tx.backend() != DbBackend::Postgres {
+        let topics = topics::lock_all(tx, topics).await?; // with the whole database
+        let senders = read(tx, sessions, &topics, now).await?;
+        return Ok((topics, senders));
+    }
+    let (topics, held, senders) = lock_and_read(tx, topics, sessions, now).await?;
+    match senders {
+        Some(senders) => Ok((topics, senders)),
+        None => {
+            let senders = read(tx, &held, &topics, now).await?;
+            Ok((topics, senders))
+        }
+    }
+}
+
+/// Answers the topics, the sessions that were locked and live, and who they are; `None` where something had changed while a
+/// lock was waited for.
+async fn lock_and_read(
+    tx: &Transaction,
+    topics: &[&TopicId],
+    sessions: &[Uuid],
+    now: Millis,
+) -> Result<(Vec<TopicRow>, Vec<Uuid>, Option<Senders>), StoreError> {
+    let mut values: Vec<Value> = vec![now.0.into()];
+    values.extend(dialect::filled(topics.iter().map(|id| id.as_str().into())));
+    let names = dialect::places(2, values.len() - 1);
+    let sessions = dialect::filled(sessions.iter().map(|&id| id.into()));
+    let ids = dialect::places(values.len() + 1, sessions.len());
+    values.extend(sessions);
+    // The parts are read one after the other, each to its end.
+    let sql = format!(
+        "WITH locked AS MATERIALIZED ({TOPIC} WHERE name IN ({names}) ORDER BY id FOR UPDATE), \
+         held AS MATERIALIZED (SELECT id, joins, ended_at, expires_at FROM session WHERE id IN ({ids}) \
+         ORDER BY id FOR SHARE) \
+         SELECT 0 AS part, id, name, last_seq, last_at, created_at, NULL AS session, NULL AS joins, NULL AS user_id, \
+         NULL AS username, CAST(NULL AS BIGINT) AS lease_until, CAST(NULL AS BIGINT) AS online_until, \
+         CAST(NULL AS BIGINT) AS topic_id FROM locked \
+         UNION ALL SELECT 1, NULL, NULL, NULL, NULL, NULL, id, joins, NULL, NULL, NULL, NULL, NULL FROM held \
+         WHERE ended_at IS NULL AND expires_at > $1 \
+         UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL, {COLUMNS} {FROM} \
+         (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
+    );
+    let (mut found, mut held, mut senders) = (Vec::new(), HashMap::new(), Senders::new());
+    let mut stale = false;
+    for row in dialect::rows(tx, sql, values).await? {
+        match dialect::get::<i32>(&row, "part")? {
+            0 => found.push(topics::topic(&row)?),
+            1 => drop(held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins")?)),
+            _ => match held.get(&dialect::get::<Uuid>(&row, "session")?) {
+                Some(joins) if *joins == dialect::get::<i64>(&row, "joins")? => add(&mut senders, &row, now)?,
+                Some(_) => stale = true,
+                None => {} // ended
+            },
+        }
+    }
+    stale |= held.len() != senders.len();
+    Ok((found, held.into_keys().collect(), (!stale).then_some(senders)))
+}
+
+/// Reads living sessions.
+async fn read(tx: &Transaction, sessions: &[Uuid], topics: &[TopicRow], now: Millis) -> Result<Senders, StoreError> {
+    // No topic has the key 0, and no session the id 0: the lists must not be empty.
+    let keys = dialect::filled([0].into_iter().chain(topics.iter().map(|topic| topic.key)).map(Value::from));
+    let sessions = dialect::filled([Uuid::nil()].iter().chain(sessions).map(|&id| id.into()));
+    let sql = format!(
+        "SELECT {COLUMNS} {FROM} ({}) WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
+        dialect::places(2, keys.len()),
+        dialect::places(2 + keys.len(), sessions.len()),
+    );
+    let mut values: Vec<Value> = vec![now.0.into()];
+    values.extend(keys);
+    values.extend(sessions);
+    let mut senders = Senders::new();
+    for row in dialect::rows(tx, sql, values).await? {
+        add(&mut senders, &row, now)?;
+    }
+    Ok(senders)
+}
+
+/// A session has a row for each topic that it has joined, and one at least.
+fn add(senders: &mut Senders, row: &Row, now: Millis) -> Result<(), StoreError> {
+    let sender = match senders.entry(dialect::get(row, "session")?) {
+        std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+        std::collections::hash_map::Entry::Vacant(new) => new.insert(Sender {
+            user: users::user(row)?,
+            streaming: dialect::get::<Option<i64>>(row, "lease_until")?.is_some_and(|until| until > now.0),
+            online_until: Millis(dialect::get(row, "online_until")?),
+            joined: Vec::new(),
+        }),
+    };
+    sender.joined.extend(dialect::get::<Option<TopicKey>>(row, "topic_id")?);
+    Ok(())
+}

@@ -19,6 +19,9 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// after that the answer is 503, not a queue.
 const STATEMENT: &str = "8s";
 const LOCK: &str = "2s";
+/// How long PostgreSQL keeps a transaction whose instance says nothing more: one that was frozen in the middle of it. Less
+/// than [`LOCK`], so that whoever waits for its rows gets them instead of an error.
+const SILENT: &str = "1500ms";
 /// How long a connection that is given back may take to say that it still works. It may be dead without knowing, and would
 /// hold its place in the pool until the network notices.
 const RETURN: Duration = Duration::from_secs(2);
@@ -133,7 +136,9 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
     let mut options = common(url, connections);
     options.min_connections(1).test_before_acquire_if_idle_for(Duration::from_secs(30));
     options.set_application_name("parlour");
-    options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", LOCK), ("statement_timeout", STATEMENT)]));
+    const LIMITS: [(&str, &str); 3] =
+        [("lock_timeout", LOCK), ("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", SILENT)];
+    options.map_sqlx_postgres_opts(|pg| pg.options(LIMITS));
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_release(|connection, _| {
             Box::pin(async move {

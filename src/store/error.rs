@@ -70,9 +70,10 @@ fn passes(error: &SqlxError) -> bool {
 /// PostgreSQL's SQLSTATE (documentation, appendix A) or SQLite's result code (sqlite.org/rescode.html).
 fn passing_code(code: &str) -> bool {
     if code.len() == 5 {
-        // connection, resources, operator intervention; serialization failure, deadlock, lock not available, read-only
+        // connection, resources, operator intervention; serialization failure, deadlock, lock not available, read-only,
+        // a transaction that was idle for too long
         return ["08", "53", "57"].iter().any(|class| code.starts_with(class))
-            || ["40001", "40P01", "55P03", "25006"].contains(&code);
+            || ["40001", "40P01", "55P03", "25006", "25P03"].contains(&code);
     }
     code.parse::<i32>().is_ok_and(StoreError::passes_in_sqlite)
 }

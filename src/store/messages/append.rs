@@ -1,4 +1,4 @@
-//! Appending: lock the topics, then check in a later statement, then number and insert.
+//! Appending: lock the topics and the senders, check, number, write.
 
 use std::collections::HashMap;
 use std::sync::Arc;

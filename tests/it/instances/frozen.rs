@@ -89,3 +89,31 @@ async fn frozen_for_a_minute(route: Route) {
     assert!([&ana, &cleo].iter().all(|session| present.contains(&session.id)), "{present:?}");
     assert_eq!(present.len(), 3, "no ghosts: {present:?}");
 }
+
+/// What an instance holds in the database while it is frozen, it loses soon enough for whoever waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
+    let Some(cluster) = Cluster::start(Route::Postgres, &[]).await else { return };
+    let third = cluster.process(&[]).await;
+    let (ana, bob) = (third.session("Ana").await, cluster.one.session("Bob").await);
+    for session in [&ana, &bob] {
+        session.join(ROOM).await;
+    }
+    // Slow enough to be met in the middle.
+    for sql in [
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$",
+        "CREATE TRIGGER slowly BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION slowly()",
+    ] {
+        cluster.database.execute(sql).await;
+    }
+    let asked = tokio::spawn(send(&ana, 1));
+    sleep(Duration::from_millis(250)).await;
+    signal(&third, "-STOP");
+    sleep(Duration::from_millis(400)).await; // its statement has ended, and it does not know
+    let began = Instant::now();
+    assert_eq!(bob.try_send(ROOM, json!("meanwhile")).await.status, 201);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    signal(&third, "-CONT");
+    assert!(matches!(asked.await.unwrap(), None | Some(503)), "it cannot have been stored");
+    assert_eq!(bob.whole_history(ROOM).await.len(), 1);
+}

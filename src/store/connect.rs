@@ -29,7 +29,7 @@ const RETURN: Duration = Duration::from_secs(2);
 /// How often an instance that starts asks whether another has brought the tables up to date.
 const MIGRATING: Duration = Duration::from_millis(200);
 
-/// Log writers on PostgreSQL, each with a connection of its own; a topic always goes to the same one.
+/// Transactions of the log that may run at once on PostgreSQL, each on a connection of its own.
 const LANES: u32 = 4;
 
 /// The connections, apart by purpose, so that none waits for another's crowd.

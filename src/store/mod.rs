@@ -88,7 +88,7 @@ impl Store {
         self.read().backend() == DbBackend::Postgres
     }
 
-    /// How many lanes the log may be written in at once, each with a connection of its own.
+    /// How many transactions may write the log at once, each on a connection of its own.
     pub fn lanes(&self) -> usize {
         self.inner.pools.lanes
     }

@@ -270,6 +270,7 @@ export class Topic extends TypedTarget<TopicEvents> {
   private constructor();
   /** As the service answers it: a direct message is `dm:A:B`. */
   readonly id: string;
+  readonly parlour: Parlour;
   readonly type: "room" | "group" | "dm";
   /** A room's or a group's name, where it is known. */
   readonly name: string | null;
@@ -298,7 +299,8 @@ export interface Pending {
   content: Json;
   sender: User;
   created_at: string;
-  state: "sending" | "failed";
+  /** `sent` is stored, and waits for the stream to bring it in its turn. */
+  state: "sending" | "sent" | "failed";
   error: ParlourError | null;
 }
 
@@ -320,6 +322,8 @@ export class Timeline extends TypedTarget<{ change: CustomEvent<null> }> {
   readonly messages: readonly Message[];
   /** The user's own messages that are on their way or have failed, in order; they belong below `messages`. */
   readonly pending: readonly Pending[];
+  /** What is gone for good between what is here: it was pruned while nobody listened. */
+  readonly gaps: readonly GapEvent[];
   /** Whether `messages` begins with the oldest there is. */
   readonly atStart: boolean;
   /** Whether `messages` ends with the newest, and what arrives is added. */

@@ -65,7 +65,8 @@ export class Account {
   /** Takes what another tab has kept. */
   reload() {
     const kept = this.#store.get(this.#key);
-    if (kept?.token !== this.#record?.token) kept ? this.#keep(kept) : (this.#record = null);
+    if (kept && kept.token !== this.#record?.token) this.#keep(kept);
+    else this.#record = kept;
   }
 
   /** Forgets the session, and with `device` the built-in account that was made here. */

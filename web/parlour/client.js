@@ -22,6 +22,8 @@ const TYPING = 2_000;
 /** How long a tab that was woken may take to learn that another one leads, in milliseconds. */
 const WAKING = 1_000;
 
+const closed = () => new ParlourError(401, "ended", "The session is not open.");
+
 export class Parlour extends EventTarget {
   #url;
   #account;
@@ -156,6 +158,7 @@ export class Parlour extends EventTarget {
     const session = await this.#openSession(signal);
     const rejoin = this.#place.begin(session);
     await this.#rejoin(rejoin, await this.#account.token());
+    if (signal.aborted) throw closed();
     this.#tabs.start();
     this.#watch(signal);
     return session;
@@ -165,7 +168,7 @@ export class Parlour extends EventTarget {
     for (let wait = FIRST_PAUSE; ; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
       try {
         const session = await this.#account.open();
-        if (signal.aborted) throw new ParlourError(0, "ended", "It was closed meanwhile.");
+        if (signal.aborted) throw closed();
         return session;
       } catch (error) {
         if (signal.aborted || !error.passing) {
@@ -206,7 +209,8 @@ export class Parlour extends EventTarget {
   }
 
   async #token() {
-    if (!this.#open) throw new ParlourError(401, "ended", "The session is not open.");
+    if (!this.#open) throw closed();
+    await this.#opened;
     return this.#ended(this.#account.token(() => this.#reopened()));
   }
 

@@ -2,6 +2,7 @@
 
 mod append;
 mod changes;
+mod lone;
 mod rows;
 mod senders;
 

@@ -92,7 +92,36 @@ impl Pool {
     }
 }
 
+/// Why a statement that is not to run twice was not answered with rows.
+pub(super) enum Once {
+    /// It did nothing.
+    Refused(StoreError),
+    /// The connection was cut or is silent: it may have run.
+    Lost(StoreError),
+}
+
 impl Client {
+    /// Which dialect its statements are in.
+    pub(super) fn backend(&self) -> DbBackend {
+        match self {
+            Self::Postgres(_) => DbBackend::Postgres,
+            Self::Sqlite(_) => DbBackend::Sqlite,
+        }
+    }
+
+    /// The rows that a statement answers which is a transaction by itself, and is asked over one connection only.
+    pub(super) async fn query_once(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, Once> {
+        match self {
+            Self::Postgres(pool) => match in_time(pool.query_all_raw(statement(sql, values))).await {
+                Ok(Ok(rows)) => Ok(rows.into_iter().map(Row::Postgres).collect()),
+                Ok(Err(error)) if was_cut(&error) => Err(Once::Lost(error.into())),
+                Ok(Err(error)) => Err(Once::Refused(error.into())),
+                Err(silent) => Err(Once::Lost(silent)),
+            },
+            Self::Sqlite(connection) => connection.query(&sql, &values).map(sqlite_rows).map_err(Once::Refused),
+        }
+    }
+
     /// Begins a transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
     /// A BEGIN that fails has done nothing.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {

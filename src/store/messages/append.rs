@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use sea_orm::Value;
 use uuid::Uuid;
 
+use super::lone::{self, Lone};
 use super::senders::{self, Sender};
 use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
@@ -77,6 +78,11 @@ impl Store {
         let (drafts, now) = (drafts.clone(), self.now());
         let work = move |client: Client| -> BoxFuture<'static, _> {
             Box::pin(async move {
+                if let [draft] = &drafts[..]
+                    && let Some(stored) = append_lone(&client, draft, now).await?
+                {
+                    return Ok(vec![Ok(stored)]);
+                }
                 let transaction = client.begin().await?;
                 let done = append(&transaction, &drafts, now).await?;
                 transaction.commit().await.map_err(AppendError::Unknown)?;
@@ -89,16 +95,31 @@ impl Store {
     /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
     pub async fn which_stored(&self, drafts: &Arc<[Draft]>) -> Result<HashMap<MessageId, Stored>, StoreError> {
         let drafts = drafts.clone();
-        let work = move |client: Client| -> BoxFuture<'static, _> {
-            Box::pin(async move {
-                let transaction = client.begin().await?;
-                let stored = which_stored(&transaction, &drafts).await?;
-                transaction.rollback().await?;
-                Ok(stored)
-            })
-        };
+        let work =
+            move |client: Client| -> BoxFuture<'static, _> { Box::pin(async move { look_up(&client, &drafts).await }) };
         self.inner.pools.write.work(work).await?
     }
+}
+
+/// Appends a draft by one statement, where that can be done. Where its answer was lost, the log itself tells: a connection
+/// may have been cut long before, and then nothing was asked.
+async fn append_lone(client: &Client, draft: &Draft, now: Millis) -> Result<Option<Stored>, AppendError> {
+    match lone::append(client, draft, now).await {
+        Ok(stored) => Ok(Some(stored)),
+        Err(Lone::Plain) => Ok(None),
+        Err(Lone::Refused(error)) => Err(error.into()),
+        Err(Lone::Unknown(error)) => match look_up(client, std::slice::from_ref(draft)).await {
+            Ok(mut stored) => Ok(stored.remove(&draft.id)),
+            Err(_) => Err(AppendError::Unknown(error)),
+        },
+    }
+}
+
+async fn look_up(client: &Client, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
+    let transaction = client.begin().await?;
+    let stored = which_stored(&transaction, drafts).await?;
+    transaction.rollback().await?;
+    Ok(stored)
 }
 
 async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {

@@ -75,7 +75,8 @@ pub(super) fn number(
     }
 }
 
-const ENTRY: &str = "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, \
+/// Where an entry is written, and the columns that it has from the beginning.
+pub(super) const ENTRY: &str = "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, \
                      idempotency_key, body_hash, target)";
 
 /// Read marks that move with what is written.

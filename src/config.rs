@@ -98,6 +98,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Which web pages may call.
     pub cors_origins: CorsOrigins,
+    /// Whether `/` is a page to chat in.
+    pub web_client: bool,
     /// How long entries are kept; `None` is forever.
     pub history_ttl: Option<Duration>,
     /// A filter that `tracing_subscriber::EnvFilter` has accepted.
@@ -141,6 +143,7 @@ impl Config {
             rate_sessions: values::rate("PARLOUR_RATE_SESSIONS", &s.rate_sessions)?,
             trusted_proxies: values::networks("PARLOUR_TRUSTED_PROXIES", s.trusted_proxies.as_deref().unwrap_or(""))?,
             cors_origins: values::origins("PARLOUR_CORS_ORIGINS", &s.cors_origins)?,
+            web_client: values::switch("PARLOUR_WEB_CLIENT", &s.web_client)?,
             history_ttl: values::duration_or_forever("PARLOUR_HISTORY_TTL", &s.history_ttl, secs(1)..=DAY * 36_500)?,
             log: log_filter(s.log)?,
             log_format: log_format(&s.log_format)?,

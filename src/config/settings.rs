@@ -54,6 +54,17 @@ pub struct Settings {
     )]
     pub cors_origins: String,
 
+    /// Whether `/` is a web page to chat in
+    #[arg(
+        long,
+        env = "PARLOUR_WEB_CLIENT",
+        global = true,
+        value_name = "BOOL",
+        default_value = "true",
+        help_heading = SERVICE
+    )]
+    pub web_client: String,
+
     /// Where everything is kept: a SQLite file, or `postgres://USER:PASSWORD@HOST/DATABASE`
     #[arg(
         long,

@@ -22,6 +22,7 @@ mod stream;
 mod topics;
 mod typing;
 mod users;
+mod web;
 
 use std::sync::Arc;
 
@@ -71,9 +72,10 @@ pub(crate) fn router(
         // White space does not count as content, and neither does what stands around it.
         body_limit: BodyLimit(config.max_content_bytes * 2 + 8 * 1024),
         proxies: address::TrustedProxies::new(config.trusted_proxies.clone()),
-        service: Service { draining, openapi: Arc::new(Document::new(api)) },
+        service: Service { draining, openapi: Arc::new(Document::new(api)), web_client: config.web_client },
     };
     routes
+        .merge(web::router(config.web_client))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(problem::catch_panic())

@@ -240,6 +240,11 @@ impl IntoResponse for Problem {
 
 /// The router's fallback: 404 `no_such_route`.
 pub(crate) async fn no_such_route() -> Problem {
+    nothing_here()
+}
+
+/// 404 `no_such_route`.
+pub(crate) fn nothing_here() -> Problem {
     Problem::new(&NO_SUCH_ROUTE, "there is nothing at this path: see /openapi.yaml for what there is")
 }
 

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::metrics;
 use super::problem::Problem;
 use super::state::Shared;
+use super::{metrics, web};
 use crate::chat::ChatError;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -48,23 +48,33 @@ pub(crate) struct Readiness {
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
-/// Says where to look
+/// A page to chat in, for browsers; for all others, where to look
 #[utoipa::path(
     get, path = "/", tag = "service", operation_id = "root",
-    responses((status = 200, description = "A few lines of text.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "A few lines of text, or the page (`Accept: text/html`).", content(
+        (String = "text/plain"),
+        (String = "text/html"),
+    ))),
 )]
-async fn root() -> &'static str {
-    concat!(
-        "Parlour ",
-        env!("CARGO_PKG_VERSION"),
-        ": chat over plain HTTP.\n\n",
-        "/openapi.yaml  the contract (or /openapi.json)\n",
-        "/healthz       whether the process lives\n",
-        "/readyz        whether it can serve\n",
-        "/metrics       what it does, for Prometheus\n\n",
-        "curl -s localhost:8080/v1/sessions -d '{\"device_id\": \"0123456789abcdef\"}'\n",
-    )
+async fn root(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let page = shared.service.web_client.then(|| web::page(&headers)).flatten();
+    let mut response = page.unwrap_or_else(|| ROOT.into_response());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
+
+const ROOT: &str = concat!(
+    "Parlour ",
+    env!("CARGO_PKG_VERSION"),
+    ": chat over plain HTTP.\n\n",
+    "/docs          the reference of the API\n",
+    "/openapi.yaml  the contract (or /openapi.json)\n",
+    "/parlour.js    the client module for web pages\n",
+    "/healthz       whether the process lives\n",
+    "/readyz        whether it can serve\n",
+    "/metrics       what it does, for Prometheus\n\n",
+    "curl -s localhost:8080/v1/sessions -d '{\"device_id\": \"0123456789abcdef\"}'\n",
+);
 
 /// Whether the process lives
 #[utoipa::path(

@@ -43,6 +43,8 @@ pub(crate) struct Service {
     pub(crate) draining: CancellationToken,
     /// The contract, in both of its forms.
     pub(crate) openapi: Arc<super::openapi::Document>,
+    /// Whether `/` is a page to chat in.
+    pub(crate) web_client: bool,
 }
 
 /// The caller of a session token, whose session lives.

@@ -1,5 +1,6 @@
 /** A conversation: its messages, what arrives, and the way through its history. */
 
+import { Timeline } from "/parlour.js";
 import { Composer } from "./composer.js";
 import { attempt, confirm, openMenu } from "./dialog.js";
 import { atNextFrame, h, icon, show } from "./dom.js";
@@ -32,7 +33,7 @@ export class Conversation {
     [this.#store, this.#topic] = [store, topic];
     this.id = conversation.id;
     this.#read = conversation.unread > 0 ? conversation.read : Infinity;
-    this.#timeline = topic.timeline();
+    this.#timeline = new Timeline(topic);
     this.list = h("ol", { class: "messages" });
     this.#scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Messages in ${conversation.title}`, onscroll: () => this.#scrolled() }, this.list);
     this.#jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toNewest() }, icon("down"), h("span", {}));

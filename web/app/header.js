@@ -3,7 +3,7 @@
 import { attempt, field, form, notice, openDialog, openMenu } from "./dialog.js";
 import { atNextFrame, h, iconButton, name } from "./dom.js";
 import { manageGroup } from "./groups.js";
-import { block } from "./people.js";
+import { block, usersOf } from "./people.js";
 import { plural } from "./words.js";
 
 /** `acts` has `back()`, `people()`, `openAt(time)` and `left()`. */
@@ -24,7 +24,7 @@ export class Header {
       iconButton("back", "Back to the list", acts.back, { class: "icon-button back" }),
       h("div", { class: "about" }, this.#title, this.#about),
       iconButton("calendar", "Go to a day", () => this.#toDay()),
-      iconButton("people", "Who is here", acts.people, { "aria-controls": "people" }),
+      iconButton("group", "Who is here", acts.people, { "aria-controls": "people" }),
       iconButton("more", "More about this conversation", more, { "aria-haspopup": "menu", "aria-expanded": "false" }),
     );
     store.addEventListener("change", atNextFrame(() => this.#draw()), { signal: this.#closing.signal });
@@ -51,7 +51,7 @@ export class Header {
     const topic = this.#store.parlour.topics.get(this.#id);
     if (!topic) return "";
     if (type === "dm") return [...topic.presences.values()].some(({ user_id }) => user_id === user?.user_id) ? "here now" : "not here";
-    const here = `${plural(topic.presenceCount, "connection")} here`;
+    const here = topic.truncated ? `${plural(topic.presenceCount, "connection")} here` : `${usersOf(topic).size} here`;
     const group = this.#store.groups.get(this.#id);
     return group ? `${plural(group.member_count, "member")} · ${here}` : here;
   }

@@ -2,7 +2,7 @@
 
 import { attempt, confirm, openMenu } from "./dialog.js";
 import { atNextFrame, avatar, h, iconButton, name, show } from "./dom.js";
-import { plural, roleName } from "./words.js";
+import { isEnd, plural, roleName } from "./words.js";
 
 /** Members that are read. */
 const MEMBERS = 100;
@@ -26,7 +26,7 @@ export class People {
     const { signal } = this.#closing;
     topic.addEventListener("presence", this.#draw, { signal });
     store.addEventListener("change", this.#draw, { signal });
-    topic.addEventListener("message", ({ detail }) => detail.code !== 0 && this.#load(), { signal });
+    topic.addEventListener("message", ({ detail }) => detail.code !== 0 && !isEnd(detail, store.me) && this.#load(), { signal });
     this.#load();
     this.#show();
   }
@@ -48,22 +48,12 @@ export class People {
 
   #show() {
     if (this.#closing.signal.aborted) return;
-    const here = this.#here();
+    const here = usersOf(this.#topic);
     this.#count.textContent = this.#topic.truncated ? `${this.#topic.presenceCount} connections here` : `${here.size} here`;
     const rest = this.#members.filter(({ user }) => !here.has(user.user_id)).map(({ user }) => user);
     const users = [...[...here.values()].sort(byName), ...rest.sort(byName)];
     show(this.#list, users.map((user) => this.#row(user, here.get(user.user_id))));
     this.#note.textContent = this.#topic.truncated ? "So many are here that only the first are listed." : "";
-  }
-
-  /** Each user once, with how many sessions they are here. */
-  #here() {
-    const users = new Map();
-    for (const { user_id, username } of this.#topic.presences.values()) {
-      const user = users.get(user_id) ?? { user_id, username, sessions: 0 };
-      users.set(user_id, { ...user, sessions: user.sessions + 1 });
-    }
-    return users;
   }
 
   #row(user, present) {
@@ -106,6 +96,16 @@ export class People {
       ["Ban…", () => sure(`Ban ${user.username}?`, "Ban", "POST", "/ban"), true],
     ];
   }
+}
+
+/** Whoever is on a topic: each user once, with how many sessions they are there. */
+export function usersOf(topic) {
+  const users = new Map();
+  for (const { user_id, username } of topic.presences.values()) {
+    const sessions = (users.get(user_id)?.sessions ?? 0) + 1;
+    users.set(user_id, { user_id, username, sessions });
+  }
+  return users;
 }
 
 /** Asks, then blocks. */

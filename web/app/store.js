@@ -3,17 +3,20 @@
  * blocks. Fires `change` when any of it is another, `open` for a topic that has been joined or lost.
  */
 
-import { preview } from "./words.js";
+import { isEnd, preview } from "./words.js";
 
 /** The most that are joined by the page itself; others are when they are opened. A session may join 200. */
 const JOINS = 120;
 /** Pages of the inbox that are read. */
 const PAGES = 5;
+/** How often the inbox is read while the page is seen, in milliseconds: that one was added to a group, no event tells. */
+const LOOK = 20_000;
 /** How long a read mark waits for the next one, in milliseconds. */
 const MARK = 400;
 
 export class Store extends EventTarget {
   #marks = new Map();
+  #looking = null;
 
   constructor(parlour) {
     super();
@@ -39,10 +42,33 @@ export class Store extends EventTarget {
   /** Reads the inbox and the blocks, and joins what the user takes part in. */
   async load() {
     await Promise.all([this.loadInbox(), this.loadBlocks()]);
-    const rooms = Object.keys(this.#rooms()).map((name) => `room:${name}`);
-    const people = [...this.conversations.values()].filter(({ type }) => type !== "room").map(({ id }) => id);
-    for (const id of [...rooms, ...people].slice(0, JOINS)) {
-      if (!this.parlour.topics.has(id)) await this.join(id).catch(() => {});
+    await this.#joinAll(Object.keys(this.#rooms()).map((name) => `room:${name}`));
+    await this.#joinAll(this.#listedTopics());
+    this.#looking = setInterval(() => this.#look().catch(() => {}), LOOK);
+  }
+
+  /** Looks no more. */
+  close() {
+    clearInterval(this.#looking);
+  }
+
+  async #look() {
+    if (document.visibilityState === "hidden" || this.parlour.state !== "live") return;
+    const known = new Set(this.conversations.keys());
+    await this.loadInbox();
+    await this.#joinAll(this.#listedTopics().filter((id) => !known.has(id)));
+  }
+
+  #listedTopics() {
+    return [...this.conversations.values()].filter(({ type }) => type !== "room").map(({ id }) => id);
+  }
+
+  async #joinAll(topics) {
+    for (const id of topics) {
+      if (this.parlour.topics.size >= JOINS) return;
+      const { user } = this.conversations.get(id) ?? {};
+      if (user && this.blocked.has(user.user_id)) this.conversations.get(id).refusal = { code: "blocked" };
+      else if (!this.parlour.topics.has(id)) await this.join(id).catch(() => {});
     }
   }
 
@@ -72,7 +98,6 @@ export class Store extends EventTarget {
     try {
       const topic = await this.parlour.join(id);
       const conversation = await this.#known(topic);
-      conversation.refusal = null;
       this.#changed();
       return conversation;
     } catch (error) {
@@ -98,9 +123,9 @@ export class Store extends EventTarget {
     await this.parlour.call(blocked ? "PUT" : "DELETE", `/v1/me/blocks/${encodeURIComponent(user.user_id)}`);
     if (blocked) this.blocked.set(user.user_id, user);
     else this.blocked.delete(user.user_id);
+    this.#changed();
     const dm = this.conversations.get(this.dmWith(user.user_id));
     if (dm && !blocked) await this.join(dm.id).catch(() => {});
-    this.#changed();
   }
 
   /** The user has seen all that there is. */
@@ -136,12 +161,18 @@ export class Store extends EventTarget {
 
   #listen() {
     const on = (type, act) => this.parlour.addEventListener(type, ({ detail }) => act(detail));
-    on("joined", (topic) => this.#known(topic).then(() => this.#opened(topic.id), () => {}));
+    on("joined", (topic) => this.#joined(topic).catch(() => {}));
     on("message", (message) => this.#said(message));
     for (const kind of ["edit", "removal"]) on(kind, (change) => this.#edited(change));
     on("presence", () => this.#changed());
     on("left", ({ topic, reason }) => this.#left(topic, reason));
     on("activity", ({ topic }) => this.#active(topic));
+  }
+
+  async #joined(topic) {
+    const conversation = await this.#known(topic);
+    conversation.refusal = null;
+    this.#opened(topic.id);
   }
 
   /** Something is new in a direct message that is not joined: it is now. */
@@ -201,7 +232,7 @@ export class Store extends EventTarget {
 
   #said(message) {
     // Roles and members may be others now.
-    if (message.code !== 0) this.loadGroup(message.topic).catch(() => {});
+    if (message.code !== 0 && !isEnd(message, this.me)) this.loadGroup(message.topic).catch(() => {});
     const conversation = this.conversations.get(message.topic);
     if (!conversation) return;
     conversation.last = message;

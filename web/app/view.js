@@ -29,7 +29,7 @@ export class View {
     addEventListener("hashchange", () => this.#route(), { signal });
     addEventListener("beforeunload", (event) => this.#open?.conversation.sending && event.preventDefault(), { signal });
     store.addEventListener("open", ({ detail }) => this.#changed(detail), { signal });
-    store.addEventListener("change", () => this.#title(), { signal });
+    store.addEventListener("change", () => this.#redraw(), { signal });
   }
 
   /** Opens what stands in the address. */
@@ -48,6 +48,7 @@ export class View {
   close() {
     this.#closing.abort();
     this.#leave();
+    this.#store.close();
   }
 
   #route() {
@@ -66,7 +67,9 @@ export class View {
     this.#turn += 1;
     const turn = this.#turn;
     this.#see("chat");
-    const error = await this.#store.join(id).then(() => null, (refusal) => refusal);
+    // What is known to be refused is not asked for again, before somebody wants to.
+    const refused = this.#store.find(id)?.refusal;
+    const error = refused ?? (await this.#store.join(id).then(() => null, (refusal) => refusal));
     if (turn !== this.#turn || this.#closing.signal.aborted) return;
     const known = this.#store.find(id);
     const topic = known && (this.#store.parlour.topics.get(known.id) ?? this.#readable(known));
@@ -111,15 +114,28 @@ export class View {
     if (id !== this.#store.active || !this.#open) return;
     const known = this.#store.conversations.get(id);
     if (reason && known) this.#over(known, reason);
-    else if (!reason && this.#open.isOver) this.#show(id);
+    else if (!reason && this.#open.over) this.#show(id);
   }
 
+  #redraw() {
+    const known = this.#store.conversations.get(this.#store.active);
+    if (known && this.#open?.over) this.#over(known, this.#open.over.reason);
+    this.#title();
+  }
+
+  /** Says that nothing more comes, why, and what helps. */
   #over(known, reason) {
-    this.#open.isOver = true;
     const blocked = known.user && this.#store.blocked.get(known.user.user_id);
-    const unblock = blocked && h("button", { type: "button", onclick: () => attempt(() => this.#store.block(blocked, false)) }, `Unblock ${blocked.username}`);
-    const back = reason === "left" || known.type === "room" ? h("button", { type: "button", onclick: () => this.#show(known.id) }, "Join again") : null;
-    this.#open.conversation.end(blocked ? `You have blocked ${blocked.username}.` : whyOver(reason), unblock || back);
+    const { over, people, conversation } = this.#open;
+    if (over?.reason === reason && over.blocked === blocked) return;
+    this.#open.over = { reason, blocked };
+    // Who is here can be seen no more.
+    people?.close();
+    this.#beside.replaceChildren();
+    const button = (label, act) => h("button", { type: "button", onclick: act }, label);
+    if (blocked) conversation.end(`You have blocked ${blocked.username}.`, button(`Unblock ${blocked.username}`, () => attempt(() => this.#store.block(blocked, false))));
+    else if (reason === "blocked") conversation.end(whyOver(reason), button("Try again", () => attempt(() => this.#store.join(known.id))));
+    else conversation.end(whyOver(reason), known.type === "room" ? button("Join again", () => this.#show(known.id)) : null);
   }
 
   #leave() {

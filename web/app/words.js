@@ -58,6 +58,9 @@ export function groupEvent({ code, content }, me) {
   }
 }
 
+/** Whether the user has lost the group with this. */
+export const isEnd = ({ code, content }, me) => [3, 4, 8].includes(code) && content.user.user_id === me;
+
 /** Pieces of `groupEvent` as plain text. */
 export const flat = (pieces) => pieces.map((piece) => piece.username ?? piece).join("");
 

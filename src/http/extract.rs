@@ -12,9 +12,11 @@ use super::problem::Problem;
 
 mod body;
 mod query;
+mod whole;
 
 pub(crate) use body::{Body, BodyLimit, OptionalBody};
 pub(crate) use query::Params;
+pub(crate) use whole::Whole;
 
 /// The longest `Last-Event-ID` that is read, in bytes. Ours are far shorter; what is longer is not ours.
 const MAX_EVENT_ID: usize = 4096;

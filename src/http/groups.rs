@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, Params, Segments};
+use super::extract::{Body, Params, Segments, Whole};
 use super::problem::Problem;
 use super::state::{Session, Shared, cut, page_size};
 use crate::chat::{ChatError, CreateGroup, GroupPatch, GroupPlace, GroupQuery, GroupRow};
@@ -34,8 +34,8 @@ pub(crate) struct NewGroup {
     /// Whether anyone may join; otherwise they ask, and an admin accepts. `true` where nothing is said.
     open: Option<bool>,
     /// How many members it takes; 100 where nothing is said.
-    #[schema(minimum = 1, maximum = 10_000, example = 100)]
-    max_members: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000, example = 100)]
+    max_members: Option<Whole<u32>>,
 }
 
 /// What is to be changed of a group; what is left out, or null, stays.
@@ -51,8 +51,8 @@ pub(crate) struct PatchGroup {
     /// Whether anyone may join. Requests stay requests, also in a group that was opened.
     open: Option<bool>,
     /// How many members it takes. Nobody has to go when there are more.
-    #[schema(minimum = 1, maximum = 10_000)]
-    max_members: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    max_members: Option<Whole<u32>>,
 }
 
 /// A group, as the caller sees it.
@@ -219,6 +219,7 @@ async fn create(
     Body(body): Body<NewGroup>,
 ) -> Result<(StatusCode, Json<GroupDto>), Problem> {
     let NewGroup { name, description, open, max_members } = body;
+    let max_members = max_members.map(|Whole(number)| number);
     let group = shared.chat.create_group(&caller, CreateGroup { name, description, open, max_members }).await?;
     Ok((StatusCode::CREATED, Json(group.into())))
 }
@@ -297,6 +298,7 @@ async fn change(
     Body(body): Body<PatchGroup>,
 ) -> Result<Json<GroupDto>, Problem> {
     let PatchGroup { name, description, open, max_members } = body;
+    let max_members = max_members.map(|Whole(number)| number);
     let patch = GroupPatch { name, description, open, max_members };
     Ok(Json(shared.chat.change_group(&caller, group_id(&id)?, patch).await?.into()))
 }

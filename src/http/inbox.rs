@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, Params, Segments};
+use super::extract::{Body, Params, Segments, Whole};
 use super::problem::Problem;
 use super::sessions::PageParams;
 use super::state::{Session, Shared, page_size};
@@ -60,8 +60,8 @@ pub(crate) struct InboxList {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MarkRead {
     /// The last entry that they have read.
-    #[schema(minimum = 0, example = 42)]
-    seq: i64,
+    #[schema(value_type = i64, minimum = 0, example = 42)]
+    seq: Whole<i64>,
 }
 
 /// A read mark.
@@ -127,7 +127,7 @@ async fn mark_read(
     State(shared): State<Shared>,
     Session(caller): Session,
     Segments(topic): Segments<String>,
-    Body(MarkRead { seq }): Body<MarkRead>,
+    Body(MarkRead { seq: Whole(seq) }): Body<MarkRead>,
 ) -> Result<Json<ReadMarkDto>, Problem> {
     if seq < 0 {
         return Err(ChatError::invalid("seq must not be negative").into());

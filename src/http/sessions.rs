@@ -35,7 +35,7 @@ pub(crate) struct OpenSession {
     #[schema(example = "6f1c2ab0-device-of-ana", min_length = 16, max_length = 128)]
     device_id: Option<String>,
     /// How a new account is called, 1 to 64 characters; one that exists keeps its name.
-    #[schema(example = "Ana", min_length = 1, max_length = 64)]
+    #[schema(example = "Ana", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: Option<String>,
 }
 

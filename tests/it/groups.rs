@@ -105,6 +105,25 @@ async fn a_groups_values_come_back_as_they_were_given_up_to_their_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_whole_number_may_be_written_as_a_fraction() {
+    let app = TestApp::start().await;
+    let ana = app.session("ana").await;
+    for (written, max_members) in [("50.0", 50), ("5e1", 50), ("100000e-1", 10_000), ("1.0", 1)] {
+        let body = format!("{{\"name\": \"x\", \"max_members\": {written}}}");
+        let made = ana.call(Method::POST, "/v1/groups").body(body).send().await.expect(201);
+        assert_eq!(made["max_members"], max_members, "{written}");
+    }
+    for written in ["50.5", "0.0", "-1.0", "10001.0", "1e300", "-1e300"] {
+        let body = format!("{{\"name\": \"x\", \"max_members\": {written}}}");
+        assert_eq!(ana.call(Method::POST, "/v1/groups").body(body).send().await.refused(422), "invalid", "{written}");
+    }
+    ana.join("room:lobby").await;
+    ana.send("room:lobby", json!(1)).await;
+    let mark = ana.try_mark_read("room:lobby", &json!({"seq": 1.0})).await.expect(200);
+    assert_eq!(mark["read_seq"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_values_make_and_change_nothing() {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;

@@ -1,0 +1,48 @@
+//! Whole numbers in bodies. To JSON Schema `5.0` is an integer like `5`, and a client whose language has only one kind
+//! of number may well write it so.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+/// Behind the last `i64`: two to the 63rd.
+const END: f64 = 9_223_372_036_854_775_808.0;
+
+/// A whole number, however it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whole<T>(pub(crate) T);
+
+impl<'de, T: TryFrom<i64>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(Number(PhantomData))
+    }
+}
+
+struct Number<T>(PhantomData<T>);
+
+impl<T: TryFrom<i64>> Visitor<'_> for Number<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number within bounds")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Whole<T>, E> {
+        let fits = T::try_from(value).ok().map(Whole);
+        fits.ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Whole<T>, E> {
+        let signed = i64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self));
+        self.visit_i64(signed?)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Whole<T>, E> {
+        if value.fract() != 0.0 || value.abs() >= END {
+            return Err(E::invalid_value(Unexpected::Float(value), &self));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within an i64")]
+        self.visit_i64(value as i64)
+    }
+}

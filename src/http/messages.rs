@@ -94,7 +94,7 @@ pub(crate) struct HistoryParams {
     post, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "send_message",
     params(
         ("topic" = TopicId, Path, description = "Where to."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
          description = "Within 24 hours a repeat with the same key and content, by the same user in the same topic, \
                         answers with the first message instead of sending again."),
     ),

@@ -32,7 +32,12 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 pub(crate) struct OpenSession {
     /// The secret of a built-in account, 16 to 128 characters, made by the client and kept there: who knows it is that
     /// user. The account is made on first use.
-    #[schema(example = "6f1c2ab0-device-of-ana", min_length = 16, max_length = 128)]
+    #[schema(
+        example = "6f1c2ab0-device-of-ana",
+        min_length = 16,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$"
+    )]
     device_id: Option<String>,
     /// How a new account is called, 1 to 64 characters; one that exists keeps its name.
     #[schema(example = "Ana", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]

@@ -34,6 +34,7 @@ mod history;
 mod idempotency;
 mod inbox;
 mod instances;
+mod integrators;
 mod long_poll;
 mod messages;
 mod presence;

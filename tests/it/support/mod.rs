@@ -20,6 +20,7 @@ mod sse;
 mod stream;
 mod tally;
 mod token;
+pub(crate) mod tools;
 
 pub(crate) use api::{Api, Reply, encode};
 pub(crate) use app::TestApp;

@@ -20,6 +20,7 @@ mod deploy;
 mod direct_messages;
 mod edits;
 mod errors;
+mod examples;
 mod gaps;
 mod goodbyes;
 mod group_access;

@@ -13,46 +13,54 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 BASE = os.environ["PARLOUR_BASE"]
 DEVICE = secrets.token_hex(16)
+ROOM = "room:stage"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Caller:
+    """Whose calls these are. A new session follows each that a call has ended, in the same room."""
+
+    def __init__(self):
+        self.session = requests.Session()
+        self.sign_in()
+
+    def sign_in(self):
+        opened = open_session(DEVICE)
+        self.token, self.user_id = opened["token"], opened["session"]["user"]["user_id"]
+        self.call("PUT", f"/v1/session/topics/{ROOM}")
+
+    def call(self, method, path, body=None):
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = self.session.request(method, BASE + path, json=body, headers=headers, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+
+class Stage:
+    """What calls can be about: another user, a group of the caller's that this one is in, and a message. The latter two
+    are made anew when they may be gone.
+    """
+
+    def __init__(self):
+        self.other = open_session(secrets.token_hex(16))["session"]["user"]["user_id"]
+        self.group = self.message = None
+
+    def group_id(self):
+        if self.group is None:
+            self.group = caller.call("POST", "/v1/groups", {"name": "Stage"})["id"]
+            caller.call("PUT", f"/v1/groups/{self.group}/members/{self.other}")
+        return self.group
+
+    def message_id(self):
+        if self.message is None:
+            self.message = caller.call("POST", f"/v1/topics/{ROOM}/messages", {"content": "Stage"})["id"]
+        return self.message
 
 
 def open_session(device):
     answer = requests.post(f"{BASE}/v1/sessions", json={"device_id": device}, timeout=10)
     answer.raise_for_status()
     return answer.json()
-
-
-def signed_in(device):
-    """A new session of this device's user: its token, and the user's id."""
-    opened = open_session(device)
-    return opened["token"], opened["session"]["user"]["user_id"]
-
-
-class Caller:
-    """Whose calls these are. A new session follows each that a call has ended."""
-
-    def __init__(self):
-        self.token, self.user_id = signed_in(DEVICE)
-
-    def start_anew(self):
-        self.token, self.user_id = signed_in(DEVICE)
-
-
-class Stage:
-    """What calls can be about: another user, and a group of the caller's that this one is in. Made anew when gone."""
-
-    def __init__(self):
-        self.other = signed_in(secrets.token_hex(16))[1]
-        self.group = None
-
-    def group_id(self):
-        if self.group is None:
-            headers = {"Authorization": f"Bearer {caller.token}"}
-            made = requests.post(f"{BASE}/v1/groups", json={"name": "Stage"}, headers=headers, timeout=10)
-            self.group = made.json()["id"]
-            member = f"{BASE}/v1/groups/{self.group}/members/{self.other}"
-            requests.put(member, headers=headers, timeout=10).raise_for_status()
-        return self.group
 
 
 caller = Caller()
@@ -88,15 +96,20 @@ class SessionToken:
 
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    """About half of the ids that would name nobody and nothing name what there is. Wrong ids stay wrong."""
-    named = dict(path_parameters or {})
-    group = named.get("group_id")
-    if isinstance(group, str) and UUID.fullmatch(group) and group[-1] in "02468ace":
-        named["group_id"] = stage.group_id()
-    user = named.get("user_id")
-    if isinstance(user, str) and re.fullmatch(r"[A-Za-z0-9._@|~+=-]{1,128}", user) and ord(user[-1]) % 2:
-        named["user_id"] = stage.other
-    return named
+    """Most of the ids that would name nobody and nothing name what there is. Wrong ids stay wrong."""
+    known = {
+        "group_id": (UUID, stage.group_id),
+        "message_id": (UUID, stage.message_id),
+        "topic": (re.compile("room(:|%3A).+"), lambda: ROOM),
+        "user_id": (re.compile(r"[A-Za-z0-9._@|~+=-]{1,128}"), lambda: stage.other),
+    }
+
+    def named(name, value):
+        form, made = known.get(name, (None, None))
+        is_changed = form and isinstance(value, str) and form.fullmatch(value) and ord(value[-1]) % 4
+        return made() if is_changed else value
+
+    return {name: named(name, value) for name, value in (path_parameters or {}).items()}
 
 
 @schemathesis.hook
@@ -120,11 +133,16 @@ def before_call(context, case, kwargs):
 
 @schemathesis.hook
 def after_call(context, case, response):
-    ended = case.method == "DELETE" and response.status_code == 204
-    if ended and case.path in ("/v1/session", "/v1/me/sessions/{session_id}"):
-        caller.start_anew()
-    if case.path.startswith("/v1/groups/{group_id}") and response.status_code < 300:
+    if case.method == "GET" or response.status_code >= 300:
+        return
+    if case.path in ("/v1/session", "/v1/me/sessions/{session_id}"):
+        caller.sign_in()
+    if case.path.startswith("/v1/groups/{group_id}"):
         stage.group = None
+    if case.path == "/v1/session/topics/{topic}":
+        caller.call("PUT", f"/v1/session/topics/{ROOM}")
+    if case.method == "DELETE" and case.path == "/v1/topics/{topic}/messages/{message_id}":
+        stage.message = None
 
 
 def rule(case, problem):

@@ -37,7 +37,6 @@ call() {
         [[ $STATUS == 000 || $STATUS == 429 || $STATUS == 5?? ]] || break
         rest
     done
-    PAUSE=1
 }
 
 sign_in() {

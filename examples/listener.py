@@ -23,6 +23,9 @@ import urllib.request
 # A comment comes every 15 seconds: who hears nothing for a minute holds a dead line.
 SILENCE = 60
 
+# Between attempts, in seconds; it doubles until something comes.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30
+
 
 class Over(Exception):
     """The session is not good any more, and a new one is needed."""
@@ -50,6 +53,7 @@ class Listener:
     def __init__(self, base, topic, position):
         self.base, self.topic, self.position = base, topic, position
         self.room = urllib.parse.quote(topic, safe="")
+        self.pause = SHORTEST_PAUSE
 
     def call(self, method, path, body=None, headers=(), timeout=30):
         headers = dict(headers)
@@ -106,6 +110,7 @@ class Listener:
                     event, data, event_id = "", "", ""
 
     def take(self, event, data, event_id):
+        self.pause = SHORTEST_PAUSE
         value = json.loads(data)
         if event == "gap" and not value.get("pruned"):
             self.catch_up(value["to_seq"])
@@ -134,6 +139,12 @@ class Listener:
                 break
             self.position.save()
 
+    def rest(self, error=None):
+        """As long as the service asks for, or longer each time; a part of it by chance, so that not all come at once."""
+        asked = error.headers.get("Retry-After") if isinstance(error, urllib.error.HTTPError) else None
+        time.sleep(int(asked) if asked else self.pause * (1 + random.random()))
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
+
     def print_message(self, seq, text):
         """Skips what has been printed: an id that the service cannot use any more makes it repeat."""
         if seq > self.position.seq:
@@ -161,12 +172,6 @@ def tell(event, data):
         raise SystemExit(0) from None
 
 
-def wait_before_retry(error, pause):
-    """As long as the service asks for, or longer each time; a part of it by chance, so that not all come at once."""
-    asked = error.headers.get("Retry-After") if isinstance(error, urllib.error.HTTPError) else None
-    time.sleep(int(asked) if asked else pause * (1 + random.random()))
-
-
 def main():
     parser = argparse.ArgumentParser(description="Prints what happens in a room as lines of JSON.")
     parser.add_argument("topic", nargs="?", default="room:lobby")
@@ -175,24 +180,19 @@ def main():
     options = parser.parse_args()
     position = Position(options.position)
     listener = Listener(options.base.rstrip("/"), options.topic, position)
-    pause = 0.5
     while True:
         try:
             listener.start()
-            pause = 0.5
             listener.listen()
-            error = None
+            listener.rest()
         except Over:
             position.token = ""
-            continue
         except urllib.error.HTTPError as refused:
             if refused.code < 500 and refused.code != 429:
                 raise SystemExit(f"{refused.code}: {refused.read().decode()}") from None
-            error = refused
+            listener.rest(refused)
         except (OSError, http.client.HTTPException) as broken:
-            error = broken
-        wait_before_retry(error, pause)
-        pause = min(2 * pause, 30)
+            listener.rest(broken)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ class Listener:
 
     def rest(self, error=None):
         """As long as the service asks for, or longer each time; a part of it by chance, so that not all come at once."""
+        if error is not None:
+            print(f"listener: {error}; trying again", file=sys.stderr)
         asked = error.headers.get("Retry-After") if isinstance(error, urllib.error.HTTPError) else None
         time.sleep(int(asked) if asked else self.pause * (1 + random.random()))
         self.pause = min(2 * self.pause, LONGEST_PAUSE)
@@ -179,6 +181,7 @@ def main():
     parser.add_argument("--position", default="listener.json", help="the file that holds how far it has read")
     options = parser.parse_args()
     position = Position(options.position)
+    position.save()  # a file that cannot be written is better told now than when something has been read
     listener = Listener(options.base.rstrip("/"), options.topic, position)
     while True:
         try:

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -18,24 +18,31 @@ const ROOM: &str = "room:lobby";
 /// How long something may take that is bound to come: pauses between attempts grow to some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An example that runs, in a process group of its own, with what it has printed in a file.
+/// An example that runs, in a process group of its own, with what it prints and complains about in files.
 struct Example {
     child: Child,
-    printed: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Example {
     fn start(mut command: Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let printed = folder.path().join("printed");
-        let file = File::create(&printed).unwrap();
-        command.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
-        Self { child: command.spawn().unwrap(), printed, _folder: folder }
+        let file = |name: &str| File::create(folder.path().join(name)).unwrap();
+        command.stdout(file("printed")).stderr(file("complaints")).process_group(0);
+        Self { child: command.spawn().unwrap(), folder }
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
     fn printed(&self) -> String {
-        std::fs::read_to_string(&self.printed).unwrap()
+        self.read("printed")
+    }
+
+    /// All that it has to say, for a test that fails.
+    fn told(&self) -> String {
+        self.printed() + &self.read("complaints")
     }
 
     /// Sends a signal to the process, as `kill` does.
@@ -49,7 +56,7 @@ impl Example {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < PATIENCE, "it still runs:\n{}", self.printed());
+            assert!(since.elapsed() < PATIENCE, "it still runs:\n{}", self.told());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -70,7 +77,7 @@ impl Example {
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let since = Instant::now();
         while !holds().await {
-            assert!(since.elapsed() < PATIENCE, "{what}, it does not come about:\n{}", self.printed());
+            assert!(since.elapsed() < PATIENCE, "{what}, it does not come about:\n{}", self.told());
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -132,7 +139,7 @@ async fn the_bot_answers_each_command_once_whatever_happens_to_the_service() {
     assert_eq!(answers(&ana).await, (1..=10).collect::<Vec<_>>());
 
     bot.signal("-INT");
-    assert!(bot.ended().await.success(), "{}", bot.printed());
+    assert!(bot.ended().await.success(), "{}", bot.told());
     assert_eq!(bot.left(), "", "no process is left");
     assert_eq!(ana.present(ROOM).await, [ana.id.clone()], "it has signed out");
 }
@@ -164,7 +171,7 @@ async fn the_bot_is_moved_by_nothing_but_its_commands() {
     bot.until("it answers", async || answers(&ana).await == [99]).await;
     let said = ana.whole_history(ROOM).await;
     let said: Vec<&Value> = said.iter().filter(|message| message["sender"]["username"] == "Bot").collect();
-    assert_eq!(said.len(), 3, "the time, the help and the dice: {said:?}\n{}", bot.printed());
+    assert_eq!(said.len(), 3, "the time, the help and the dice: {said:?}\n{}", bot.told());
 }
 
 fn listener(server: &ServerProcess, position: &Path) -> Example {

@@ -67,9 +67,10 @@ export class View {
     this.#turn += 1;
     const turn = this.#turn;
     this.#see("chat");
-    // What is known to be refused is not asked for again, before somebody wants to.
-    const refused = this.#store.find(id)?.refusal;
-    const error = refused ?? (await this.#store.join(id).then(() => null, (refusal) => refusal));
+    // Whom one blocks oneself, there is no use in asking. Whether the other one still blocks, only asking tells.
+    const before = this.#store.find(id);
+    const refused = this.#store.blocked.has(before?.user?.user_id) && before.refusal;
+    const error = refused || (await this.#store.join(id).then(() => null, (refusal) => refusal));
     if (turn !== this.#turn || this.#closing.signal.aborted) return;
     const known = this.#store.find(id);
     const topic = known && (this.#store.parlour.topics.get(known.id) ?? this.#readable(known));

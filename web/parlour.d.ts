@@ -205,7 +205,7 @@ export interface ParlourEvents extends TopicEvents {
   activity: CustomEvent<{ topic: string; last_seq: number }>;
 }
 
-interface TypedTarget<Events> extends EventTarget {
+interface TypedTarget<Events> extends Omit<EventTarget, "addEventListener" | "removeEventListener"> {
   addEventListener<K extends keyof Events & string>(
     type: K,
     listener: (event: Events[K]) => void,

@@ -42,6 +42,8 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 /// The routes that belong to no API. What is off is not there.
 pub(super) fn router(web_client: bool) -> Router<Shared> {
     let router = Router::new()
+        // Browsers ask for it on every page that names no other one.
+        .route("/favicon.ico", get(async |headers: HeaderMap| file("app/icon.svg", &headers)))
         .route("/parlour.js", get(async |headers: HeaderMap| file("parlour.js", &headers)))
         .route("/parlour.d.ts", get(async |headers: HeaderMap| file("parlour.d.ts", &headers)))
         .route("/parlour/{*path}", get(module))
@@ -81,7 +83,9 @@ async fn reference(Path(path): Path<String>, headers: HeaderMap) -> Result<Respo
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let file = Files::get(path).ok_or_else(nothing_here)?;
+    // What is read from the disk while the service is developed must not be found on ways that are none.
+    let is_plain = path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
+    let file = Files::get(path).filter(|_| is_plain).ok_or_else(nothing_here)?;
     let tag = BASE64_URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]);
     let mut response = answer(file.metadata.mimetype(), file.data, &tag, headers);
     if path.ends_with(".html") {

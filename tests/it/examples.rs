@@ -42,7 +42,7 @@ impl Example {
 
     /// All that it has to say, for a test that fails.
     fn told(&self) -> String {
-        self.printed() + &self.read("complaints")
+        [self.printed(), self.read("complaints")].concat()
     }
 
     /// Sends a signal to the process, as `kill` does.

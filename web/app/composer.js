@@ -33,13 +33,24 @@ export class Composer {
       onkeydown: (event) => this.#key(event),
     });
     this.#length = h("p", { class: "hint", role: "status" });
-    this.#editingNote = h("p", { class: "editing", hidden: true }, "Editing a message ", h("button", { type: "button", onclick: () => this.stop() }, "Cancel"));
+    this.#editingNote = h(
+      "p",
+      { class: "editing", hidden: true },
+      "Editing a message ",
+      h("button", { type: "button", onclick: () => this.stop() }, "Cancel"),
+    );
     const send = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send" }, icon("send"));
     const submit = (event) => {
       event.preventDefault();
       this.#submit();
     };
-    this.element = h("form", { class: "composer", onsubmit: submit }, this.#editingNote, h("div", { class: "writing" }, this.#box, send), this.#length);
+    this.element = h(
+      "form",
+      { class: "composer", onsubmit: submit },
+      this.#editingNote,
+      h("div", { class: "writing" }, this.#box, send),
+      this.#length,
+    );
   }
 
   focus() {

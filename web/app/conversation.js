@@ -35,12 +35,33 @@ export class Conversation {
     this.#read = conversation.unread > 0 ? conversation.read : Infinity;
     this.#timeline = new Timeline(topic);
     this.list = h("ol", { class: "messages" });
-    this.#scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Messages in ${conversation.title}`, onscroll: () => this.#scrolled() }, this.list);
-    this.#jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toNewest() }, icon("down"), h("span", {}));
+    this.#scroll = h(
+      "div",
+      {
+        class: "scroll",
+        tabindex: "0",
+        role: "region",
+        "aria-label": `Messages in ${conversation.title}`,
+        onscroll: () => this.#scrolled(),
+      },
+      this.list,
+    );
+    this.#jump = h(
+      "button",
+      { type: "button", class: "jump", hidden: true, onclick: () => this.toNewest() },
+      icon("down"),
+      h("span", {}),
+    );
     this.#typingLine = h("p", { class: "typing", "aria-live": "polite" });
     this.composer = new Composer(this.id, conversation.title, this.#writing());
     this.#foot = h("footer", {}, this.#typingLine, this.composer.element);
-    this.element = h("section", { class: "conversation" }, actions, h("div", { class: "log" }, this.#scroll, this.#jump), this.#foot);
+    this.element = h(
+      "section",
+      { class: "conversation" },
+      actions,
+      h("div", { class: "log" }, this.#scroll, this.#jump),
+      this.#foot,
+    );
     this.#listen();
   }
 
@@ -160,9 +181,11 @@ export class Conversation {
     const rows = [];
     let before = null;
     let isNew = false;
-    if (!atStart && messages.length > 0) rows.push({ key: "earlier", state: [], make: () => lineRow("earlier", "Loading earlier messages…") });
+    if (!atStart && messages.length > 0)
+      rows.push({ key: "earlier", state: [], make: () => lineRow("earlier", "Loading earlier messages…") });
     for (const message of messages) {
-      for (const gap of gaps.filter(({ to_seq }) => to_seq < message.seq && to_seq > (before?.seq ?? 0))) rows.push(gapRow(gap));
+      for (const gap of gaps.filter(({ to_seq }) => to_seq < message.seq && to_seq > (before?.seq ?? 0)))
+        rows.push(gapRow(gap));
       if (!before || dayOf(before.created_at) !== dayOf(message.created_at)) rows.push(dayRow(message));
       const first = !follows(before, message);
       if (!isNew && message.seq > this.#read && !this.#isMine(message)) {
@@ -173,13 +196,20 @@ export class Conversation {
       before = message;
     }
     if (atEnd) pending.forEach((one, index) => rows.push(this.#pendingRow(one, index === 0 && !this.#isMine(before))));
-    else if (messages.length > 0) rows.push({ key: "later", state: [], make: () => lineRow("later", "Loading later messages…") });
-    if (rows.length === 0 && atEnd) rows.push({ key: "empty", state: [], make: () => h("li", {}, emptyNote("room", "Nothing has been said here yet. Begin!")) });
+    else if (messages.length > 0)
+      rows.push({ key: "later", state: [], make: () => lineRow("later", "Loading later messages…") });
+    if (rows.length === 0 && atEnd)
+      rows.push({
+        key: "empty",
+        state: [],
+        make: () => h("li", {}, emptyNote("room", "Nothing has been said here yet. Begin!")),
+      });
     return rows;
   }
 
   #row(message, first) {
-    if (message.code !== 0) return { key: message.seq, state: [message], make: () => eventRow(message, this.#store.me) };
+    if (message.code !== 0)
+      return { key: message.seq, state: [message], make: () => eventRow(message, this.#store.me) };
     const mine = this.#isMine(message);
     const menu = (anchor) => this.#menu(message, anchor);
     return { key: message.seq, state: [message, first], make: () => messageRow(message, { mine, first, menu }) };
@@ -202,14 +232,23 @@ export class Conversation {
   /** Opens the menu of what can be done with a message. */
   #menu(message, anchor) {
     const mine = this.#isMine(message);
-    const edit = mine && !this.#over && this.#editable(message) && ["Edit", () => this.composer.edit(message, textOf(message.content))];
-    const copy = ["Copy", () => attempt(() => navigator.clipboard.writeText(textOf(message.content) ?? JSON.stringify(message.content)))];
+    const edit = mine &&
+      !this.#over &&
+      this.#editable(message) && ["Edit", () => this.composer.edit(message, textOf(message.content))];
+    const copy = [
+      "Copy",
+      () => attempt(() => navigator.clipboard.writeText(textOf(message.content) ?? JSON.stringify(message.content))),
+    ];
     const mayRemove = mine || this.#store.rules(this.id);
     openMenu(anchor, [edit, copy, mayRemove && ["Remove…", () => this.#remove(message), true]]);
   }
 
   async #remove(message) {
-    const sure = await confirm("Remove this message?", "Everybody sees that it was removed, and nobody what it said.", "Remove");
+    const sure = await confirm(
+      "Remove this message?",
+      "Everybody sees that it was removed, and nobody what it said.",
+      "Remove",
+    );
     if (sure) await attempt(() => this.#topic.remove(message.id));
   }
 
@@ -228,7 +267,8 @@ export class Conversation {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
     if (this.#closing.signal.aborted || this.#timeline.messages.length === 0) return;
     if (scrollTop < NEAR_END && !this.#timeline.atStart) this.#timeline.older().catch(() => {});
-    else if (scrollHeight - scrollTop - clientHeight < NEAR_END && !this.#timeline.atEnd) this.#timeline.newer().catch(() => {});
+    else if (scrollHeight - scrollTop - clientHeight < NEAR_END && !this.#timeline.atEnd)
+      this.#timeline.newer().catch(() => {});
   }
 
   #showJump() {
@@ -264,7 +304,11 @@ function follows(before, message) {
   return pause < PAUSE && dayOf(before.created_at) === dayOf(message.created_at);
 }
 
-const dayRow = ({ created_at }) => ({ key: `day ${dayOf(created_at)}`, state: [day(created_at)], make: () => lineRow("day", day(created_at)) });
+const dayRow = ({ created_at }) => ({
+  key: `day ${dayOf(created_at)}`,
+  state: [day(created_at)],
+  make: () => lineRow("day", day(created_at)),
+});
 
 function gapRow({ from_seq, to_seq }) {
   const text = `Up to ${plural(to_seq - from_seq + 1, "message")} from while you were away are kept no longer`;

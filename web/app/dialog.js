@@ -6,7 +6,12 @@ import { h, iconButton } from "./dom.js";
 export function openDialog(title, ...body) {
   const heading = h("h2", { id: "dialog-title" }, title);
   const close = iconButton("close", "Close", () => dialog.close());
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, h("header", {}, heading, close), h("div", { class: "dialog-body" }, ...body));
+  const dialog = h(
+    "dialog",
+    { "aria-labelledby": "dialog-title" },
+    h("header", {}, heading, close),
+    h("div", { class: "dialog-body" }, ...body),
+  );
   // The element itself is hit only beside what it holds.
   dialog.addEventListener("mousedown", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
@@ -26,7 +31,12 @@ export function confirm(title, text, label) {
     const dialog = openDialog(
       title,
       h("p", {}, text),
-      h("div", { class: "actions" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), h("button", { type: "button", class: "danger", onclick: act }, label)),
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+        h("button", { type: "button", class: "danger", onclick: act }, label),
+      ),
     );
     dialog.addEventListener("close", () => resolve(sure));
   });
@@ -95,14 +105,23 @@ export function openMenu(anchor, entries) {
     anchor.setAttribute("aria-expanded", "false");
   };
   const item = ([label, act, danger]) =>
-    h("button", { type: "button", role: "menuitem", class: danger ? "danger" : null, onclick: () => (anchor.focus(), done(), act()) }, label);
+    h(
+      "button",
+      {
+        type: "button",
+        role: "menuitem",
+        class: danger ? "danger" : null,
+        onclick: () => (anchor.focus(), done(), act()),
+      },
+      label,
+    );
   const menu = h("div", { role: "menu", class: "menu" }, entries.filter(Boolean).map(item));
   const items = [...menu.children];
   const move = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
-    if (event.key === "Escape" || event.key === "Tab") anchor.focus(), done();
-    if (step || event.key === "Escape") event.preventDefault(), event.stopPropagation();
+    if (event.key === "Escape" || event.key === "Tab") (anchor.focus(), done());
+    if (step || event.key === "Escape") (event.preventDefault(), event.stopPropagation());
   };
   const listening = new AbortController();
   menu.addEventListener("keydown", move);

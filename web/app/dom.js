@@ -13,7 +13,9 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -26,7 +28,8 @@ const ICONS = {
   close: "M6 6l12 12M18 6L6 18",
   down: "M12 5v14M6 13l6 6 6-6",
   more: "M5 12h.01M12 12h.01M19 12h.01",
-  group: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-3.6 2.9-6 6.5-6s6.5 2.4 6.5 6M16 4.3a3.5 3.5 0 0 1 0 6.4M18 14.3c2.200.8 3.5 2.9 3.5 5.700",
+  group:
+    "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-3.6 2.9-6 6.5-6s6.5 2.4 6.5 6M16 4.3a3.5 3.5 0 0 1 0 6.4M18 14.3c2.200.8 3.5 2.9 3.5 5.700",
   send: "M4 12l16-8-6 16-3-7z",
   room: "M9 4L7 20M17 4l-2 16M4 9h16.5M3.5 15H20",
   dm: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM5 20c0-3.9 3.1-6 7-6s7 2.1 7 6",
@@ -46,7 +49,11 @@ export function icon(name) {
 
 /** A button that shows only an icon. */
 export function iconButton(name, label, onclick, attributes = {}) {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes },
+    icon(name),
+  );
 }
 
 /** Somebody's name, which cannot disturb what stands around it, whatever direction it is written in. */
@@ -87,7 +94,8 @@ export function show(list, rows) {
   known.forEach((element) => element.remove());
 }
 
-const same = (one, other) => one?.length === other.length && other.every((value, index) => Object.is(value, one[index]));
+const same = (one, other) =>
+  one?.length === other.length && other.every((value, index) => Object.is(value, one[index]));
 
 /** Runs `act` once, at the next frame, however often it is asked for. */
 export function atNextFrame(act) {

@@ -7,21 +7,43 @@ import { plural } from "./words.js";
 const path = (group) => `/v1/groups/${encodeURIComponent(group.id)}`;
 
 export function joinRoom(open) {
-  const input = h("input", { name: "name", required: true, maxlength: "64", autocomplete: "off", placeholder: "lobby" });
+  const input = h("input", {
+    name: "name",
+    required: true,
+    maxlength: "64",
+    autocomplete: "off",
+    placeholder: "lobby",
+  });
   const join = async ({ name: room }) => {
     await open(`room:${room.trim()}`);
     dialog.close();
   };
-  const dialog = openDialog("Join a room", form([field("Its name", input, "A room is open to everybody, and made by whoever joins it first.")], "Join", join));
+  const dialog = openDialog(
+    "Join a room",
+    form([field("Its name", input, "A room is open to everybody, and made by whoever joins it first.")], "Join", join),
+  );
 }
 
 export function writeTo(open) {
-  const input = h("input", { name: "user", required: true, maxlength: "128", autocomplete: "off", spellcheck: "false" });
+  const input = h("input", {
+    name: "user",
+    required: true,
+    maxlength: "128",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const write = async ({ user }) => {
     await open(`dm:${user.trim()}`);
     dialog.close();
   };
-  const dialog = openDialog("Write to somebody", form([field("Their user id", input, "They find it under “Account”. Or pick them from who is here.")], "Write", write));
+  const dialog = openDialog(
+    "Write to somebody",
+    form(
+      [field("Their user id", input, "They find it under “Account”. Or pick them from who is here.")],
+      "Write",
+      write,
+    ),
+  );
 }
 
 export function createGroup(store, open) {
@@ -30,7 +52,10 @@ export function createGroup(store, open) {
     await open(group.topic);
     dialog.close();
   };
-  const dialog = openDialog("New group", form(fields({ name: "", description: "", open: true, max_members: 100 }), "Create", create));
+  const dialog = openDialog(
+    "New group",
+    form(fields({ name: "", description: "", open: true, max_members: 100 }), "Create", create),
+  );
 }
 
 export function findGroups(store, open) {
@@ -42,7 +67,8 @@ export function findGroups(store, open) {
     const page = await store.parlour.call("GET", `/v1/groups?${query}`);
     const rows = page.groups.map((group) => groupRow(store, group, enter));
     if (next) results.append(...rows);
-    else results.replaceChildren(...(rows.length > 0 ? rows : [h("li", { class: "hint" }, "No group begins like that.")]));
+    else
+      results.replaceChildren(...(rows.length > 0 ? rows : [h("li", { class: "hint" }, "No group begins like that.")]));
     [cursor, more.hidden] = [page.next_cursor, !page.next_cursor];
   };
   const enter = async (topic) => {
@@ -66,7 +92,13 @@ function groupRow(store, group, enter) {
     return undefined;
   };
   const button = h("button", { type: "button", onclick: act, disabled: group.state === "requested" }, label);
-  const about = h("span", { class: "about" }, name(group.name, { class: "name title" }), h("span", { class: "last" }, `${plural(group.member_count, "member")}${group.open ? "" : " · by request"}`), group.description ? h("span", { class: "last" }, h("bdi", {}, group.description)) : null);
+  const about = h(
+    "span",
+    { class: "about" },
+    name(group.name, { class: "name title" }),
+    h("span", { class: "last" }, `${plural(group.member_count, "member")}${group.open ? "" : " · by request"}`),
+    group.description ? h("span", { class: "last" }, h("bdi", {}, group.description)) : null,
+  );
   return h("li", {}, about, button);
 }
 
@@ -75,9 +107,16 @@ export async function manageGroup(store, id, { left }) {
   const group = await attempt(() => store.loadGroup(id));
   if (!group) return;
   const rules = store.rules(id);
-  const sections = [h("p", { class: "hint" }, `${plural(group.member_count, "member")} of at most ${group.max_members}. ${group.open ? "Anybody may join." : "Whoever wants to join has to ask."}`)];
+  const sections = [
+    h(
+      "p",
+      { class: "hint" },
+      `${plural(group.member_count, "member")} of at most ${group.max_members}. ${group.open ? "Anybody may join." : "Whoever wants to join has to ask."}`,
+    ),
+  ];
   if (group.description && !rules) sections.push(h("p", { dir: "auto" }, group.description));
-  if (rules) sections.push(editing(store, group), adding(store, group), await asking(store, group), await banned(store, group));
+  if (rules)
+    sections.push(editing(store, group), adding(store, group), await asking(store, group), await banned(store, group));
   const leave = async () => {
     if (!(await confirm("Leave this group?", "You lose its chat and its history at once.", "Leave"))) return;
     await attempt(async () => {
@@ -87,7 +126,8 @@ export async function manageGroup(store, id, { left }) {
     });
   };
   const remove = async () => {
-    if (!(await confirm(`Delete “${group.name}”?`, "Its chat and its history are gone for everybody.", "Delete"))) return;
+    if (!(await confirm(`Delete “${group.name}”?`, "Its chat and its history are gone for everybody.", "Delete")))
+      return;
     await attempt(async () => {
       await store.parlour.call("DELETE", path(group));
       dialog.close();
@@ -95,7 +135,8 @@ export async function manageGroup(store, id, { left }) {
     });
   };
   const ends = [h("button", { type: "button", class: "danger", onclick: leave }, "Leave the group")];
-  if (group.role === "superadmin") ends.push(h("button", { type: "button", class: "danger", onclick: remove }, "Delete the group"));
+  if (group.role === "superadmin")
+    ends.push(h("button", { type: "button", class: "danger", onclick: remove }, "Delete the group"));
   const dialog = openDialog(group.name, ...sections, h("div", { class: "actions" }, ends));
 }
 
@@ -109,7 +150,13 @@ function editing(store, group) {
 }
 
 function adding(store, group) {
-  const input = h("input", { name: "user", required: true, maxlength: "128", autocomplete: "off", spellcheck: "false" });
+  const input = h("input", {
+    name: "user",
+    required: true,
+    maxlength: "128",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const add = async ({ user }) => {
     await store.parlour.call("PUT", `${path(group)}/members/${encodeURIComponent(user.trim())}`);
     input.value = "";
@@ -128,11 +175,15 @@ function asking(store, group) {
 }
 
 function banned(store, group) {
-  return people(store, group, "banned", "Who is banned", (user) => [["Lift the ban", () => store.parlour.call("DELETE", `${path(group)}/bans/${encodeURIComponent(user.user_id)}`)]]);
+  return people(store, group, "banned", "Who is banned", (user) => [
+    ["Lift the ban", () => store.parlour.call("DELETE", `${path(group)}/bans/${encodeURIComponent(user.user_id)}`)],
+  ]);
 }
 
 async function people(store, group, state, title, acts) {
-  const { members } = (await attempt(() => store.parlour.call("GET", `${path(group)}/members?state=${state}&limit=100`))) ?? { members: [] };
+  const { members } = (await attempt(() =>
+    store.parlour.call("GET", `${path(group)}/members?state=${state}&limit=100`),
+  )) ?? { members: [] };
   if (members.length === 0) return null;
   const row = ({ user }) => {
     const act = async (call) => {
@@ -141,7 +192,13 @@ async function people(store, group, state, title, acts) {
         element.remove();
       });
     };
-    const element = h("li", {}, avatar(user.user_id, user.username), h("span", { class: "about" }, name(user.username)), acts(user).map(([label, call]) => h("button", { type: "button", onclick: () => act(call) }, label)));
+    const element = h(
+      "li",
+      {},
+      avatar(user.user_id, user.username),
+      h("span", { class: "about" }, name(user.username)),
+      acts(user).map(([label, call]) => h("button", { type: "button", onclick: () => act(call) }, label)),
+    );
     return element;
   };
   return h("section", {}, h("h3", {}, title), h("ul", { class: "results" }, members.map(row)));
@@ -149,11 +206,30 @@ async function people(store, group, state, title, acts) {
 
 function fields(group) {
   return [
-    field("Name", h("input", { name: "name", required: true, maxlength: "100", autocomplete: "off", value: group.name })),
-    field("Description", h("input", { name: "description", maxlength: "500", autocomplete: "off", value: group.description })),
-    field("Most members", h("input", { name: "max_members", type: "number", min: "1", max: "10000", value: group.max_members })),
-    h("label", { class: "check" }, h("input", { name: "open", type: "checkbox", checked: group.open }), "Anybody may join without asking"),
+    field(
+      "Name",
+      h("input", { name: "name", required: true, maxlength: "100", autocomplete: "off", value: group.name }),
+    ),
+    field(
+      "Description",
+      h("input", { name: "description", maxlength: "500", autocomplete: "off", value: group.description }),
+    ),
+    field(
+      "Most members",
+      h("input", { name: "max_members", type: "number", min: "1", max: "10000", value: group.max_members }),
+    ),
+    h(
+      "label",
+      { class: "check" },
+      h("input", { name: "open", type: "checkbox", checked: group.open }),
+      "Anybody may join without asking",
+    ),
   ];
 }
 
-const settings = (values) => ({ name: values.name.trim(), description: values.description.trim(), open: values.open === "on", max_members: Number(values.max_members) });
+const settings = (values) => ({
+  name: values.name.trim(),
+  description: values.description.trim(),
+  open: values.open === "on",
+  max_members: Number(values.max_members),
+});

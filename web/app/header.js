@@ -27,7 +27,11 @@ export class Header {
       iconButton("group", "Who is here", acts.people, { "aria-controls": "people" }),
       iconButton("more", "More about this conversation", more, { "aria-haspopup": "menu", "aria-expanded": "false" }),
     );
-    store.addEventListener("change", atNextFrame(() => this.#draw()), { signal: this.#closing.signal });
+    store.addEventListener(
+      "change",
+      atNextFrame(() => this.#draw()),
+      { signal: this.#closing.signal },
+    );
     this.#draw();
   }
 
@@ -50,7 +54,8 @@ export class Header {
   #text({ type, user }) {
     const topic = this.#store.parlour.topics.get(this.#id);
     if (!topic) return "";
-    if (type === "dm") return [...topic.presences.values()].some(({ user_id }) => user_id === user?.user_id) ? "here now" : "not here";
+    if (type === "dm")
+      return [...topic.presences.values()].some(({ user_id }) => user_id === user?.user_id) ? "here now" : "not here";
     const here = topic.truncated ? `${plural(topic.presenceCount, "connection")} here` : `${usersOf(topic).size} here`;
     const group = this.#store.groups.get(this.#id);
     return group ? `${plural(group.member_count, "member")} · ${here}` : here;
@@ -58,11 +63,23 @@ export class Header {
 
   #entries() {
     const { type, user, title } = this.#conversation;
-    const link = ["Copy a link to it", () => attempt(async () => (await navigator.clipboard.writeText(location.href), notice("Copied.")))];
-    if (type === "group") return [["About the group", () => manageGroup(this.#store, this.#id, { left: this.#acts.left })], link];
-    if (type === "room") return [link, ["Leave the room", () => attempt(async () => (await this.#store.leave(this.#id), this.#acts.left()))]];
+    const link = [
+      "Copy a link to it",
+      () => attempt(async () => (await navigator.clipboard.writeText(location.href), notice("Copied."))),
+    ];
+    if (type === "group")
+      return [["About the group", () => manageGroup(this.#store, this.#id, { left: this.#acts.left })], link];
+    if (type === "room")
+      return [
+        link,
+        ["Leave the room", () => attempt(async () => (await this.#store.leave(this.#id), this.#acts.left()))],
+      ];
     const blocked = this.#store.blocked.has(user?.user_id);
-    return [blocked ? [`Unblock ${title}`, () => attempt(() => this.#store.block(user, false))] : [`Block ${title}…`, () => block(this.#store, user), true]];
+    return [
+      blocked
+        ? [`Unblock ${title}`, () => attempt(() => this.#store.block(user, false))]
+        : [`Block ${title}…`, () => block(this.#store, user), true],
+    ];
   }
 
   #toDay() {

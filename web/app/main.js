@@ -59,7 +59,15 @@ async function showPage(parlour, builtIn) {
       ["New group", () => createGroup(store, open)],
     ]);
   const sidebar = new Sidebar(store, { account: () => openAccount(store, builtIn), add });
-  const skip = h("a", { class: "skip", href: "#composer", onclick: (event) => (event.preventDefault(), document.getElementById("composer")?.focus()) }, "Skip to writing");
+  const skip = h(
+    "a",
+    {
+      class: "skip",
+      href: "#composer",
+      onclick: (event) => (event.preventDefault(), document.getElementById("composer")?.focus()),
+    },
+    "Skip to writing",
+  );
   page.replaceChildren(skip, connection, h("div", { class: "columns" }, sidebar.element, view.element));
   parlour.addEventListener("state", ({ detail }) => detail.state === "ended" && view.close());
   tell(parlour);

@@ -15,14 +15,19 @@ export function messageRow(message, { mine, first, menu }) {
   const more = removed ? null : iconButton("more", "More", open, { "aria-haspopup": "menu", "aria-expanded": "false" });
   return h(
     "li",
-    { class: classes("message", mine && "mine", first && "first", removed && "removed"), data: { seq: message.seq, id: message.id } },
+    {
+      class: classes("message", mine && "mine", first && "first", removed && "removed"),
+      data: { seq: message.seq, id: message.id },
+    },
     first && !mine ? avatar(message.sender.user_id, message.sender.username) : null,
     h(
       "article",
       {},
       h("header", { class: first ? null : "unseen" }, name(message.sender.username), " ", clock(message.created_at)),
       h("div", { class: "bubble" }, removed ? h("em", {}, "Message removed") : content(message.content)),
-      message.edited_at && !removed ? h("span", { class: "mark", title: wholeTime(message.edited_at) }, "edited") : null,
+      message.edited_at && !removed
+        ? h("span", { class: "mark", title: wholeTime(message.edited_at) }, "edited")
+        : null,
     ),
     more,
   );
@@ -33,7 +38,10 @@ export function pendingRow(pending, first, retry, discard) {
   const failed = pending.state === "failed";
   return h(
     "li",
-    { class: classes("message mine", first && "first", failed ? "failed" : "sending"), data: { key: pending.key, state: pending.state } },
+    {
+      class: classes("message mine", first && "first", failed ? "failed" : "sending"),
+      data: { key: pending.key, state: pending.state },
+    },
     h(
       "article",
       {},
@@ -83,7 +91,10 @@ function linked(text) {
   const pieces = [];
   let end = 0;
   for (const found of text.matchAll(LINK)) {
-    pieces.push(text.slice(end, found.index), h("a", { href: found[0], target: "_blank", rel: "noopener noreferrer" }, found[0]));
+    pieces.push(
+      text.slice(end, found.index),
+      h("a", { href: found[0], target: "_blank", rel: "noopener noreferrer" }, found[0]),
+    );
     end = found.index + found[0].length;
   }
   return [...pieces, text.slice(end)];

@@ -10,7 +10,11 @@ export class Sidebar {
   #rooms = h("ul", { class: "list" });
   #people = h("ul", { class: "list" });
   #me = h("button", { type: "button", class: "me" });
-  #nothing = h("p", { class: "hint padded" }, "No messages yet. Start a group, or write to somebody from the list of who is here.");
+  #nothing = h(
+    "p",
+    { class: "hint padded" },
+    "No messages yet. Start a group, or write to somebody from the list of who is here.",
+  );
 
   /** `acts` has `open(id)`, `account()`, and `add(anchor)`. */
   constructor(store, acts) {
@@ -20,13 +24,29 @@ export class Sidebar {
     this.element = h(
       "nav",
       { class: "sidebar", "aria-label": "Conversations" },
-      h("header", { class: "bar" }, h("h1", {}, "Parlour"), iconButton("add", "New conversation", add, { "aria-haspopup": "menu", "aria-expanded": "false" })),
-      h("div", { class: "lists" }, h("h2", { id: "rooms" }, "Rooms"), this.#rooms, h("h2", { id: "direct" }, "Messages"), this.#people, this.#nothing),
+      h(
+        "header",
+        { class: "bar" },
+        h("h1", {}, "Parlour"),
+        iconButton("add", "New conversation", add, { "aria-haspopup": "menu", "aria-expanded": "false" }),
+      ),
+      h(
+        "div",
+        { class: "lists" },
+        h("h2", { id: "rooms" }, "Rooms"),
+        this.#rooms,
+        h("h2", { id: "direct" }, "Messages"),
+        this.#people,
+        this.#nothing,
+      ),
       this.#me,
     );
     this.#rooms.setAttribute("aria-labelledby", "rooms");
     this.#people.setAttribute("aria-labelledby", "direct");
-    store.addEventListener("change", atNextFrame(() => this.draw()));
+    store.addEventListener(
+      "change",
+      atNextFrame(() => this.draw()),
+    );
     this.draw();
   }
 
@@ -34,26 +54,48 @@ export class Sidebar {
     const all = [...this.#store.conversations.values()];
     const rooms = all.filter(({ type }) => type === "room").sort((one, other) => one.title.localeCompare(other.title));
     const people = all.filter(({ type }) => type !== "room").sort(latestFirst);
-    show(this.#rooms, rooms.map((conversation) => this.#row(conversation)));
-    show(this.#people, people.map((conversation) => this.#row(conversation)));
+    show(
+      this.#rooms,
+      rooms.map((conversation) => this.#row(conversation)),
+    );
+    show(
+      this.#people,
+      people.map((conversation) => this.#row(conversation)),
+    );
     this.#nothing.hidden = people.length > 0;
     const { user } = this.#store.parlour;
-    if (user) this.#me.replaceChildren(avatar(user.user_id, user.username), name(user.username), h("span", { class: "hint" }, "Account"));
+    if (user)
+      this.#me.replaceChildren(
+        avatar(user.user_id, user.username),
+        name(user.username),
+        h("span", { class: "hint" }, "Account"),
+      );
   }
 
   #row(conversation) {
     const { id, title, unread, last, user } = conversation;
     const active = id === this.#store.active;
     const here = Boolean(user) && this.#isHere(conversation);
-    return { key: id, state: [title, unread, last, active, here, user], make: () => this.#entry(conversation, active, here) };
+    return {
+      key: id,
+      state: [title, unread, last, active, here, user],
+      make: () => this.#entry(conversation, active, here),
+    };
   }
 
   #entry({ id, type, title, unread, last, user }, active, here) {
-    const picture = user ? avatar(user.user_id, title) : h("span", { class: `avatar of-${type}`, "aria-hidden": "true" }, icon(type));
+    const picture = user
+      ? avatar(user.user_id, title)
+      : h("span", { class: `avatar of-${type}`, "aria-hidden": "true" }, icon(type));
     if (here) picture.append(h("span", { class: "dot" }));
     const link = h(
       "a",
-      { href: `#${inAddress(id)}`, "aria-current": active ? "page" : null, data: { topic: id }, class: unread > 0 ? "unread" : null },
+      {
+        href: `#${inAddress(id)}`,
+        "aria-current": active ? "page" : null,
+        data: { topic: id },
+        class: unread > 0 ? "unread" : null,
+      },
       picture,
       h(
         "span",
@@ -65,7 +107,14 @@ export class Sidebar {
         "span",
         { class: "side" },
         last ? h("time", { datetime: last.created_at }, when(last.created_at)) : null,
-        unread > 0 ? h("span", { class: "badge" }, unread > 99 ? "99+" : String(unread), h("span", { class: "unseen" }, " unread")) : null,
+        unread > 0
+          ? h(
+              "span",
+              { class: "badge" },
+              unread > 99 ? "99+" : String(unread),
+              h("span", { class: "unseen" }, " unread"),
+            )
+          : null,
       ),
     );
     return h("li", {}, link);
@@ -73,11 +122,14 @@ export class Sidebar {
 
   /** Whether the other user of a direct message is here, by what can be seen in all topics. */
   #isHere({ user }) {
-    return [...this.#store.parlour.topics.values()].some((topic) => [...topic.presences.values()].some(({ user_id }) => user_id === user.user_id));
+    return [...this.#store.parlour.topics.values()].some((topic) =>
+      [...topic.presences.values()].some(({ user_id }) => user_id === user.user_id),
+    );
   }
 }
 
-const latestFirst = (one, other) => (other.last?.created_at ?? "").localeCompare(one.last?.created_at ?? "") || one.title.localeCompare(other.title);
+const latestFirst = (one, other) =>
+  (other.last?.created_at ?? "").localeCompare(one.last?.created_at ?? "") || one.title.localeCompare(other.title);
 
 /** A topic in the page's address, as readable as can be. */
 export const inAddress = (id) => encodeURIComponent(id).replace(/%3A/g, ":").replace(/%40/g, "@");

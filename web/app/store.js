@@ -85,8 +85,11 @@ export class Store extends EventTarget {
 
   async loadBlocks() {
     this.blocked.clear();
-    for (let cursor, more = true; more; ) {
-      const { blocks, next_cursor } = await this.parlour.call("GET", `/v1/me/blocks?limit=100${cursor ? `&cursor=${cursor}` : ""}`);
+    for (let cursor, more = true; more;) {
+      const { blocks, next_cursor } = await this.parlour.call(
+        "GET",
+        `/v1/me/blocks?limit=100${cursor ? `&cursor=${cursor}` : ""}`,
+      );
       blocks.forEach(({ user }) => this.blocked.set(user.user_id, user));
       [cursor, more] = [next_cursor, Boolean(next_cursor)];
     }
@@ -189,14 +192,33 @@ export class Store extends EventTarget {
     const known = this.conversations.get(topic);
     const title = name ?? user?.username ?? known?.title ?? topic;
     const last = last_message ?? known?.last ?? null;
-    this.conversations.set(topic, { refusal: null, ...known, id: topic, type, title, user, last, read: read_seq, unread });
+    this.conversations.set(topic, {
+      refusal: null,
+      ...known,
+      id: topic,
+      type,
+      title,
+      user,
+      last,
+      read: read_seq,
+      unread,
+    });
   }
 
   /** The conversation of a joined topic. */
   async #known(topic) {
     const known = this.conversations.get(topic.id);
     if (known) return known;
-    const conversation = { id: topic.id, type: topic.type, title: topic.name ?? topic.id, user: null, unread: 0, read: 0, last: null, refusal: null };
+    const conversation = {
+      id: topic.id,
+      type: topic.type,
+      title: topic.name ?? topic.id,
+      user: null,
+      unread: 0,
+      read: 0,
+      last: null,
+      refusal: null,
+    };
     this.conversations.set(topic.id, conversation);
     if (topic.type === "room") this.#knownRoom(conversation, topic);
     if (topic.type === "dm") await this.#knownDm(conversation);
@@ -211,12 +233,20 @@ export class Store extends EventTarget {
     conversation.unread = Math.max(0, topic.position - conversation.read);
     this.#keepRoom(conversation);
     const newest = topic.history({ limit: 1 });
-    newest.then(({ messages }) => this.#newest(conversation, messages[0]), () => {});
+    newest.then(
+      ({ messages }) => this.#newest(conversation, messages[0]),
+      () => {},
+    );
   }
 
   async #knownDm(conversation) {
-    const other = conversation.id.split(":").slice(1).find((user) => user !== this.me);
-    conversation.user = await this.parlour.call("GET", `/v1/users/${encodeURIComponent(other)}`).catch(() => ({ user_id: other, username: other }));
+    const other = conversation.id
+      .split(":")
+      .slice(1)
+      .find((user) => user !== this.me);
+    conversation.user = await this.parlour
+      .call("GET", `/v1/users/${encodeURIComponent(other)}`)
+      .catch(() => ({ user_id: other, username: other }));
     conversation.title = conversation.user.username;
   }
 
@@ -284,7 +314,7 @@ export class Store extends EventTarget {
     const mark = () => {
       this.#marks.delete(id);
       const conversation = this.conversations.get(id);
-      if (conversation) this.parlour.markRead(id, conversation.read).catch(() => {});
+      if (conversation && this.parlour.topics.has(id)) this.parlour.markRead(id, conversation.read).catch(() => {});
     };
     this.#marks.set(id, setTimeout(mark, MARK));
   }

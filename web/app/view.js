@@ -70,7 +70,12 @@ export class View {
     // Whom one blocks oneself, there is no use in asking. Whether the other one still blocks, only asking tells.
     const before = this.#store.find(id);
     const refused = this.#store.blocked.has(before?.user?.user_id) && before.refusal;
-    const error = refused || (await this.#store.join(id).then(() => null, (refusal) => refusal));
+    const error =
+      refused ||
+      (await this.#store.join(id).then(
+        () => null,
+        (refusal) => refusal,
+      ));
     if (turn !== this.#turn || this.#closing.signal.aborted) return;
     const known = this.#store.find(id);
     const topic = known && (this.#store.parlour.topics.get(known.id) ?? this.#readable(known));
@@ -80,7 +85,13 @@ export class View {
 
   /** What may be read but not joined: direct messages, where one of the two blocks the other. */
   #readable(conversation) {
-    return conversation.type === "dm" ? Object.assign(new EventTarget(), { id: conversation.id, parlour: this.#store.parlour, history: (query) => this.#store.parlour.history(conversation.id, query) }) : null;
+    return conversation.type === "dm"
+      ? Object.assign(new EventTarget(), {
+          id: conversation.id,
+          parlour: this.#store.parlour,
+          history: (query) => this.#store.parlour.history(conversation.id, query),
+        })
+      : null;
   }
 
   async #enter(known, topic) {
@@ -93,7 +104,12 @@ export class View {
       left: () => (location.hash = ""),
     });
     const conversation = new Conversation(this.#store, known, topic, header.element);
-    const people = topic.presences ? new People(this.#store, topic, { open: (id) => attempt(() => this.goTo(id)), close: () => this.#togglePeople(false) }) : null;
+    const people = topic.presences
+      ? new People(this.#store, topic, {
+          open: (id) => attempt(() => this.goTo(id)),
+          close: () => this.#togglePeople(false),
+        })
+      : null;
     this.#open = { conversation, header, people };
     this.#main.replaceChildren(conversation.element);
     this.#beside.replaceChildren(...(people ? [people.element] : []));
@@ -107,7 +123,14 @@ export class View {
 
   #refused(error) {
     this.#leave();
-    this.#main.replaceChildren(emptyNote("group", error?.status === 404 ? "There is no such conversation, or it is not open to you." : (error?.message ?? "It cannot be opened.")));
+    this.#main.replaceChildren(
+      emptyNote(
+        "group",
+        error?.status === 404
+          ? "There is no such conversation, or it is not open to you."
+          : (error?.message ?? "It cannot be opened."),
+      ),
+    );
   }
 
   /** A topic was joined or lost while it is looked at. */
@@ -134,9 +157,21 @@ export class View {
     people?.close();
     this.#beside.replaceChildren();
     const button = (label, act) => h("button", { type: "button", onclick: act }, label);
-    if (blocked) conversation.end(`You have blocked ${blocked.username}.`, button(`Unblock ${blocked.username}`, () => attempt(() => this.#store.block(blocked, false))));
-    else if (reason === "blocked") conversation.end(whyOver(reason), button("Try again", () => attempt(() => this.#store.join(known.id))));
-    else conversation.end(whyOver(reason), known.type === "room" ? button("Join again", () => this.#show(known.id)) : null);
+    if (blocked)
+      conversation.end(
+        `You have blocked ${blocked.username}.`,
+        button(`Unblock ${blocked.username}`, () => attempt(() => this.#store.block(blocked, false))),
+      );
+    else if (reason === "blocked")
+      conversation.end(
+        whyOver(reason),
+        button("Try again", () => attempt(() => this.#store.join(known.id))),
+      );
+    else
+      conversation.end(
+        whyOver(reason),
+        known.type === "room" ? button("Join again", () => this.#show(known.id)) : null,
+      );
   }
 
   #leave() {

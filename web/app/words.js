@@ -25,7 +25,8 @@ export function day(text) {
 }
 
 /** A time of today, or a short day. */
-export const when = (text) => (dayOf(text) === new Date().toDateString() ? time(text) : SHORT_DAY.format(new Date(text)));
+export const when = (text) =>
+  dayOf(text) === new Date().toDateString() ? time(text) : SHORT_DAY.format(new Date(text));
 
 const ROLES = { superadmin: "an owner", admin: "an admin", member: "a member" };
 export const roleName = (role) => ({ superadmin: "Owner", admin: "Admin", member: "Member" })[role] ?? role;

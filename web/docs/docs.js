@@ -7,7 +7,8 @@ wear();
 
 /** A stream never ends, and so would never be shown: tried here, it is asked for as a long poll. */
 function poll(request) {
-  if (new URL(request.url, location.href).pathname === "/v1/session/events") request.headers.Accept = "application/json";
+  if (new URL(request.url, location.href).pathname === "/v1/session/events")
+    request.headers.Accept = "application/json";
   return request;
 }
 

@@ -183,6 +183,9 @@ const queues = new Map();
 function exclusive(name, work) {
   if (globalThis.navigator?.locks) return navigator.locks.request(`${name} session`, work);
   const turn = (queues.get(name) ?? Promise.resolve()).then(work);
-  queues.set(name, turn.catch(() => {}));
+  queues.set(
+    name,
+    turn.catch(() => {}),
+  );
   return turn;
 }

@@ -181,18 +181,28 @@ export class Parlour extends EventTarget {
     }
   }
 
-  /** Notices when the page wakes, comes to sight, goes, or has a network again. */
+  /** Notices when the page comes to sight, sleeps, wakes, goes, or has a network again. */
   #watch(signal) {
+    const on = (target, event, act) => target?.addEventListener?.(event, act, { signal });
     const wake = () => {
       this.#tabs.check();
       this.#stream.wake();
     };
-    const seen = () => (document.visibilityState === "visible" ? wake() : this.#place.keep());
-    globalThis.addEventListener?.("online", wake, { signal });
-    globalThis.addEventListener?.("pageshow", wake, { signal });
-    globalThis.addEventListener?.("pagehide", () => this.#place.keep(), { signal });
-    globalThis.document?.addEventListener("visibilitychange", seen, { signal });
-    globalThis.document?.addEventListener("resume", wake, { signal });
+    const { document } = globalThis;
+    on(globalThis, "online", wake);
+    on(globalThis, "pageshow", wake);
+    on(globalThis, "pagehide", () => this.#place.keep());
+    on(document, "visibilitychange", () => (document.visibilityState === "visible" ? wake() : this.#place.keep()));
+    on(document, "freeze", () => this.#sleep());
+    on(document, "resume", () => this.#tabs.start());
+  }
+
+  /** The browser puts the page to sleep: what it had been reading may say nothing any more when it wakes. */
+  #sleep() {
+    this.#place.keep();
+    this.#stream.stop();
+    this.#tabs.stop();
+    this.#enter("connecting");
   }
 
   // Calls

@@ -64,7 +64,7 @@ export class Stream {
   async #run(stopping) {
     const look = setInterval(() => this.#look(), LOOK);
     this.#host.state("connecting");
-    for (let failures = 0; !stopping.aborted; ) {
+    for (let failures = 0; !stopping.aborted;) {
       try {
         const { live, retry } = await this.#listen(stopping);
         if (stopping.aborted) break;
@@ -115,7 +115,7 @@ export class Stream {
         return { live: false, retry: 0 };
       }
       if (!answer.ok) throw refusal(answer, await answer.text());
-      for await (const text of texts(answer.body)) {
+      for await (const text of texts(answer.body, connection.signal)) {
         this.#heard = Date.now();
         for (const { event, data, id } of parser.push(text)) {
           if (event === "ready") live = true;
@@ -163,10 +163,13 @@ export class Stream {
   }
 }
 
-/** The text of a response, as it comes. */
-async function* texts(body) {
+/** The text of a response, as it comes, until the signal. */
+async function* texts(body, signal) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
+  const cancel = () => reader.cancel().catch(() => {});
+  // Where the end comes at the same moment, Node leaves the reader waiting.
+  signal.addEventListener("abort", cancel);
   try {
     for (;;) {
       const { value, done } = await reader.read();
@@ -174,6 +177,7 @@ async function* texts(body) {
       yield decoder.decode(value, { stream: true });
     }
   } finally {
-    reader.cancel().catch(() => {});
+    signal.removeEventListener("abort", cancel);
+    cancel();
   }
 }

@@ -93,7 +93,9 @@ export class Tabs {
     this.#queue.abort();
     const queue = new AbortController();
     this.#queue = queue;
-    const lost = navigator.locks.request(this.#name, { steal: true }, () => (queue.signal.aborted ? null : this.#lead()));
+    const lost = navigator.locks.request(this.#name, { steal: true }, () =>
+      queue.signal.aborted ? null : this.#lead(),
+    );
     lost.catch(() => this.#lost(queue));
   }
 

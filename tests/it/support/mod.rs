@@ -4,6 +4,7 @@
 
 mod api;
 mod app;
+mod browser;
 mod cluster;
 mod connection;
 mod database;
@@ -24,6 +25,7 @@ pub(crate) mod tools;
 
 pub(crate) use api::{Api, Reply, encode};
 pub(crate) use app::TestApp;
+pub(crate) use browser::{Chromium, Look, Tab};
 pub(crate) use cluster::{Cluster, Route};
 pub(crate) use connection::Connection;
 pub(crate) use database::TestDatabase;

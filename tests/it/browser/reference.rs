@@ -1,0 +1,42 @@
+//! The reference of the API at `/docs`, and what the README and the examples show of pages.
+
+use serde_json::json;
+
+use crate::support::{Chromium, Look, TestApp, tools};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_loads_from_here_alone_and_calls_can_be_tried() {
+    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
+    let tab = chromium.open(Look::Desktop).await;
+    tab.go_to(&format!("{}/docs", app.base())).await;
+    tab.until_there("#operations-sessions-open_session").await;
+    tab.click("#operations-sessions-open_session .opblock-summary-control").await;
+    let body = json!({"device_id": "0123456789abcdef-docs", "username": "Docs"}).to_string();
+    let field = "#operations-sessions-open_session textarea.body-param__text";
+    tab.until_there(field).await;
+    tab.write(field, &body).await;
+    tab.click("#operations-sessions-open_session .execute").await;
+    tab.until("document.querySelector('#operations-sessions-open_session .live-responses-table tbody .response-col_status')?.innerText.includes('201')").await;
+    let elsewhere = "return performance.getEntriesByType('resource').map(({ name }) => name) \
+                     .filter((name) => !name.startsWith(location.origin) && !name.startsWith('data:'))";
+    assert_eq!(tab.run(elsewhere).await, json!([]));
+    tab.picture("docs").await;
+    tab.expect_quiet(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_thirty_lines_chats() {
+    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
+    let bot = app.session("bot").await;
+    bot.join("room:lobby").await;
+    let tab = chromium.open(Look::Desktop).await;
+    tab.go_to(&format!("file://{}?base={}", tools::file("examples/page.html").display(), app.base())).await;
+    tab.until_there("input").await;
+    bot.send("room:lobby", json!({"text": "<i>hello</i>"})).await;
+    tab.until_seen("<i>hello</i>").await;
+    tab.write("input", "hello yourself").await;
+    tab.press(thirtyfour::Key::Enter + "").await;
+    tab.until_seen("Guest: hello yourself").await;
+    assert_eq!(bot.history("room:lobby", "limit=1").await.messages[0]["content"], json!({"text": "hello yourself"}));
+    tab.expect_quiet(&[]).await;
+}

@@ -56,3 +56,4 @@ mod torture;
 mod typing;
 mod users;
 mod vanish;
+mod web;

@@ -16,7 +16,7 @@ fn without_a_setting_the_defaults_of_the_contract_hold() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_url.expose_secret(), "sqlite://parlour.db?mode=rwc");
     assert!(matches!(config.bus, Bus::Local));
-    assert!(config.auto_migrate && config.device_accounts);
+    assert!(config.auto_migrate && config.device_accounts && config.web_client);
     assert_eq!(config.session_ttl, DAY);
     assert_eq!(config.stream_replay, 1000);
     assert_eq!(config.max_content_bytes, 16_384);
@@ -69,6 +69,7 @@ fn each_wrong_value_is_refused_by_the_name_of_its_setting() {
         ("trusted-proxies", "10.0.0.0/33"),
         ("cors-origins", "https://a.example/path"),
         ("cors-origins", ""),
+        ("web-client", "maybe"),
         ("history-ttl", "never"),
         ("log", "parlour=loud"),
         ("log-format", "xml"),

@@ -59,7 +59,7 @@ const OK: Json<Health> = Json(Health { status: "ok" });
 async fn root(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let page = shared.service.web_client.then(|| web::page(&headers)).flatten();
     let mut response = page.unwrap_or_else(|| ROOT.into_response());
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 

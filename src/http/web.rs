@@ -3,19 +3,20 @@
 //!
 //! A page may load nothing but what this service serves, and runs no script that stands in it (CSP, W3C).
 
-use std::borrow::Cow;
+mod asset;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rust_embed::RustEmbed;
+use sha2::{Digest as _, Sha256};
 use utoipa_swagger_ui::Config as SwaggerConfig;
 
+use self::asset::Asset;
 use super::problem::{Problem, nothing_here};
 use super::state::Shared;
 
@@ -72,22 +73,18 @@ async fn reference(Path(path): Path<String>, headers: HeaderMap) -> Result<Respo
     if !["swagger-ui-bundle.js", "swagger-ui.css"].contains(&path.as_str()) {
         return file(&format!("docs/{path}"), &headers);
     }
-    let asset = utoipa_swagger_ui::serve(&path, Arc::new(SwaggerConfig::default())).ok().flatten();
-    let asset = asset.ok_or_else(nothing_here)?;
-    let tag = format!("{}-{}", env!("CARGO_PKG_VERSION"), asset.bytes.len());
-    let mut response = answer(&asset.content_type, asset.bytes, &tag, &headers);
-    if asset.gzpipped {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Ok(response)
+    let found = utoipa_swagger_ui::serve(&path, Arc::new(SwaggerConfig::default())).ok().flatten();
+    let found = found.ok_or_else(nothing_here)?;
+    let hash = Sha256::digest(&found.bytes).into();
+    Asset { kind: &found.content_type, bytes: found.bytes, gzipped: found.gzpipped, hash }.answer(&headers)
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    // What is read from the disk while the service is developed must not be found on ways that are none.
-    let is_plain = path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
-    let file = Files::get(path).filter(|_| is_plain).ok_or_else(nothing_here)?;
-    let tag = BASE64_URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]);
-    let mut response = answer(file.metadata.mimetype(), file.data, &tag, headers);
+    // By its one name: where files are read from the folder, others would lead to one as well, and out of what is listed.
+    let listed = Files::iter().any(|name| name == path);
+    let file = listed.then(|| Files::get(path)).flatten().ok_or_else(nothing_here)?;
+    let (kind, hash) = (file.metadata.mimetype(), file.metadata.sha256_hash());
+    let mut response = Asset { kind, bytes: file.data, gzipped: false, hash }.answer(headers)?;
     if path.ends_with(".html") {
         let ours = if path == "index.html" { OUR_POLICY } else { "" };
         if let Ok(policy) = HeaderValue::try_from(format!("{POLICY}{ours}")) {
@@ -96,26 +93,4 @@ fn file(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         response.headers_mut().insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     }
     Ok(response)
-}
-
-/// Asked for each time, sent only where it has changed (RFC 9110 §13.1.2): a page and its scripts are of one version.
-fn answer(kind: &str, bytes: Cow<'static, [u8]>, tag: &str, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{tag}\"");
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let kind = match kind {
-        "text/javascript" | "text/css" | "text/html" => format!("{kind}; charset=utf-8"),
-        // a `.d.ts`, which is taken for a film
-        "video/vnd.dlna.mpeg-tts" | "application/typescript" => "text/plain; charset=utf-8".to_owned(),
-        _ => kind.to_owned(),
-    };
-    let marks = [
-        (header::ETAG, tag.clone()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-        (header::REFERRER_POLICY, "no-referrer".to_owned()),
-    ];
-    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
-        return (StatusCode::NOT_MODIFIED, marks).into_response();
-    }
-    (marks, [(header::CONTENT_TYPE, kind)], bytes).into_response()
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{SECRET, Session, TestApp, TestDatabase, run_command};
 
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "LISTEN",
     "DATABASE_URL",
     "DATABASE_POOL",
@@ -28,6 +28,7 @@ const SETTINGS: [&str; 26] = [
     "RATE_SESSIONS",
     "TRUSTED_PROXIES",
     "CORS_ORIGINS",
+    "WEB_CLIENT",
     "LOG_FORMAT",
 ];
 

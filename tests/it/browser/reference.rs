@@ -40,3 +40,34 @@ async fn the_page_of_thirty_lines_chats() {
     assert_eq!(bot.history("room:lobby", "limit=1").await.messages[0]["content"], json!({"text": "hello yourself"}));
     tab.expect_quiet(&[]).await;
 }
+
+/// The README's scripts, in their order, as they speak to this service.
+fn scripts(base: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(tools::file("README.md")).unwrap();
+    let blocks = readme.split("```js\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    blocks.map(|block| block.replace("http://127.0.0.1:8080", base)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_readme_shows_of_pages_works() {
+    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
+    let bot = app.session("bot").await;
+    bot.join("room:lobby").await;
+    let [module, by_hand, listening] = scripts(app.base()).try_into().expect("three scripts");
+    let kept: Vec<_> = by_hand.lines().filter(|line| !line.contains("events")).collect();
+    assert_eq!(kept.len() + 2, by_hand.lines().count(), "two lines are replaced");
+    let (last, before) = kept.split_last().unwrap();
+    let to_stay = [&before.join("\n"), listening.as_str(), last].join("\n");
+    for (nth, script) in [module, by_hand, to_stay].iter().enumerate() {
+        let tab = chromium.open(Look::Desktop).await;
+        tab.go_to(&format!("{}/openapi.json", app.base())).await;
+        let heard = "window.heard = []; const { log } = console; \
+                     console.log = (...values) => (heard.push(JSON.stringify(values)), log(...values)); \
+                     const script = Object.assign(document.createElement('script'), { type: 'module' });";
+        tab.run(&format!("{heard} script.textContent = {}; document.body.append(script); return null", json!(script)))
+            .await;
+        tab.until("heard.some((line) => line.includes('hello from a page'))").await;
+        assert_eq!(bot.history("room:lobby", "").await.messages.len(), nth + 1);
+        tab.expect_quiet(&[]).await;
+    }
+}

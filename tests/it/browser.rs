@@ -34,6 +34,13 @@ async fn said(tab: &Tab) -> Vec<String> {
     serde_json::from_value(texts).unwrap()
 }
 
+/// Waits until that is what the messages of a conversation say: they are announced before they are drawn.
+async fn until_said(tab: &Tab, expected: &[impl serde::Serialize]) {
+    let bubbles = "[...document.querySelectorAll('.message .bubble')].map((bubble) => bubble.innerText)";
+    let expected = json!(json!(expected).to_string());
+    tab.until(&format!("JSON.stringify({bubbles}) === JSON.stringify(JSON.parse({expected}))")).await;
+}
+
 /// Chooses an entry of the menu of a conversation, or of a person, that a selector opens.
 async fn choose(tab: &Tab, opener: &str, entry: &str) {
     tab.click(opener).await;

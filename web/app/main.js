@@ -71,8 +71,8 @@ async function showPage(parlour, builtIn) {
   page.replaceChildren(skip, connection, h("div", { class: "columns" }, sidebar.element, view.element));
   parlour.addEventListener("state", ({ detail }) => detail.state === "ended" && view.close());
   tell(parlour);
-  await store.load().catch(() => {});
-  if (location.hash.length < 2 && store.conversations.size === 0) location.replace(`#${inAddress(LOBBY)}`);
+  const isKnown = await store.load().catch(() => true);
+  if (location.hash.length < 2 && !isKnown) location.replace(`#${inAddress(LOBBY)}`);
   view.begin();
 }
 

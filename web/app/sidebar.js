@@ -9,6 +9,8 @@ export class Sidebar {
   #acts;
   #rooms = h("ul", { class: "list" });
   #people = h("ul", { class: "list" });
+  /** Users who are here now. */
+  #here = new Set();
   #me = h("button", { type: "button", class: "me" });
   #nothing = h(
     "p",
@@ -51,6 +53,9 @@ export class Sidebar {
   }
 
   draw() {
+    // By what can be seen in all topics.
+    const sessions = [...this.#store.parlour.topics.values()].flatMap((topic) => [...topic.presences.values()]);
+    this.#here = new Set(sessions.map(({ user_id }) => user_id));
     const all = [...this.#store.conversations.values()];
     const rooms = all.filter(({ type }) => type === "room").sort((one, other) => one.title.localeCompare(other.title));
     const people = all.filter(({ type }) => type !== "room").sort(latestFirst);
@@ -75,7 +80,7 @@ export class Sidebar {
   #row(conversation) {
     const { id, title, unread, last, user } = conversation;
     const active = id === this.#store.active;
-    const here = Boolean(user) && this.#isHere(conversation);
+    const here = this.#here.has(user?.user_id);
     return {
       key: id,
       state: [title, unread, last, active, here, user],
@@ -118,13 +123,6 @@ export class Sidebar {
       ),
     );
     return h("li", {}, link);
-  }
-
-  /** Whether the other user of a direct message is here, by what can be seen in all topics. */
-  #isHere({ user }) {
-    return [...this.#store.parlour.topics.values()].some((topic) =>
-      [...topic.presences.values()].some(({ user_id }) => user_id === user.user_id),
-    );
   }
 }
 

@@ -7,6 +7,8 @@ import { isEnd, preview } from "./words.js";
 
 /** The most that are joined by the page itself; others are when they are opened. A session may join 200. */
 const JOINS = 120;
+/** How many are joined at once. */
+const AT_ONCE = 4;
 /** Pages of the inbox that are read. */
 const PAGES = 5;
 /** How often the inbox is read while the page is seen, in milliseconds: that one was added to a group, no event tells. */
@@ -21,6 +23,8 @@ export class Store extends EventTarget {
   constructor(parlour) {
     super();
     this.parlour = parlour;
+    /** Whose page this is, also when the session has ended. */
+    this.me = parlour.user.user_id;
     /** By topic: `{ id, type, title, user, unread, read, last, refusal }`. */
     this.conversations = new Map();
     this.blocked = new Map();
@@ -31,20 +35,18 @@ export class Store extends EventTarget {
     this.#listen();
   }
 
-  get me() {
-    return this.parlour.user.user_id;
-  }
-
   get unread() {
     return [...this.conversations.values()].reduce((sum, { unread }) => sum + unread, 0);
   }
 
-  /** Reads the inbox and the blocks, and joins what the user takes part in. */
+  /** Reads the inbox and the blocks, and joins what the user takes part in. Answers whether that is anything. */
   async load() {
-    await Promise.all([this.loadInbox(), this.loadBlocks()]);
-    await this.#joinAll(Object.keys(this.#rooms()).map((name) => `room:${name}`));
-    await this.#joinAll(this.#listedTopics());
+    await Promise.all([this.loadInbox(PAGES), this.loadBlocks()]);
+    const rooms = Object.keys(this.#rooms()).map((name) => `room:${name}`);
+    const all = [...rooms, ...this.#listedTopics()];
     this.#looking = setInterval(() => this.#look().catch(() => {}), LOOK);
+    this.#joinAll(all);
+    return all.length > 0;
   }
 
   /** Looks no more. */
@@ -56,25 +58,30 @@ export class Store extends EventTarget {
     if (document.visibilityState === "hidden" || this.parlour.state !== "live") return;
     const known = new Set(this.conversations.keys());
     await this.loadInbox();
-    await this.#joinAll(this.#listedTopics().filter((id) => !known.has(id)));
+    this.#joinAll(this.#listedTopics().filter((id) => !known.has(id)));
   }
 
   #listedTopics() {
     return [...this.conversations.values()].filter(({ type }) => type !== "room").map(({ id }) => id);
   }
 
-  async #joinAll(topics) {
-    for (const id of topics) {
-      if (this.parlour.topics.size >= JOINS) return;
-      const { user } = this.conversations.get(id) ?? {};
-      if (user && this.blocked.has(user.user_id)) this.conversations.get(id).refusal = { code: "blocked" };
-      else if (!this.parlour.topics.has(id)) await this.join(id).catch(() => {});
-    }
+  /** A few at a time: in turn they would take long, and all at once be too many calls. */
+  #joinAll(topics) {
+    const waiting = topics.filter((id) => !this.parlour.topics.has(id)).slice(0, JOINS - this.parlour.topics.size);
+    const worker = async () => {
+      for (let id = waiting.shift(); id; id = waiting.shift()) {
+        const conversation = this.conversations.get(id);
+        if (this.blocked.has(conversation?.user?.user_id)) conversation.refusal = { code: "blocked" };
+        else await this.join(id).catch(() => {});
+      }
+    };
+    for (let count = 0; count < AT_ONCE; count += 1) worker();
   }
 
-  async loadInbox() {
+  /** Reads pages of the inbox, which begins with what is newest. */
+  async loadInbox(pages = 1) {
     let cursor;
-    for (let page = 0; page < PAGES; page += 1) {
+    for (let page = 0; page < pages; page += 1) {
       const { topics, next_cursor } = await this.parlour.inbox({ limit: 100, cursor });
       topics.forEach((entry) => this.#listed(entry));
       if (!next_cursor) break;
@@ -188,21 +195,14 @@ export class Store extends EventTarget {
     }
   }
 
-  #listed({ topic, type, name, user, last_message, read_seq, unread }) {
+  #listed({ topic, type, name, user, last_message, last_seq, read_seq }) {
     const known = this.conversations.get(topic);
     const title = name ?? user?.username ?? known?.title ?? topic;
     const last = last_message ?? known?.last ?? null;
-    this.conversations.set(topic, {
-      refusal: null,
-      ...known,
-      id: topic,
-      type,
-      title,
-      user,
-      last,
-      read: read_seq,
-      unread,
-    });
+    // A mark of this page may still be on its way.
+    const read = Math.max(read_seq, known?.read ?? 0);
+    const unread = Math.max(0, last_seq - read);
+    this.conversations.set(topic, { refusal: null, ...known, id: topic, type, title, user, last, read, unread });
   }
 
   /** The conversation of a joined topic. */

@@ -111,6 +111,7 @@ export class View {
         })
       : null;
     this.#open = { conversation, header, people };
+    if (known.type === "group") this.#store.loadGroup(known.id).catch(() => {});
     this.#main.replaceChildren(conversation.element);
     this.#beside.replaceChildren(...(people ? [people.element] : []));
     this.#togglePeople(!NARROW.matches && localStorage.getItem(PEOPLE) !== "closed");
@@ -176,12 +177,12 @@ export class View {
 
   #leave() {
     if (!this.#open) return;
-    const { conversation, header, people } = this.#open;
+    const { conversation, header, people, over } = this.#open;
     const id = this.#store.active;
     [conversation, header, people].forEach((part) => part?.close());
     [this.#open, this.#store.active] = [null, null];
     // What is over was kept only as long as it was looked at.
-    if (!this.#store.parlour.topics.has(id) && this.#store.conversations.get(id)?.type !== "dm") this.#store.forget(id);
+    if (over && this.#store.conversations.get(id)?.type !== "dm") this.#store.forget(id);
     this.#beside.replaceChildren();
     this.#title();
   }

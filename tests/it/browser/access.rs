@@ -3,7 +3,7 @@
 use serde_json::json;
 use thirtyfour::Key;
 
-use super::{choose, come, said};
+use super::{choose, come, until_said};
 use crate::support::{Chromium, Look, Tab, TestApp};
 
 /// Both ways of looking at a screen, and a picture of each.
@@ -79,7 +79,7 @@ async fn all_of_it_can_be_done_by_keyboard() {
     tab.press(Key::Control + "a").await;
     tab.press("a first message" + Key::Enter).await;
     tab.until_seen("edited").await;
-    assert_eq!(said(&tab).await, ["a first message"]);
+    until_said(&tab, &["a first message"]).await;
 
     // Back over the message's own menu, which takes the message away.
     tab.run("document.querySelector('.message [aria-label=More]').focus()").await;

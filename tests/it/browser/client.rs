@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{choose, come, said};
-use crate::support::{Chromium, Look, Tab, TestApp};
+use super::{choose, come, until_said};
+use crate::support::{Chromium, Look, SECRET, Tab, TestApp, claims, user_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_people_chat_in_a_room_and_see_who_is_there() {
@@ -20,7 +20,7 @@ async fn three_people_chat_in_a_room_and_see_who_is_there() {
     phone.say("Thank you!").await;
     for tab in [&ana, &bea, &phone] {
         tab.until_seen("Thank you!").await;
-        assert_eq!(said(tab).await, ["Has anybody watered the tomatoes?", "I did, around seven", "Thank you!"]);
+        until_said(tab, &["Has anybody watered the tomatoes?", "I did, around seven", "Thank you!"]).await;
         tab.until("!document.querySelector('.sending')").await;
     }
 
@@ -67,12 +67,12 @@ async fn two_people_write_edit_and_remove_direct_messages() {
     bea.until_seen("Editing a message").await;
     bea.say("hello").await;
     ana.until_seen("edited").await;
-    assert_eq!(said(&ana).await, ["just us two", "hello"]);
+    until_said(&ana, &["just us two", "hello"]).await;
 
     choose(&bea, ".message.mine [aria-label=More]", "Remove…").await;
     bea.click("dialog button.danger").await;
     ana.until_seen("Message removed").await;
-    assert_eq!(said(&ana).await, ["just us two", "Message removed"]);
+    until_said(&ana, &["just us two", "Message removed"]).await;
     ana.expect_quiet(&[]).await;
     bea.expect_quiet(&[]).await;
 }
@@ -92,7 +92,7 @@ async fn whoever_blocks_hears_nothing_until_they_lift_it() {
     ana.click("dialog button.danger").await;
     ana.until_seen("You have blocked Bea.").await;
     bea.until_seen("One of you has blocked the other").await;
-    assert_eq!(said(&bea).await, ["before"], "what was said stays");
+    until_said(&bea, &["before"]).await;
 
     ana.click(".over button").await;
     ana.until_there("#composer").await;
@@ -156,4 +156,55 @@ async fn a_group_is_made_found_entered_ruled_and_left() {
     for tab in [&ana, &bea, &phone] {
         tab.expect_quiet(&[]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_login_of_ones_own_its_token_opens_the_page() {
+    let (app, chromium) = (TestApp::with(&["--jwt-secret", SECRET]).await, Chromium::start().await);
+    let ana = chromium.open(Look::Desktop).await;
+    ana.go_to(app.base()).await;
+    ana.write("[name=username]", "Ana").await;
+    ana.click("button[type=submit]").await;
+    ana.write("[name=token]", &user_token(&claims("ana"))).await;
+    ana.click("button[type=submit]").await;
+    ana.until_there("#composer").await;
+    ana.until_seen("Name of ana").await;
+    ana.expect_quiet(&["403"]).await;
+
+    let bea = chromium.open(Look::Desktop).await;
+    bea.go_to(&format!("{}/#token={}", app.base(), user_token(&claims("bea")))).await;
+    bea.until_there("#composer").await;
+    bea.until("!location.href.includes('token')").await;
+    bea.say("hello").await;
+    ana.until_seen("hello").await;
+
+    // Signed out means signed out, and the way back is shown.
+    bea.click(".me").await;
+    bea.click_text("Sign out").await;
+    bea.until_seen("You are signed out.").await;
+    bea.expect_quiet(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_and_roles_are_there_again_after_a_reload_and_a_sign_out() {
+    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
+    let ana = come(&chromium, &app, "Ana", Look::Desktop).await;
+    ana.run("location.hash = '#room:attic'").await;
+    ana.until_there("[data-topic='room:attic'][aria-current]").await;
+    choose(&ana, "[aria-label='New conversation']", "New group").await;
+    ana.write("dialog [name=name]", "Gardeners").await;
+    ana.click("dialog button[type=submit]").await;
+    ana.until("location.hash.startsWith('#group:') && !document.querySelector('dialog')").await;
+    ana.click(".me").await;
+    ana.click_text("Sign out").await;
+    ana.until_seen("You are signed out.").await;
+    ana.click_text("Sign in again").await;
+    ana.write("[name=username]", "Ana").await;
+    ana.click("button[type=submit]").await;
+    for topic in ["room:lobby", "room:attic", "group:"] {
+        ana.until_there(&format!("[data-topic^='{topic}']")).await;
+    }
+    choose(&ana, "[aria-label='More about this conversation']", "About the group").await;
+    ana.until_seen("Delete the group").await;
+    ana.expect_quiet(&[]).await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CUT, come, said};
+use super::{CUT, come, said, until_said};
 use crate::support::{Chromium, Look, ServerProcess, TestApp};
 
 const ROOM: &str = "room:lobby";
@@ -34,7 +34,7 @@ async fn a_service_that_is_killed_while_people_chat_loses_and_doubles_nothing() 
     assert_eq!(stored.len(), 12, "each once: {stored:?}");
     for tab in [&ana, &phone] {
         tab.until("document.querySelectorAll('.message .bubble').length >= 12").await;
-        assert_eq!(said(tab).await, stored);
+        until_said(tab, &stored).await;
         tab.expect_quiet(&CUT).await;
     }
 }
@@ -58,6 +58,7 @@ async fn a_tab_that_slept_or_had_no_network_catches_up() {
     ana.offline(false).await;
     ana.until_seen("while you were cut off").await;
     ana.until("!document.querySelector('.sending, .failed')").await;
+    ana.until("document.querySelectorAll('.message .bubble').length === 3").await;
     let mut texts = said(&ana).await;
     texts.sort_unstable();
     assert_eq!(texts, ["while you slept", "while you were cut off", "written offline"]);

@@ -23,13 +23,12 @@ async fn streams(api: &Api) -> String {
 /// Sends a text, which each of the tabs shows once.
 async fn everybody_hears(bot: &Session, text: &str, tabs: &[&Tab]) {
     bot.send(ROOM, json!({"text": text})).await;
+    let bubbles =
+        format!("[...document.querySelectorAll('.bubble')].filter((one) => one.innerText === {})", json!(text));
     for tab in tabs {
-        tab.until_seen(text).await;
-        let times = format!(
-            "return [...document.querySelectorAll('.bubble')].filter((bubble) => bubble.innerText === {}).length",
-            json!(text)
-        );
-        assert_eq!(tab.run(&times).await, json!(1), "{text}");
+        // It is announced before it is drawn.
+        tab.until(&format!("{bubbles}.length > 0")).await;
+        assert_eq!(tab.run(&format!("return {bubbles}.length")).await, json!(1), "{text}");
     }
 }
 

@@ -210,12 +210,19 @@ export class Parlour extends EventTarget {
   async #call(method, path, body, options = {}) {
     const token = await this.#token();
     try {
-      return await call(this.#url, method, path, { ...options, body, token });
+      return this.#reached(await call(this.#url, method, path, { ...options, body, token }));
     } catch (error) {
       if (error.status !== 401 || !this.#open) throw error;
     }
     await this.#renew(token);
     return call(this.#url, method, path, { ...options, body, token: await this.#token() });
+  }
+
+  /** What gets through tells that the service is back: the stream's pause, which may be long, is over with that. */
+  #reached(answer) {
+    if (this.#state === "waiting" && this.#tabs.leads) this.#stream.wake();
+    else if (this.#state === "waiting") this.#tabs.tell({ type: "reached" });
+    return answer;
   }
 
   async #token() {
@@ -311,6 +318,7 @@ export class Parlour extends EventTarget {
     else if (message.type === "joined") this.#topics.joined(message.answer);
     else if (message.type === "left") this.#topics.left(message.topic, "left");
     else if (message.type === "session") this.#taken();
+    else if (message.type === "reached" && this.#tabs.leads) this.#stream.wake();
     else if (message.type === "ended") this.#end(message.reason);
     else if (this.#caughtUp && !this.#tabs.leads) this.#hear(message);
   }

@@ -72,8 +72,9 @@ export class Account {
   /** Forgets the session, and with `device` the built-in account that was made here. */
   forget({ device = false } = {}) {
     this.rest();
+    // Another tab may have a new one by now.
+    if (this.#store.get(this.#key)?.session.id === this.#record?.session.id) this.#store.remove(this.#key);
     this.#record = null;
-    this.#store.remove(this.#key);
     if (device) this.#devices.remove(this.#deviceKey());
   }
 

@@ -387,6 +387,7 @@ export class Parlour extends EventTarget {
 
   /** Whoever signs in next begins with nothing. */
   #forget() {
+    this.#account.forget();
     this.#place.forget();
     this.#topics.clear();
   }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use super::*;
-use crate::support::{ServerProcess, messages_of, seqs};
+use crate::support::{ServerProcess, messages_of, seqs, text};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SENDS: usize = 20;
@@ -99,6 +99,10 @@ async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
     for session in [&ana, &bob] {
         session.join(ROOM).await;
     }
+    // An edit is a transaction of several statements, where a send by itself is one.
+    let sent = ana.send(ROOM, json!("said")).await;
+    let edit = ana.call(Method::PATCH, &format!("{}/{}", messages_of(ROOM), text(&sent, "id")));
+    let edit = edit.json(&json!({"content": "edited"}));
     // Slow enough to be met in the middle.
     for sql in [
         "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$",
@@ -106,7 +110,7 @@ async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
     ] {
         cluster.database.execute(sql).await;
     }
-    let asked = tokio::spawn(send(&ana, 1));
+    let asked = tokio::spawn(async move { edit.try_send().await.ok().map(|reply| reply.status) });
     sleep(Duration::from_millis(250)).await;
     signal(&third, "-STOP");
     sleep(Duration::from_millis(400)).await; // its statement has ended, and it does not know
@@ -115,5 +119,9 @@ async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     signal(&third, "-CONT");
     assert!(matches!(asked.await.unwrap(), None | Some(503)), "it cannot have been stored");
-    assert_eq!(bob.whole_history(ROOM).await.len(), 1);
+    let history = bob.whole_history(ROOM).await;
+    assert_eq!(
+        history.iter().map(|message| &message["content"]).collect::<Vec<_>>(),
+        [&json!("said"), &json!("meanwhile")]
+    );
 }

@@ -17,6 +17,8 @@ export function openDialog(title, ...body) {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+  // What is asked for has the focus, and not the cross.
+  dialog.querySelector(".dialog-body > form:first-child input")?.focus();
   return dialog;
 }
 

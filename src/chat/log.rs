@@ -1,9 +1,11 @@
 //! The log's writer: while one batch commits, the next one gathers, and each is one transaction.
 //!
 //! The larger a batch, the less a message costs. So another transaction is begun beside one only where that takes its time:
-//! over a long way to the database, or behind a row that somebody holds. A topic is in one batch at a time, so that its
-//! entries reach the hub in the order of their numbers. What has been taken runs to its end, whatever becomes of the
-//! requests: a sender that hangs up changes nothing.
+//! over a long way to the database, or behind a row that somebody holds; and where many come, the first of them is held
+//! back for a moment (`company`). A topic is in one batch at a time, so that its entries reach the hub in the order of their
+//! numbers. What has been taken runs to its end, whatever becomes of the requests: a sender that hangs up changes nothing.
+
+mod company;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 
+use self::company::Company;
 use super::ChatError;
 use crate::live::Hub;
-use crate::model::{Entry, Millis, TopicId};
+use crate::model::{Entry, Millis, SessionId, TopicId};
 use crate::store::{AppendError, Draft, DraftError, Store, StoreError, Stored, TopicKey};
 
 /// Drafts that may wait; one more is refused.
@@ -85,13 +88,21 @@ struct Batches {
     /// In the order in which they came.
     waiting: VecDeque<Waiting>,
     running: JoinSet<()>,
-    /// The topics of each batch that runs.
-    topics: HashMap<task::Id, HashSet<TopicId>>,
+    /// What each batch that runs is about.
+    taken: HashMap<task::Id, Taken>,
+    company: Company,
+}
+
+/// What a batch is about.
+struct Taken {
+    topics: HashSet<TopicId>,
+    senders: Vec<SessionId>,
 }
 
 impl Batches {
     fn new(writer: Writer, lanes: usize) -> Self {
-        Self { writer, lanes, waiting: VecDeque::new(), running: JoinSet::new(), topics: HashMap::new() }
+        let (waiting, running, taken) = (VecDeque::new(), JoinSet::new(), HashMap::new());
+        Self { writer, lanes, waiting, running, taken, company: Company::new(Instant::now()) }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
@@ -106,15 +117,23 @@ impl Batches {
                     if count == 0 {
                         return self.finish().await;
                     }
-                    self.waiting.extend(come.drain(..));
+                    self.take_in(&mut come);
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if later => {}
             }
         }
     }
 
+    fn take_in(&mut self, come: &mut Vec<Waiting>) {
+        for waiting in come.drain(..) {
+            self.company.came(waiting.draft.session, waiting.since);
+            self.waiting.push_back(waiting);
+        }
+    }
+
     /// Nobody sends any more: what has come is written.
     async fn finish(mut self) {
+        self.company = Company::new(Instant::now()); // nobody is waited for
         while !self.waiting.is_empty() || !self.running.is_empty() {
             self.begin();
             if let Some(ended) = self.running.join_next_with_id().await {
@@ -126,9 +145,9 @@ impl Batches {
     /// Begins what is due; answers when something may be that has to gather still.
     fn begin(&mut self) -> Option<Instant> {
         while self.running.len() < self.lanes {
-            let free = |waiting: &&Waiting| !self.topics.values().any(|taken| taken.contains(&waiting.draft.topic));
-            let due = self.waiting.iter().find(free)?.since + GATHER;
-            if !self.running.is_empty() && Instant::now() < due {
+            let first = self.waiting.iter().find(|waiting| self.is_free(&waiting.draft.topic))?;
+            let due = first.since + self.hold();
+            if Instant::now() < due {
                 return Some(due);
             }
             let (drafts, replies) = self.take();
@@ -136,12 +155,27 @@ impl Batches {
                 continue;
             }
             let topics = drafts.iter().map(|draft| draft.topic.clone()).collect();
+            let senders = drafts.iter().map(|draft| draft.session).collect();
             // A panic must not take the writer with it: each batch has a task of its own.
             let writer = self.writer.clone();
             let id = self.running.spawn(async move { writer.commit(drafts.into(), replies).await }).id();
-            self.topics.insert(id, topics);
+            self.taken.insert(id, Taken { topics, senders });
         }
         None
+    }
+
+    /// How long the first draft of a batch waits for others.
+    fn hold(&self) -> Duration {
+        if !self.running.is_empty() {
+            return GATHER;
+        }
+        let worth = self.waiting.len() < company::ENOUGH && self.company.is_expected(Instant::now());
+        if worth { company::HOLD } else { Duration::ZERO }
+    }
+
+    /// Whether a topic is in none of the batches that run.
+    fn is_free(&self, topic: &TopicId) -> bool {
+        !self.taken.values().any(|taken| taken.topics.contains(topic))
     }
 
     /// The next batch: drafts whose topics are in none that runs.
@@ -149,7 +183,7 @@ impl Batches {
         let (mut drafts, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut left = VecDeque::new();
         while let Some(waiting) = self.waiting.pop_front() {
-            if self.topics.values().any(|taken| taken.contains(&waiting.draft.topic)) {
+            if !self.is_free(&waiting.draft.topic) {
                 left.push_back(waiting);
                 continue;
             }
@@ -178,7 +212,9 @@ impl Batches {
                 error.id()
             }
         };
-        self.topics.remove(&id);
+        if let Some(taken) = self.taken.remove(&id) {
+            self.company.answered(taken.senders, Instant::now());
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Topics, without what was said in them.
 
+use sea_orm::DbBackend;
+
 use super::pool::{Connection, Row};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, Seq, TopicId};
@@ -57,9 +59,17 @@ pub(super) async fn ensure(on: &impl Connection, id: &TopicId, now: Millis) -> R
 
 /// The topics of these ids, locked in the order of their keys, as every transaction that locks several does.
 pub(super) async fn lock_all(on: &impl Connection, ids: &[&TopicId]) -> Result<Vec<TopicRow>, StoreError> {
+    if on.backend() != DbBackend::Postgres {
+        // One by one: SQLite finds each at once, and would make a table of a list first.
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(find(on, id, "").await?);
+        }
+        return Ok(found);
+    }
     let values = dialect::filled(ids.iter().map(|id| id.as_str().into()));
     let places = dialect::places(1, values.len());
-    let sql = format!("{TOPIC} WHERE name IN ({places}) ORDER BY id{}", dialect::for_update(on));
+    let sql = format!("{TOPIC} WHERE name IN ({places}) ORDER BY id FOR UPDATE");
     dialect::rows(on, sql, values).await?.iter().map(topic).collect()
 }
 

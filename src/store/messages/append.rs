@@ -143,13 +143,8 @@ async fn append(
     drafts: &[Draft],
     now: Millis,
 ) -> Result<Vec<Result<Stored, DraftError>>, StoreError> {
-    let mut ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut sessions: Vec<Uuid> = drafts.iter().map(|draft| draft.session.0).collect();
-    sessions.sort_unstable();
-    sessions.dedup();
-    let (topics, senders) = senders::lock(tx, &ids, &sessions, now).await?;
+    let wanted = drafts.iter().map(|draft| (draft.session.0, &draft.topic)).collect();
+    let (topics, senders) = senders::lock(tx, &wanted, now).await?;
     let mut topics: HashMap<TopicId, TopicRow> = topics.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 

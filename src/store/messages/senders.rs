@@ -4,9 +4,9 @@
 //! first, and what a session has joined is read by a later statement, as a lock may have waited for a change that the same
 //! statement does not see. On PostgreSQL, where a statement is a round trip, it is read by the same one all the same: every
 //! change of a session's joins counts up in its row, and a locked row is the latest. Where the two counts differ, it is read
-//! once more.
+//! once more. On SQLite, who begins to write has locked everything, and small questions cost less than large ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{DbBackend, Value};
 use uuid::Uuid;
@@ -27,25 +27,30 @@ pub(super) struct Sender {
 
 type Senders = HashMap<Uuid, Sender>;
 
-/// What a sender is, by the topics in `IN (…)`.
+/// Who wants to send, and where.
+type Wanted<'a> = BTreeSet<(Uuid, &'a TopicId)>;
+
+/// What a sender is; the topics that matter stand behind it.
 const COLUMNS: &str = "s.id AS session, s.joins, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id";
 const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
-                    LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id IN";
+                    LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id";
 
 /// Locks topics and then sessions, each in order, as every transaction that locks several does. Answers the topics that
 /// there are, and the sessions that live.
 pub(super) async fn lock(
     tx: &Transaction,
-    topics: &[&TopicId],
-    sessions: &[Uuid],
+    wanted: &Wanted<'_>,
     now: Millis,
 ) -> Result<(Vec<TopicRow>, Senders), StoreError> {
+    let topics: BTreeSet<&TopicId> = wanted.iter().map(|&(_, topic)| topic).collect();
+    let topics: Vec<&TopicId> = topics.into_iter().collect();
     if tx.backend() != DbBackend::Postgres {
-        let topics = topics::lock_all(tx, topics).await?; // with the whole database
-        let senders = read(tx, sessions, &topics, now).await?;
+        let topics = topics::lock_all(tx, &topics).await?;
+        let senders = read_one_by_one(tx, wanted, &topics, now).await?;
         return Ok((topics, senders));
     }
-    let (topics, held, senders) = lock_and_read(tx, topics, sessions, now).await?;
+    let sessions: BTreeSet<Uuid> = wanted.iter().map(|&(session, _)| session).collect();
+    let (topics, held, senders) = lock_and_read(tx, &topics, sessions, now).await?;
     match senders {
         Some(senders) => Ok((topics, senders)),
         None => {
@@ -60,13 +65,13 @@ pub(super) async fn lock(
 async fn lock_and_read(
     tx: &Transaction,
     topics: &[&TopicId],
-    sessions: &[Uuid],
+    sessions: BTreeSet<Uuid>,
     now: Millis,
 ) -> Result<(Vec<TopicRow>, Vec<Uuid>, Option<Senders>), StoreError> {
     let mut values: Vec<Value> = vec![now.0.into()];
     values.extend(dialect::filled(topics.iter().map(|id| id.as_str().into())));
     let names = dialect::places(2, values.len() - 1);
-    let sessions = dialect::filled(sessions.iter().map(|&id| id.into()));
+    let sessions = dialect::filled(sessions.into_iter().map(Value::from));
     let ids = dialect::places(values.len() + 1, sessions.len());
     values.extend(sessions);
     // The parts are read one after the other, each to its end.
@@ -80,7 +85,7 @@ async fn lock_and_read(
          UNION ALL SELECT 1, NULL, NULL, NULL, NULL, NULL, id, joins, NULL, NULL, NULL, NULL, NULL FROM held \
          WHERE ended_at IS NULL AND expires_at > $1 \
          UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL, {COLUMNS} {FROM} \
-         (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
+         IN (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
     );
     let (mut found, mut held, mut senders) = (Vec::new(), HashMap::new(), Senders::new());
     let mut stale = false;
@@ -105,7 +110,7 @@ async fn read(tx: &Transaction, sessions: &[Uuid], topics: &[TopicRow], now: Mil
     let keys = dialect::filled([0].into_iter().chain(topics.iter().map(|topic| topic.key)).map(Value::from));
     let sessions = dialect::filled([Uuid::nil()].iter().chain(sessions).map(|&id| id.into()));
     let sql = format!(
-        "SELECT {COLUMNS} {FROM} ({}) WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
+        "SELECT {COLUMNS} {FROM} IN ({}) WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
         dialect::places(2, keys.len()),
         dialect::places(2 + keys.len(), sessions.len()),
     );
@@ -115,6 +120,25 @@ async fn read(tx: &Transaction, sessions: &[Uuid], topics: &[TopicRow], now: Mil
     let mut senders = Senders::new();
     for row in dialect::rows(tx, sql, values).await? {
         add(&mut senders, &row, now)?;
+    }
+    Ok(senders)
+}
+
+/// Reads living sessions, each with the topics that it wants to send to.
+async fn read_one_by_one(
+    tx: &Transaction,
+    wanted: &Wanted<'_>,
+    topics: &[TopicRow],
+    now: Millis,
+) -> Result<Senders, StoreError> {
+    let keys: HashMap<&TopicId, TopicKey> = topics.iter().map(|topic| (&topic.id, topic.key)).collect();
+    let mut senders = Senders::new();
+    for (session, topic) in wanted {
+        let key = keys.get(topic).copied().unwrap_or_default(); // no topic has the key 0
+        let sql = format!("SELECT {COLUMNS} {FROM} = $3 WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id = $2");
+        for row in dialect::rows(tx, sql, vec![now.0.into(), (*session).into(), key.into()]).await? {
+            add(&mut senders, &row, now)?;
+        }
     }
     Ok(senders)
 }

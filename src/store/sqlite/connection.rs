@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{FromSql, Null, ToSql, ToSqlOutput, Value as Column, ValueRef};
 use rusqlite::{OpenFlags, Statement};
 use sea_orm::{DbErr, RuntimeErr, Value};
@@ -39,6 +40,8 @@ impl Connection {
         let sqlite = rusqlite::Connection::open_with_flags(file, flags)?;
         sqlite.busy_timeout(BUSY)?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
+        // A plan is for a text, whatever is asked with it; otherwise a range that begins elsewhere is planned anew.
+        sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sqlite.execute_batch(
             // An acknowledged message survives a power cut: the log is synced at every commit.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \

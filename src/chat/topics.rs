@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::sessions::ENDED;
-use super::{Caller, Chat, ChatError};
+use super::{Caller, Chat, ChatError, Claims};
 use crate::model::topic::TopicError;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
 use crate::store::{JoinMade, JoinRefused, Joined, Joining, LeaveReason, Present, TopicRow};
@@ -98,16 +98,23 @@ impl Chat {
     }
 
     /// Joins; a repeat moves nothing.
-    pub async fn join(&self, caller: &Caller, topic: &str, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
-        let topic = self.joinable(topic, &caller.user.user_id).await?;
-        let (session, max, grace) = (caller.session, self.inner.rules.max_joins, self.inner.hub.grace());
+    pub async fn join(&self, claims: &Claims, topic: &str, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
+        let topic = match self.topic_id(topic, &claims.user) {
+            // Anybody may: whether the session lives, the act itself finds out.
+            Ok(id) if id.kind() == TopicKind::Room => id,
+            _ => {
+                self.caller(claims).await?;
+                self.joinable(topic, &claims.user).await?
+            }
+        };
+        let (session, max, grace) = (claims.session, self.inner.rules.max_joins, self.inner.hub.grace());
         let joining = Joining { session, topic, hidden, max, grace };
         let join = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
         let present = self.inner.hub.present(join.topic.key).await?;
         let listed = present.list.iter().find(|presence| presence.session_id == session).cloned();
         let own = match listed {
             Some(presence) => presence,
-            None => self.own_presence(caller).await?,
+            None => self.own_presence(session).await?,
         };
         let name = self.names_of([&join.topic.id]).await?.pop().flatten();
         Ok(JoinedTopic { join, own, name, present })
@@ -128,9 +135,9 @@ impl Chat {
         Ok(join)
     }
 
-    /// The caller's presence, read from their session.
-    async fn own_presence(&self, caller: &Caller) -> Result<Presence, ChatError> {
-        let row = self.store().session(caller.session).await?.ok_or(ChatError::Unauthenticated(ENDED))?;
+    /// A session's presence, shown or not.
+    async fn own_presence(&self, session: SessionId) -> Result<Presence, ChatError> {
+        let row = self.store().session(session).await?.ok_or(ChatError::Unauthenticated(ENDED))?;
         let (user_id, username) = (row.user.user_id, row.user.username);
         Ok(Presence { user_id, username, session_id: row.id, online_since: row.online_since })
     }

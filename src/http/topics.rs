@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::extract::{OptionalBody, Params, Segments};
 use super::problem::Problem;
 use super::sessions::PageParams;
-use super::state::{Session, Shared, cut, page_size};
+use super::state::{Session, Shared, Signed, cut, page_size};
 use crate::chat::{ChatError, Joined, JoinedTopic, TopicInfo};
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
@@ -156,11 +156,11 @@ async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<
 )]
 async fn join(
     State(shared): State<Shared>,
-    Session(caller): Session,
+    Signed(claims): Signed,
     Segments(topic): Segments<String>,
     OptionalBody(body): OptionalBody<JoinTopic>,
 ) -> Result<Json<JoinedDto>, Problem> {
-    let JoinedTopic { join, own, name, present } = shared.chat.join(&caller, &topic, body.hidden).await?;
+    let JoinedTopic { join, own, name, present } = shared.chat.join(&claims, &topic, body.hidden).await?;
     Ok(Json(JoinedDto {
         topic: TopicDto::new(&join.topic.id, name, join.topic.last_seq),
         own,

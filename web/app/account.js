@@ -1,6 +1,6 @@
 /** The user's own: their name, how the page looks, where they are signed in, whom they block. */
 
-import { attempt, confirm, field, form, notice, openDialog } from "./dialog.js";
+import { attempt, confirm, field, form, notice, openDialog, press } from "./dialog.js";
 import { avatar, h, name } from "./dom.js";
 import { setTheme, theme, THEMES } from "./theme.js";
 import { wholeTime } from "./words.js";
@@ -68,7 +68,8 @@ function appearance() {
 async function sessions(parlour) {
   const { sessions: all } = (await attempt(() => parlour.call("GET", "/v1/me/sessions?limit=100"))) ?? { sessions: [] };
   const row = ({ id, created_at, stream_open, current }) => {
-    const end = () => attempt(async () => (await parlour.call("DELETE", `/v1/me/sessions/${id}`), element.remove()));
+    const end = () =>
+      press(element, async () => (await parlour.call("DELETE", `/v1/me/sessions/${id}`), element.remove()));
     const about = h(
       "span",
       { class: "about" },
@@ -84,7 +85,7 @@ async function sessions(parlour) {
 function blocks(store) {
   if (store.blocked.size === 0) return null;
   const row = (user) => {
-    const unblock = () => attempt(async () => (await store.block(user, false), element.remove()));
+    const unblock = () => press(element, async () => (await store.block(user, false), element.remove()));
     const element = h(
       "li",
       {},

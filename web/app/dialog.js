@@ -96,6 +96,22 @@ export async function attempt(act) {
   }
 }
 
+const pressed = new WeakSet();
+
+/**
+ * As `attempt`, for what was pressed in an element: until it is done, whatever else is pressed in there does nothing.
+ * Answers whether it was done.
+ */
+export async function press(element, act) {
+  if (pressed.has(element)) return false;
+  pressed.add(element);
+  element.setAttribute("aria-busy", "true");
+  const done = await attempt(async () => (await act(), true));
+  element.removeAttribute("aria-busy");
+  pressed.delete(element);
+  return done === true;
+}
+
 /**
  * A menu at an element: `[["Edit", act], …]`. With the arrow keys one moves in it, Escape and a click beside it close it.
  */

@@ -1,6 +1,6 @@
 /** Making, finding and managing groups, and the small dialogs that begin a conversation. */
 
-import { attempt, confirm, field, form, notice, openDialog } from "./dialog.js";
+import { attempt, confirm, field, form, notice, openDialog, press } from "./dialog.js";
 import { avatar, h, name } from "./dom.js";
 import { plural } from "./words.js";
 
@@ -77,7 +77,7 @@ export function findGroups(store, open) {
   };
   const input = h("input", { name: "prefix", type: "search", autocomplete: "off", placeholder: "Gard…" });
   const finder = form([field("Its name begins with", input)], "Find", search);
-  more.addEventListener("click", () => attempt(() => search({ prefix: input.value }, cursor)));
+  more.addEventListener("click", () => press(more, () => search({ prefix: input.value }, cursor)));
   const dialog = openDialog("Find a group", finder, results, more);
   attempt(() => search({ prefix: "" }));
 }
@@ -86,12 +86,13 @@ function groupRow(store, group, enter) {
   const label = { member: "Open", requested: "Requested" }[group.state] ?? (group.open ? "Join" : "Ask to join");
   const act = async () => {
     if (group.state === "member") return enter(group.topic);
-    const { state } = (await attempt(() => store.parlour.call("POST", `${path(group)}/join`))) ?? {};
+    const { state } = await store.parlour.call("POST", `${path(group)}/join`);
     if (state === "member") return enter(group.topic);
     if (state === "requested") [button.textContent, button.disabled] = ["Requested", true];
     return undefined;
   };
-  const button = h("button", { type: "button", onclick: act, disabled: group.state === "requested" }, label);
+  const pressed = () => press(button, act);
+  const button = h("button", { type: "button", onclick: pressed, disabled: group.state === "requested" }, label);
   const about = h(
     "span",
     { class: "about" },
@@ -119,7 +120,7 @@ export async function manageGroup(store, id, { left }) {
     sections.push(editing(store, group), adding(store, group), await asking(store, group), await banned(store, group));
   const leave = async () => {
     if (!(await confirm("Leave this group?", "You lose its chat and its history at once.", "Leave"))) return;
-    await attempt(async () => {
+    await press(dialog, async () => {
       await store.parlour.call("POST", `${path(group)}/leave`);
       dialog.close();
       left();
@@ -128,7 +129,7 @@ export async function manageGroup(store, id, { left }) {
   const remove = async () => {
     if (!(await confirm(`Delete “${group.name}”?`, "Its chat and its history are gone for everybody.", "Delete")))
       return;
-    await attempt(async () => {
+    await press(dialog, async () => {
       await store.parlour.call("DELETE", path(group));
       dialog.close();
       left();
@@ -186,12 +187,7 @@ async function people(store, group, state, title, acts) {
   )) ?? { members: [] };
   if (members.length === 0) return null;
   const row = ({ user }) => {
-    const act = async (call) => {
-      await attempt(async () => {
-        await call();
-        element.remove();
-      });
-    };
+    const act = (call) => press(element, async () => (await call(), element.remove()));
     const element = h(
       "li",
       {},

@@ -74,9 +74,7 @@ async fn measure(args: &Args) -> Result<()> {
     for (streams, rooms, rate) in FANOUTS {
         let name =
             format!("{}, {} each, {rate} messages/s in all", count(rooms, "room"), count(streams / rooms, "stream"));
-        // The floor knows no rooms.
-        let floor = (rooms == 1).then_some(Kind::Floor);
-        for kind in [floor, Some(Kind::Parlour), nchan].into_iter().flatten().filter(|_| chosen(&name)) {
+        for kind in [Some(Kind::Floor), Some(Kind::Parlour), nchan].into_iter().flatten().filter(|_| chosen(&name)) {
             match work::fanout(&setup.start(kind).await?, streams, rooms, rate, LENGTH).await {
                 Ok(figures) => show(&name, kind, &figures),
                 Err(error) => tell(&name, kind, &format!("not sustained: {error}")),

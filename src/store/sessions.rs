@@ -227,15 +227,11 @@ pub(super) async fn live_topics(tx: &Transaction, sessions: &[Uuid]) -> Result<V
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT topic_id FROM joined WHERE ended IS NULL AND NOT hidden AND session_id IN ({})",
+        "SELECT DISTINCT topic_id FROM joined WHERE ended IS NULL AND NOT hidden AND session_id IN ({})",
         dialect::places(1, sessions.len())
     );
     let values = sessions.iter().map(|&id| id.into()).collect();
-    let rows = dialect::rows(tx, sql, values).await?;
-    let mut topics = rows.iter().map(|row| dialect::get(row, "topic_id")).collect::<Result<Vec<_>, _>>()?;
-    topics.sort_unstable();
-    topics.dedup();
-    Ok(topics)
+    dialect::rows(tx, sql, values).await?.iter().map(|row| dialect::get(row, "topic_id")).collect()
 }
 
 fn session(row: &Row) -> Result<SessionRow, StoreError> {

@@ -132,11 +132,11 @@ async fn read_one_by_one(
     now: Millis,
 ) -> Result<Senders, StoreError> {
     let keys: HashMap<&TopicId, TopicKey> = topics.iter().map(|topic| (&topic.id, topic.key)).collect();
+    let sql = format!("SELECT {COLUMNS} {FROM} = $3 WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id = $2");
     let mut senders = Senders::new();
     for (session, topic) in wanted {
         let key = keys.get(topic).copied().unwrap_or_default(); // no topic has the key 0
-        let sql = format!("SELECT {COLUMNS} {FROM} = $3 WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id = $2");
-        for row in dialect::rows(tx, sql, vec![now.0.into(), (*session).into(), key.into()]).await? {
+        for row in dialect::rows(tx, sql.as_str(), vec![now.0.into(), (*session).into(), key.into()]).await? {
             add(&mut senders, &row, now)?;
         }
     }

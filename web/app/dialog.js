@@ -98,18 +98,14 @@ export async function attempt(act) {
 
 const pressed = new WeakSet();
 
-/**
- * As `attempt`, for what was pressed in an element: until it is done, whatever else is pressed in there does nothing.
- * Answers whether it was done.
- */
+/** As `attempt`, for an element that is pressed: until it is done, to press it again does nothing. */
 export async function press(element, act) {
-  if (pressed.has(element)) return false;
+  if (pressed.has(element)) return;
   pressed.add(element);
   element.setAttribute("aria-busy", "true");
-  const done = await attempt(async () => (await act(), true));
+  await attempt(act);
   element.removeAttribute("aria-busy");
   pressed.delete(element);
-  return done === true;
 }
 
 /**

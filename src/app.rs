@@ -93,7 +93,8 @@ pub async fn run_and_tell(
         tokio::time::sleep(LINGER).await;
         close.cancel();
     });
-    http::serve(listener, router, closing, DRAIN).await;
+    // In a task: here, outside of the runtime's threads, each connection would wake one of those.
+    guard("serving", http::serve(listener, router, closing, DRAIN), shutdown, failed.clone()).await;
 
     stop.cancel();
     background.close();

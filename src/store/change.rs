@@ -2,7 +2,8 @@
 //!
 //! On PostgreSQL each has a task and a connection of its own. SQLite has one writer and one `fsync` per commit, so there
 //! changes that arrive together share a transaction, each behind a savepoint of its own: one that fails takes nothing
-//! else with it, and all are answered after the one commit.
+//! else with it, and all are answered after the one commit. Where nothing but what a session does for itself has changed,
+//! as when one is opened, that commit is not waited for until it is on the disk, which it soon is.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::in_time;
-use super::pool::{Client, Pool, Transaction};
+use super::pool::{Client, Durability, Pool, Transaction};
 use super::{Store, StoreError};
 
 /// How many changes may wait; one more is refused.
@@ -19,20 +20,36 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 64;
 /// How long a change may wait for its turn; after that its caller has gone.
 const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Statements inside a transaction.
 pub(super) type Work<T> = Box<dyn for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
 
 impl Store {
-    /// Runs `work` in a transaction and commits it, unless it fails.
+    /// Runs `work` in a transaction and commits it, unless it fails. Durable in full.
     pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        self.change_lasting(None, work).await
+    }
+
+    /// As [`Self::change`], but as durable as `lasts` says of the result.
+    pub(super) async fn change_delayed<T, F>(&self, lasts: fn(&T) -> Durability, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        self.change_lasting(Some(lasts), work).await
+    }
+
+    async fn change_lasting<T, F>(&self, lasts: Option<fn(&T) -> Durability>, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         match &self.inner.changes {
-            Some(lane) => lane.enqueue(Box::new(Change { work: Some(Box::new(work)), done: None, reply }))?,
+            Some(lane) => lane.enqueue(Box::new(Change { work: Some(Box::new(work)), lasts, done: None, reply }))?,
             None => {
                 let pool = self.inner.pools.read.clone();
                 tokio::spawn(async move {
@@ -103,31 +120,45 @@ async fn commit(client: Client, mut jobs: Vec<Box<dyn Job>>) {
 }
 
 async fn commit_together(client: &Client, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let transaction = client.begin().await?;
+    let before = durability(jobs);
+    let transaction = client.begin_lasting(before).await?;
     if let [job] = jobs {
-        return if job.run(&transaction).await { transaction.commit().await } else { transaction.rollback().await };
-    }
-    for job in jobs {
-        let part = transaction.begin().await?;
-        if job.run(&part).await {
-            part.commit().await?;
-        } else {
-            part.rollback().await?;
+        if !job.run(&transaction).await {
+            return transaction.rollback().await;
+        }
+    } else {
+        for job in jobs.iter_mut() {
+            let part = transaction.begin().await?;
+            if job.run(&part).await {
+                part.commit().await?;
+            } else {
+                part.rollback().await?;
+            }
         }
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    if durability(jobs) > before { client.sync() } else { Ok(()) }
+}
+
+/// What all of them together ask for.
+fn durability(jobs: &[Box<dyn Job>]) -> Durability {
+    jobs.iter().map(|job| job.durability()).max().unwrap_or(Durability::Full)
 }
 
 /// A change whose result type is forgotten while it waits.
 trait Job: Send {
     /// Runs it; `false` where it failed and has to be undone.
     fn run<'a>(&'a mut self, transaction: &'a Transaction) -> BoxFuture<'a, bool>;
+    /// What it asks for: before it has run, what may turn out to be enough.
+    fn durability(&self) -> Durability;
     /// Answers its caller: with its own result, unless the commit failed.
     fn finish(self: Box<Self>, failure: Option<&StoreError>);
 }
 
 struct Change<T> {
     work: Option<Work<T>>,
+    /// What its result asks for; none for whatever is to be durable in full.
+    lasts: Option<fn(&T) -> Durability>,
     done: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -140,6 +171,14 @@ impl<T: Send> Job for Change<T> {
             }
             matches!(self.done, Some(Ok(_)))
         })
+    }
+
+    fn durability(&self) -> Durability {
+        match (self.lasts, &self.done) {
+            (None, _) => Durability::Full,
+            (Some(lasts), Some(Ok(value))) => lasts(value),
+            (Some(_), _) => Durability::Delayed,
+        }
     }
 
     fn finish(self: Box<Self>, failure: Option<&StoreError>) {

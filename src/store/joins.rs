@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sea_orm::Value;
 
-use super::pool::{Row, Transaction};
+use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics};
 use crate::model::event_id::Slot;
@@ -147,7 +147,9 @@ impl Store {
     /// Joins; a repeat moves nothing.
     pub async fn join(&self, joining: Joining) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
         let now = self.now();
-        self.change(move |tx| Box::pin(async move { join(tx, &joining, now).await })).await
+        // A client sees in `ready` what it has joined, and in a refusal that it has not.
+        self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &joining, now).await }))
+            .await
     }
 
     /// Leaves. Answers the topic's key, where the session had joined it.
@@ -279,23 +281,31 @@ async fn join_existing(
     }
     let next_slot: i32 = dialect::get(&row, "next_slot")?;
     let appeared = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
-    let appeared = if appeared { live_topics(tx, &[session]).await? } else { Vec::new() };
+    // Every join takes a slot, the first of them 1: there are no more than have been taken.
+    let taken = usize::try_from(next_slot - 1).unwrap_or_default();
+    let appeared = if appeared && taken > 0 { live_topics(tx, &[session]).await? } else { Vec::new() };
 
-    let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
-    if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
-        let join = show(tx, joining, joined(&row)?).await?;
-        return Ok(Ok(JoinMade { join, appeared }));
+    if taken > 0 {
+        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
+        if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
+            let join = show(tx, joining, joined(&row)?).await?;
+            return Ok(Ok(JoinMade { join, appeared }));
+        }
     }
-    let sql = "SELECT COUNT(*) AS joins FROM joined WHERE session_id = $1 AND ended IS NULL";
-    let joins: i64 = match dialect::row(tx, sql, vec![session.into()]).await? {
-        Some(row) => dialect::get(&row, "joins")?,
-        None => 0,
-    };
-    if usize::try_from(joins).is_ok_and(|joins| joins >= joining.max) {
+    if taken >= joining.max && count_joins(tx, joining.session).await? >= joining.max {
         return Ok(Err(JoinRefused::TooMany));
     }
     let join = insert(tx, joining, topic, next_slot).await?;
     Ok(Ok(JoinMade { join, appeared }))
+}
+
+async fn count_joins(tx: &Transaction, session: SessionId) -> Result<usize, StoreError> {
+    let sql = "SELECT COUNT(*) AS joins FROM joined WHERE session_id = $1 AND ended IS NULL";
+    let joins: i64 = match dialect::row(tx, sql, vec![session.0.into()]).await? {
+        Some(row) => dialect::get(&row, "joins")?,
+        None => 0,
+    };
+    usize::try_from(joins).map_err(|_| StoreError::Corrupt("count"))
 }
 
 async fn insert(tx: &Transaction, joining: &Joining, topic: TopicRow, next_slot: i32) -> Result<Joined, StoreError> {

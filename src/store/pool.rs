@@ -19,6 +19,17 @@ use super::sqlite::{self, Threads};
 /// default; each is gone from the pool afterwards, and one that cannot be made is another error.
 const TRIES: usize = 8;
 
+/// What of a change lasts once it has been answered. No crash of a process takes anything away, whichever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Durability {
+    /// On the disk a tenth of a second later, or with whatever is durable in full before that: what a power cut takes are
+    /// the latest changes, and none without all that came after it. On PostgreSQL the same as full, as there a crash of
+    /// the database would take it, too.
+    Delayed,
+    /// On the disk before.
+    Full,
+}
+
 /// Whatever runs statements.
 pub(super) trait Connection: Sync {
     /// Which dialect they are in.
@@ -79,6 +90,14 @@ impl Pool {
         }
     }
 
+    /// Whether a connection has nothing to do, where that can be said.
+    pub(super) fn is_idle(&self) -> bool {
+        match self {
+            Self::Postgres(_) => false,
+            Self::Sqlite(threads) => threads.are_idle(),
+        }
+    }
+
     /// Closes every connection.
     pub(super) async fn close(&self) {
         match self {
@@ -118,16 +137,35 @@ impl Client {
                 Ok(Err(error)) => Err(Once::Refused(error.into())),
                 Err(silent) => Err(Once::Lost(silent)),
             },
-            Self::Sqlite(connection) => connection.query(&sql, &values).map(sqlite_rows).map_err(Once::Refused),
+            Self::Sqlite(connection) => {
+                let rows = connection.make(Durability::Full).and_then(|()| connection.query(&sql, &values));
+                rows.map(sqlite_rows).map_err(Once::Refused)
+            }
         }
     }
 
-    /// Begins a transaction that writes. On SQLite it takes the write lock at once: one that began by reading could not.
-    /// A BEGIN that fails has done nothing.
+    /// Begins a transaction that writes, and is durable in full. On SQLite it takes the write lock at once: one that began
+    /// by reading could not. A BEGIN that fails has done nothing.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        self.begin_lasting(Durability::Full).await
+    }
+
+    /// As [`Self::begin`], with a durability.
+    pub(super) async fn begin_lasting(&self, durability: Durability) -> Result<Transaction, StoreError> {
         match self {
             Self::Postgres(pool) => Ok(Transaction::Postgres(answered(again(|| pool.begin())).await?)),
-            Self::Sqlite(connection) => Ok(Transaction::Sqlite(sqlite::Transaction::begin(connection.clone())?)),
+            Self::Sqlite(connection) => {
+                let transaction = sqlite::Transaction::begin(connection.clone(), durability)?;
+                Ok(Transaction::Sqlite(transaction))
+            }
+        }
+    }
+
+    /// Makes durable in full what has been committed over this connection.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(connection) => connection.sync(),
         }
     }
 }

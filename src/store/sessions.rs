@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::Value;
 use uuid::Uuid;
 
-use super::pool::{Row, Transaction};
+use super::pool::{Durability, Row, Transaction};
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, SessionId, User, UserId};
 
@@ -80,7 +80,8 @@ impl Store {
         lifetime: Duration,
     ) -> Result<SessionRow, StoreError> {
         let now = self.now();
-        self.change(move |tx| {
+        // A client that finds no session any more opens another.
+        self.change_delayed(|_| Durability::Delayed, move |tx| {
             Box::pin(async move {
                 let user = ensure_user(tx, &whose, now).await?;
                 let sql = "INSERT INTO session (id, user_id, created_at, expires_at, generation, stream, online_since, \
@@ -106,7 +107,7 @@ impl Store {
 
     /// A session, ended or not.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
-        let row = dialect::row(self.read(), format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
+        let row = dialect::row(self.read_near(), format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
         row.map(|row| session(&row)).transpose()
     }
 
@@ -169,17 +170,20 @@ impl Store {
     /// somebody appear.
     pub async fn touch_sessions(&self, touches: Vec<Touch>, grace: Duration) -> Result<Vec<TopicKey>, StoreError> {
         let now = self.now();
-        self.change(move |tx| {
-            Box::pin(async move {
-                let mut appeared = Vec::new();
-                for touch in touches {
-                    if touch_session(tx, touch, grace, now).await? {
-                        appeared.push(touch.session.0);
+        self.change_delayed(
+            |_| Durability::Delayed,
+            move |tx| {
+                Box::pin(async move {
+                    let mut appeared = Vec::new();
+                    for touch in touches {
+                        if touch_session(tx, touch, grace, now).await? {
+                            appeared.push(touch.session.0);
+                        }
                     }
-                }
-                live_topics(tx, &appeared).await
-            })
-        })
+                    live_topics(tx, &appeared).await
+                })
+            },
+        )
         .await
     }
 }

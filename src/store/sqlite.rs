@@ -13,6 +13,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
@@ -113,6 +114,11 @@ impl Threads {
         answer.await.map_err(|_| gone())
     }
 
+    /// Whether one of the threads has nothing to do.
+    pub(super) fn are_idle(&self) -> bool {
+        !lock(&self.shared.queue).idle.is_empty()
+    }
+
     /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
         lock(&self.shared.hands).clear(); // that ends them
@@ -179,10 +185,22 @@ fn serve(
             tracing::error!("work on the database was given up");
         }
         connection.tidy();
+        connection.sync_in_time();
         let waiting = lock(queue).next(nth);
-        next = waiting.or_else(|| handed.recv().ok());
+        next = waiting.or_else(|| wait(connection, handed));
     }
     connection.close();
+}
+
+/// Until the thread is handed something; what is to be on the disk by then gets there.
+fn wait(connection: &Connection, handed: &mpsc::Receiver<Job>) -> Option<Job> {
+    while let Some(due) = connection.due() {
+        match handed.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Err(mpsc::RecvTimeoutError::Timeout) => connection.sync_in_time(),
+            handed => return handed.ok(),
+        }
+    }
+    handed.recv().ok()
 }
 
 /// The file of a URL like `sqlite://parlour.db?mode=rwc`, as SQLite's own URI.
@@ -203,6 +221,7 @@ fn gone() -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::pool::Durability;
 
     #[test]
     fn a_url_becomes_a_uri() -> Result<(), StoreError> {
@@ -266,6 +285,43 @@ mod tests {
             question.await?;
         }
         assert_eq!(usize::try_from(*lock(&asked))?, WAITING - 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_durable_later_comes_to_the_disk_by_itself() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("p.db");
+        let threads = Threads::open(&format!("sqlite://{}?mode=rwc", file.display()), 1, false).await?;
+        threads.ask(|connection| connection.execute("CREATE TABLE t (a)", &[])).await??;
+        let insert = async |durability| {
+            let work = move |connection: Arc<Connection>| -> BoxFuture<'static, Result<_, StoreError>> {
+                Box::pin(async move {
+                    let transaction = Transaction::begin(connection.clone(), durability)?;
+                    connection.execute("INSERT INTO t VALUES ($1)", &[1i64.into()])?;
+                    let level: i64 = connection.query("PRAGMA synchronous", &[])?[0].get("synchronous")?;
+                    transaction.commit()?;
+                    Ok((level, connection.due().is_some()))
+                })
+            };
+            threads.run(work).await?
+        };
+        const NORMAL: i64 = 1;
+        const FULL: i64 = 2;
+        assert_eq!(insert(Durability::Full).await?, (FULL, false));
+        assert_eq!(insert(Durability::Delayed).await?, (NORMAL, true));
+        assert_eq!(insert(Durability::Full).await?, (FULL, true), "whoever comes next is durable in full all the same");
+        let synced = async || {
+            while threads.ask(|connection| connection.due()).await?.is_some() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            Ok::<_, StoreError>(())
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), synced()).await??;
+        // It is this file that is synced; one that is not there would be passed over.
+        let log = threads.ask(|connection| connection.log()).await??;
+        assert!(log.is_some_and(|log| std::path::Path::new(&log).exists()));
+        threads.close().await;
         Ok(())
     }
 }

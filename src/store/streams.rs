@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::joins::{LeaveReason, slot};
-use super::pool::{Row, Transaction};
+use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, Touch, dialect};
 use crate::model::event_id::{EventId, Reached, Slot, positions_from_bytes, positions_to_bytes};
@@ -103,7 +103,11 @@ impl Store {
     /// Opens a session's stream; from here on any other one is the session's no more.
     pub async fn open_stream(&self, open: OpenStream) -> Result<Result<Opened, StreamRefused>, StoreError> {
         let now = self.now();
-        self.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await
+        // A refusal changes nothing.
+        let lasts =
+            |opened: &Result<(_, Durability), _>| opened.as_ref().map_or(Durability::Delayed, |opened| opened.1);
+        let opened = self.change_delayed(lasts, move |tx| Box::pin(async move { open_stream(tx, &open, now).await }));
+        Ok(opened.await?.map(|(opened, _)| opened))
     }
 
     /// Stores how far a stream has come as the session's next generation; `None` where another stream has taken over.
@@ -199,7 +203,7 @@ async fn open_stream(
     tx: &Transaction,
     open: &OpenStream,
     now: Millis,
-) -> Result<Result<Opened, StreamRefused>, StoreError> {
+) -> Result<Result<(Opened, Durability), StreamRefused>, StoreError> {
     let id = open.session;
     let sql = format!(
         "SELECT generation, next_slot, joins, expires_at, resume_generation, resume_moved FROM session \
@@ -221,7 +225,12 @@ async fn open_stream(
         (None, Resume::Now) => None,
         (None, _) => last_brought_back(tx, id, &row).await?,
     };
-    let (joins, left) = place(tx, id, base.as_ref(), matches!(open.resume, Resume::Now)).await?;
+    let at_end = matches!(open.resume, Resume::Now);
+    let (joins, left) = place(tx, id, base.as_ref(), at_end).await?;
+    // A generation that says what the joins say by themselves may be lost: the stream would start just there again, as
+    // whatever it sends is stored later. Without any other, a client would get anew what it has.
+    let says_nothing = base.is_none() && !at_end && left.is_empty() && joins.iter().all(|j| j.position == j.last_seq);
+    let durability = if says_nothing { Durability::Delayed } else { Durability::Full };
 
     let positions = joins.iter().map(|j| (j.slot, Reached::Seq(j.position)));
     let untold = left.iter().map(|(slot, ..)| (*slot, Reached::Seq(Seq(0))));
@@ -236,7 +245,7 @@ async fn open_stream(
     let expires_at = Millis(dialect::get(&row, "expires_at")?);
     let next_slot = Slot(next_slot.unsigned_abs());
     let joins_version = dialect::get(&row, "joins")?;
-    Ok(Ok(Opened {
+    let opened = Opened {
         generation: generation.unsigned_abs(),
         next_slot,
         joins_version,
@@ -245,7 +254,8 @@ async fn open_stream(
         resumed,
         expires_at,
         appeared,
-    }))
+    };
+    Ok(Ok((opened, durability)))
 }
 
 /// What an id that has been brought back says, remembered as the session's last; `None` where its generation is gone.
@@ -359,3 +369,6 @@ async fn insert(
 fn number(generation: u64) -> i64 {
     i64::try_from(generation).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

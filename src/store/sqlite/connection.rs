@@ -1,33 +1,66 @@
 //! One connection to SQLite: statements in this project's dialect, and what they answer.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::types::{FromSql, Null, ToSql, ToSqlOutput, Value as Column, ValueRef};
+use rusqlite::types::{FromSql, Null, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, Statement};
 use sea_orm::{DbErr, RuntimeErr, Value};
 
 use crate::store::StoreError;
+use crate::store::pool::Durability;
 
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(2);
 /// So many statements stay prepared.
 const PREPARED: usize = 256;
 
+/// How long after its commit a transaction of delayed durability is on the disk at the latest.
+const DELAY: Duration = Duration::from_millis(100);
+
 /// A connection, of the thread that serves it.
 #[derive(Debug)]
 pub(in crate::store) struct Connection {
-    /// `None` once it is closed. The lock is never waited for: only its own thread takes it. Not an async mutex: nothing
-    /// is awaited while it is held.
+    /// `None` once it is closed. The locks are never waited for: only its own thread takes them. Not async mutexes: nothing
+    /// is awaited while they are held.
     sqlite: Mutex<Option<rusqlite::Connection>>,
+    /// Whether commits leave it to [`Self::sync`] to bring them to the disk.
+    delays: AtomicBool,
+    /// When that is to be done, if there is something.
+    due: Mutex<Option<Instant>>,
 }
 
 /// A row of an answer.
 #[derive(Debug)]
 pub(in crate::store) struct Row {
-    names: Arc<[String]>,
-    columns: Vec<Column>,
+    answer: Arc<Answer>,
+    /// Its first cell.
+    first: usize,
+}
+
+/// What a query found, in few pieces of memory: of hundreds of rows, few cells are asked for as what they are.
+#[derive(Debug, Default)]
+struct Answer {
+    /// Where in `bytes` the columns' names stand.
+    names: Vec<Range<usize>>,
+    /// Row after row.
+    cells: Vec<Cell>,
+    /// Names, texts and blobs.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Range<usize>),
+    Blob(Range<usize>),
 }
 
 impl Connection {
@@ -54,7 +87,60 @@ impl Connection {
             // have left behind, and the write-ahead log until its next round, may hold some for a while.
             "PRAGMA cache_size = -4096; PRAGMA secure_delete = ON;"
         })?;
-        Ok(Self { sqlite: Mutex::new(Some(sqlite)) })
+        Ok(Self { sqlite: Mutex::new(Some(sqlite)), delays: AtomicBool::new(false), due: Mutex::new(None) })
+    }
+
+    /// How durable the transactions are that begin from here on. Each says so for itself.
+    pub(in crate::store) fn make(&self, durability: Durability) -> Result<(), StoreError> {
+        let delays = durability == Durability::Delayed;
+        if self.delays.load(Ordering::Relaxed) == delays {
+            return Ok(());
+        }
+        // Not one of the prepared ones: SQLite obeys when it reads this, and never again.
+        self.with(|sqlite| sqlite.pragma_update(None, "synchronous", if delays { "NORMAL" } else { "FULL" }))?;
+        self.delays.store(delays, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes a commit.
+    pub(super) fn committed(&self) {
+        if self.delays.load(Ordering::Relaxed) {
+            lock(&self.due).get_or_insert_with(|| Instant::now() + DELAY);
+        }
+    }
+
+    /// When what has been committed is to be brought to the disk; none where all of it is there.
+    pub(super) fn due(&self) -> Option<Instant> {
+        *lock(&self.due)
+    }
+
+    /// Brings to the disk what has been committed. Whatever SQLite writes to its log later stands behind it there, and a
+    /// log that is cut off counts up to there: what is on the disk is never a later transaction without an earlier one.
+    pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
+        let Some(log) = self.log()? else { return Ok(()) };
+        match File::open(log).and_then(|log| log.sync_data()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable(format!("the write-ahead log could not be synced: {error}")));
+            }
+            _ => *lock(&self.due) = None, // without a log, nothing has been committed to one
+        }
+        Ok(())
+    }
+
+    /// The file of the write-ahead log; none for what is not in a file.
+    pub(super) fn log(&self) -> Result<Option<String>, StoreError> {
+        self.with(|sqlite| Ok(sqlite.path().filter(|path| !path.is_empty()).map(|path| format!("{path}-wal"))))
+    }
+
+    /// As [`Self::sync`], if the time for it has come.
+    pub(super) fn sync_in_time(&self) {
+        let now = Instant::now();
+        if self.due().is_some_and(|due| due <= now)
+            && let Err(error) = self.sync()
+        {
+            tracing::error!(%error, "what was acknowledged would not survive a power cut yet");
+            *lock(&self.due) = Some(now + DELAY);
+        }
     }
 
     /// The rows that a statement answers.
@@ -62,13 +148,21 @@ impl Connection {
         self.with(|sqlite| {
             let mut statement = sqlite.prepare_cached(sql)?;
             bind(&mut statement, values)?;
-            let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
-            let (mut rows, mut found) = (statement.raw_query(), Vec::new());
-            while let Some(row) = rows.next()? {
-                let columns = (0..names.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?;
-                found.push(Row { names: names.clone(), columns });
+            let mut answer = Answer::default();
+            for name in statement.column_names() {
+                let name = answer.keep(name.as_bytes());
+                answer.names.push(name);
             }
-            Ok(found)
+            let columns = answer.names.len();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                for column in 0..columns {
+                    let cell = answer.cell(row.get_ref(column)?);
+                    answer.cells.push(cell);
+                }
+            }
+            let (count, answer) = (answer.cells.len().checked_div(columns).unwrap_or_default(), Arc::new(answer));
+            Ok((0..count).map(|row| Row { answer: answer.clone(), first: row * columns }).collect())
         })
     }
 
@@ -87,7 +181,7 @@ impl Connection {
 
     /// Whether no transaction is open.
     pub(super) fn is_idle(&self) -> bool {
-        self.lock().as_ref().is_none_or(rusqlite::Connection::is_autocommit)
+        lock(&self.sqlite).as_ref().is_none_or(rusqlite::Connection::is_autocommit)
     }
 
     /// Undoes what a job has left open.
@@ -101,20 +195,43 @@ impl Connection {
 
     /// Closes the file.
     pub(super) fn close(&self) {
-        if let Some(Err((_, error))) = self.lock().take().map(rusqlite::Connection::close) {
+        if self.due().is_some()
+            && let Err(error) = self.sync()
+        {
+            tracing::error!(%error, "what was acknowledged last would not survive a power cut");
+        }
+        if let Some(Err((_, error))) = lock(&self.sqlite).take().map(rusqlite::Connection::close) {
             tracing::warn!(%error, "the database did not close");
         }
     }
 
     fn with<T>(&self, ask: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        match &*self.lock() {
+        match &*lock(&self.sqlite) {
             Some(sqlite) => Ok(ask(sqlite)?),
             None => Err(super::gone()),
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<rusqlite::Connection>> {
-        self.sqlite.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Answer {
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        from..self.bytes.len()
+    }
+
+    fn cell(&mut self, value: ValueRef<'_>) -> Cell {
+        match value {
+            ValueRef::Null => Cell::Null,
+            ValueRef::Integer(value) => Cell::Integer(value),
+            ValueRef::Real(value) => Cell::Real(value),
+            ValueRef::Text(text) => Cell::Text(self.keep(text)),
+            ValueRef::Blob(blob) => Cell::Blob(self.keep(blob)),
+        }
     }
 }
 
@@ -122,8 +239,16 @@ impl Row {
     /// A column, by its name.
     pub(in crate::store) fn get<T: FromSql>(&self, name: &str) -> Result<T, DbErr> {
         let fails = |why: String| DbErr::Type(format!("column {name}: {why}"));
-        let at = self.names.iter().position(|other| other == name).ok_or_else(|| fails("is not there".into()))?;
-        T::column_result(ValueRef::from(&self.columns[at])).map_err(|error| fails(error.to_string()))
+        let Answer { names, cells, bytes } = &*self.answer;
+        let column = names.iter().position(|other| bytes[other.clone()] == *name.as_bytes());
+        let value = match &cells[self.first + column.ok_or_else(|| fails("is not there".into()))?] {
+            Cell::Null => ValueRef::Null,
+            Cell::Integer(value) => ValueRef::Integer(*value),
+            Cell::Real(value) => ValueRef::Real(*value),
+            Cell::Text(at) => ValueRef::Text(&bytes[at.clone()]),
+            Cell::Blob(at) => ValueRef::Blob(&bytes[at.clone()]),
+        };
+        T::column_result(value).map_err(|error| fails(error.to_string()))
     }
 }
 

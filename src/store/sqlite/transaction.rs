@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::store::StoreError;
+use crate::store::pool::Durability;
 
 /// A transaction. One that is dropped is undone.
 pub(in crate::store) struct Transaction {
@@ -14,7 +15,8 @@ pub(in crate::store) struct Transaction {
 }
 
 impl Transaction {
-    pub(in crate::store) fn begin(connection: Arc<Connection>) -> Result<Self, StoreError> {
+    pub(in crate::store) fn begin(connection: Arc<Connection>, durability: Durability) -> Result<Self, StoreError> {
+        connection.make(durability)?;
         connection.execute("BEGIN IMMEDIATE", &[])?;
         Ok(Self { connection, depth: 0, open: true })
     }
@@ -32,6 +34,7 @@ impl Transaction {
     pub(in crate::store) fn commit(mut self) -> Result<(), StoreError> {
         if self.depth == 0 {
             self.connection.execute("COMMIT", &[])?;
+            self.connection.committed();
         } else {
             self.connection.execute(&format!("RELEASE part_{}", self.depth), &[])?;
         }

@@ -1,14 +1,17 @@
 //! Topics: who may see which, joining and leaving, who is there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
+use crate::live::View;
 use crate::model::topic::TopicError;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
-use crate::store::{JoinMade, JoinRefused, Joined, Joining, LeaveReason, Present, TopicRow};
+use crate::store::{JoinMade, JoinRefused, Joined, Joining, LeaveReason, TopicRow};
 
 /// What a join answers.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub struct JoinedTopic {
     /// The topic's name.
     pub name: Option<String>,
     /// Who is there, the caller included.
-    pub present: Present,
+    pub present: Arc<View>,
 }
 
 /// A topic, for those who may see it.
@@ -109,37 +112,29 @@ impl Chat {
         };
         let (session, max, grace) = (claims.session, self.inner.rules.max_joins, self.inner.hub.grace());
         let joining = Joining { session, topic, hidden, max, grace };
-        let join = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
+        let (join, own) = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
         let present = self.inner.hub.present(join.topic.key).await?;
-        let listed = present.list.iter().find(|presence| presence.session_id == session).cloned();
-        let own = match listed {
-            Some(presence) => presence,
-            None => self.own_presence(session).await?,
-        };
         let name = self.names_of([&join.topic.id]).await?.pop().flatten();
         Ok(JoinedTopic { join, own, name, present })
     }
 
-    async fn join_and_tell(&self, joining: Joining) -> Result<Joined, ChatError> {
-        let (session, max) = (joining.session, joining.max);
+    async fn join_and_tell(&self, joining: Joining) -> Result<(Joined, Presence), ChatError> {
+        let (session, max, since) = (joining.session, joining.max, Instant::now());
         let made = self.store().join(joining).await?;
-        let JoinMade { join, appeared } = made.map_err(|refused| match refused {
+        let JoinMade { join, own, fresh, until, appeared } = made.map_err(|refused| match refused {
             JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
             JoinRefused::NoTopic => ChatError::NotFound("topic"),
             JoinRefused::TooMany => ChatError::TooManyJoins { max },
             JoinRefused::Blocked => ChatError::Blocked,
         })?;
         self.inner.hub.joins_changed(session);
-        self.inner.hub.presence_changed(&[join.topic.key]);
+        if fresh && !join.hidden {
+            self.inner.hub.came(join.topic.key, &own, until, since);
+        } else {
+            self.inner.hub.presence_changed(&[join.topic.key]);
+        }
         self.inner.hub.presence_changed(&appeared);
-        Ok(join)
-    }
-
-    /// A session's presence, shown or not.
-    async fn own_presence(&self, session: SessionId) -> Result<Presence, ChatError> {
-        let row = self.store().session(session).await?.ok_or(ChatError::Unauthenticated(ENDED))?;
-        let (user_id, username) = (row.user.user_id, row.user.username);
-        Ok(Presence { user_id, username, session_id: row.id, online_since: row.online_since })
+        Ok((join, own))
     }
 
     /// Leaves; where nothing was joined, nothing happens.

@@ -1,9 +1,11 @@
 //! Topics: joining, leaving, who is there.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,6 +15,7 @@ use super::problem::Problem;
 use super::sessions::PageParams;
 use super::state::{Session, Shared, Signed, cut, page_size};
 use crate::chat::{ChatError, Joined, JoinedTopic, TopicInfo};
+use crate::live::View;
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
 
@@ -82,7 +85,8 @@ pub(crate) struct JoinedDto {
     #[serde(rename = "self")]
     own: Presence,
     /// Who is there; where there are more than lists hold, the first of them.
-    presences: Vec<Presence>,
+    #[schema(value_type = Vec<Presence>)]
+    presences: Listed,
     /// How many are there.
     #[schema(example = 2)]
     presence_count: usize,
@@ -92,6 +96,15 @@ pub(crate) struct JoinedDto {
     truncated: bool,
     /// The stream carries every entry after this one.
     position: Seq,
+}
+
+/// Those whom a view names.
+struct Listed(Arc<View>);
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.list_json().serialize(serializer)
+    }
 }
 
 /// What a session has joined.
@@ -164,9 +177,9 @@ async fn join(
     Ok(Json(JoinedDto {
         topic: TopicDto::new(&join.topic.id, name, join.topic.last_seq),
         own,
-        truncated: present.count > present.list.len(),
-        presences: present.list,
-        presence_count: present.count,
+        truncated: present.is_truncated(),
+        presence_count: present.count(),
+        presences: Listed(present),
         position: join.position,
     }))
 }

@@ -1,6 +1,7 @@
 //! The data of a stream's events, as clients get it.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::model::{Presence, Seq, SessionId, TopicId, UserId};
@@ -31,7 +32,8 @@ pub struct PresenceState<'a> {
     /// Where.
     pub topic: &'a TopicId,
     /// Who is there; where there are more than the list holds, the first of them.
-    pub presences: &'a [Presence],
+    #[schema(value_type = Vec<Presence>)]
+    pub presences: &'a RawValue,
     /// How many there are.
     pub presence_count: usize,
     /// Whether the list is not whole.

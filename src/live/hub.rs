@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
@@ -17,8 +17,8 @@ use super::signal::{End, Wake};
 use super::topic::HotTopic;
 use crate::bus::{Bus, Hint, Interest};
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Seq, SessionId, TopicId, UserId};
-use crate::store::{Present, Store, StoreError, TopicKey};
+use crate::model::{Clock, Millis, Presence, Seq, SessionId, TopicId, UserId};
+use crate::store::{Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
 #[derive(Clone, Debug)]
@@ -142,17 +142,33 @@ impl Hub {
         self.inner.settings.presence_grace
     }
 
-    /// Who is present on a topic, for an answer; streams have views, and where one of a crowd is at hand, that serves.
-    pub async fn present(&self, topic: TopicKey) -> Result<Present, StoreError> {
+    /// Who is present on a topic, for an answer; streams have views, and where one at hand serves, that does.
+    pub async fn present(&self, key: TopicKey) -> Result<Arc<View>, StoreError> {
         let Settings { presence_list, presence_grace, presence_interval, node, .. } = self.inner.settings;
-        if let Some(topic) = self.hot(topic) {
+        let Some(topic) = self.hot(key) else {
+            let present = self.inner.store.present(key, presence_list, presence_grace, node).await?;
+            return Ok(Arc::new(View::new(0, present)));
+        };
+        let at_hand = if self.is_alone() { topic.presence.current(self.inner.store.now()) } else { None };
+        match at_hand.or_else(|| topic.presence.crowd(presence_interval)) {
+            Some(view) => Ok(view),
             // A look of its own serves the streams here as well, the caller's first.
-            return Ok(match topic.presence.crowd(presence_interval) {
-                Some(crowd) => crowd.present(),
-                None => self.look(&topic).await?.present(),
-            });
+            None => self.look(&topic).await,
         }
-        self.inner.store.present(topic, presence_list, presence_grace, node).await
+    }
+
+    /// A session has joined a topic, in a change that began at `since`, and is shown there until `until` at least.
+    pub fn came(&self, key: TopicKey, newcomer: &Presence, until: Millis, since: Instant) {
+        let (now, limit) = (self.inner.store.now(), self.inner.settings.presence_list);
+        let add = |topic: Arc<HotTopic>| topic.presence.add(newcomer, until, since, now, limit);
+        if !self.is_alone() || !self.hot(key).is_some_and(add) {
+            self.presence_changed(&[key]);
+        }
+    }
+
+    /// Whether whatever changes in the database is told here.
+    fn is_alone(&self) -> bool {
+        !self.inner.store.is_shared()
     }
 
     /// How event ids are tied to a session.
@@ -233,7 +249,7 @@ impl Hub {
     /// so what another instance has removed, and nobody told here yet, is in no memory of this one afterwards. A `poll`
     /// answers with everything that was acknowledged before it; a stream soon hears of what is only late.
     pub(super) async fn keep_up(&self, topics: &[(Arc<HotTopic>, Seq)], poll: bool) -> Result<(), StoreError> {
-        if !self.inner.store.is_shared() {
+        if self.is_alone() {
             return Ok(()); // what is committed has been told
         }
         for (topic, last) in topics {

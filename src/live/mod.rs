@@ -22,4 +22,5 @@ mod topic;
 
 pub use frames::Form;
 pub use hub::{Hub, Settings};
+pub use presence::View;
 pub use stream::{Stream, StreamError};

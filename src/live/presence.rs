@@ -6,11 +6,13 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::events::{PresenceChange, PresenceState};
 use crate::model::event_id::Digest;
@@ -20,14 +22,27 @@ use crate::store::Present;
 
 /// Who was present at one moment.
 #[derive(Debug)]
-pub(super) struct View {
+pub struct View {
     /// Counts up within the topic.
     version: u64,
-    /// In the order of session ids; the first ones only where `truncated`.
-    list: Vec<Presence>,
+    list: Arc<List>,
     count: usize,
     truncated: bool,
-    state: OnceLock<Bytes>,
+}
+
+/// Those whom a view names: in the order of session ids; of a crowd, the first.
+#[derive(Debug, Default)]
+struct List {
+    presences: Vec<Arc<Presence>>,
+    json: OnceLock<Box<RawValue>>,
+}
+
+impl Deref for List {
+    type Target = [Arc<Presence>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.presences
+    }
 }
 
 /// What a stream that has shown one view sends to show the next.
@@ -45,8 +60,6 @@ pub(super) enum Difference {
 #[derive(Debug, Default)]
 pub(super) struct Track {
     state: Mutex<State>,
-    /// Something may have changed since the last look.
-    dirty: AtomicBool,
     /// One look at a time; whoever comes meanwhile shares the next one.
     looking: tokio::sync::Mutex<()>,
     /// Counts looks as they begin.
@@ -60,10 +73,40 @@ struct State {
     fresh: Option<Arc<View>>,
     published: Option<Published>,
     next_expiry: Option<Millis>,
+    /// How often something may have changed.
+    changes: u64,
+    /// How many of these `fresh` has been read after.
+    known: u64,
     /// The number of the look that `fresh` is of.
     seen: u64,
     /// When that began.
     seen_at: Option<Instant>,
+}
+
+/// What is to be done at the end of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// To look, and to publish what is seen.
+    Look,
+    /// To publish the view that is at hand.
+    Publish,
+}
+
+/// A look, as it began.
+#[derive(Debug)]
+struct Look {
+    number: u64,
+    began: Instant,
+    /// How many changes had been told by then.
+    changes: u64,
+}
+
+impl State {
+    /// The freshest view, if nothing is known to have changed since.
+    fn current(&self, now: Millis) -> Option<&Arc<View>> {
+        let holds = self.known == self.changes && self.next_expiry.is_none_or(|at| at > now);
+        self.fresh.as_ref().filter(|_| holds)
+    }
 }
 
 /// The view of an interval, and the difference to it from the interval before, rendered once for all.
@@ -85,27 +128,65 @@ impl Published {
 }
 
 impl View {
-    fn new(version: u64, present: Present) -> Self {
+    pub(super) fn new(version: u64, present: Present) -> Self {
         let truncated = present.count > present.list.len();
-        Self { version, list: present.list, count: present.count, truncated, state: OnceLock::new() }
+        let presences = present.list.into_iter().map(Arc::new).collect();
+        let list = Arc::new(List { presences, json: OnceLock::new() });
+        Self { version, list, count: present.count, truncated }
     }
 
     fn same(&self, present: &Present) -> bool {
-        self.count == present.count && self.list == present.list
+        self.count == present.count && self.list.iter().map(Arc::as_ref).eq(&present.list)
+    }
+
+    /// The next view, with one more; of a crowd, the first `limit` are named.
+    fn with(&self, newcomer: &Presence, limit: usize) -> Self {
+        let (version, mut list, mut count) = (self.version + 1, self.list.clone(), self.count);
+        match self.place(newcomer.session_id) {
+            Ok(at) => list = self.edited(|list| list[at] = Arc::new(newcomer.clone())),
+            Err(at) => {
+                count += 1;
+                if at < limit {
+                    list = self.edited(|list| {
+                        list.insert(at, Arc::new(newcomer.clone()));
+                        list.truncate(limit);
+                    });
+                }
+            }
+        }
+        let truncated = count > list.len();
+        Self { version, list, count, truncated }
+    }
+
+    fn edited(&self, edit: impl FnOnce(&mut Vec<Arc<Presence>>)) -> Arc<List> {
+        let mut presences = self.list.presences.clone();
+        edit(&mut presences);
+        Arc::new(List { presences, json: OnceLock::new() })
+    }
+
+    /// Who is listed, as JSON; rendered once for all who ask.
+    pub fn list_json(&self) -> &RawValue {
+        let render = || {
+            let list: Vec<&Presence> = self.list.iter().map(Arc::as_ref).collect();
+            to_raw_value(&list).unwrap_or_default()
+        };
+        self.list.json.get_or_init(render)
+    }
+
+    /// How many are present.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are more than are listed.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
     /// The data of `presence_state`.
     pub(super) fn state(&self, topic: &TopicId) -> Bytes {
-        let render = || {
-            let Self { list, count, truncated, .. } = self;
-            to_json(&PresenceState { topic, presences: list, presence_count: *count, truncated: *truncated })
-        };
-        self.state.get_or_init(render).clone()
-    }
-
-    /// Who was present, as an answer has it.
-    pub(super) fn present(&self) -> Present {
-        Present { list: self.list.clone(), count: self.count, next_expiry: None }
+        let (presence_count, truncated) = (self.count, self.truncated);
+        to_json(&PresenceState { topic, presences: self.list_json(), presence_count, truncated })
     }
 
     /// Whether `self` was read after `other`.
@@ -115,7 +196,12 @@ impl View {
 
     /// Whether the session is in the list.
     pub(super) fn shows(&self, session: SessionId) -> bool {
-        self.list.binary_search_by_key(&session, |presence| presence.session_id).is_ok()
+        self.place(session).is_ok()
+    }
+
+    /// Where a session is in the list, or else belongs.
+    fn place(&self, session: SessionId) -> Result<usize, usize> {
+        self.list.binary_search_by_key(&session, |presence| presence.session_id)
     }
 
     /// Tells views apart for a long poll, which comes back later, perhaps to another instance: it depends on what is
@@ -124,7 +210,7 @@ impl View {
         let mut hasher = DefaultHasher::new();
         self.count.hash(&mut hasher);
         if !self.truncated {
-            for presence in &self.list {
+            for presence in self.list.iter() {
                 (presence.session_id, presence.online_since, &presence.username).hash(&mut hasher);
             }
         }
@@ -138,11 +224,9 @@ impl View {
         let (mut joins, mut leaves) = (Vec::new(), Vec::new());
         if !next.truncated {
             // Both lists are in the order of session ids. A presence that changed joins once more, under its session.
-            let has = |list: &[Presence], session| list.binary_search_by_key(&session, |p: &Presence| p.session_id);
-            joins.extend(
-                next.list.iter().filter(|p| has(&self.list, p.session_id).map_or(true, |i| self.list[i] != **p)),
-            );
-            leaves.extend(self.list.iter().filter(|p| has(&next.list, p.session_id).is_err()));
+            let known = |p: &&Presence| self.place(p.session_id).is_ok_and(|at| *self.list[at] == **p);
+            joins.extend(next.list.iter().map(Arc::as_ref).filter(|p| !known(p)));
+            leaves.extend(self.list.iter().map(Arc::as_ref).filter(|p| next.place(p.session_id).is_err()));
         }
         if joins.is_empty() && leaves.is_empty() && self.count == next.count && self.truncated == next.truncated {
             return Difference::Nothing;
@@ -161,24 +245,45 @@ impl View {
 impl Track {
     /// Something may have changed: look when the interval ends.
     pub(super) fn touch(&self) {
-        self.dirty.store(true, Ordering::Release);
+        self.lock().changes += 1;
     }
 
-    /// Whether the end of an interval has something to look at, and nobody looks already; forgets that it had. Then
-    /// somebody does, until [`Self::end`].
-    pub(super) fn begin(&self, now: Millis) -> bool {
-        if self.publishing.load(Ordering::Acquire) {
+    /// Somebody has come, in a change that began at `since`, and will be there until `until` at least. Where nothing else
+    /// may have changed, the freshest view with them is the next one. Answers whether it is; otherwise, it takes a look.
+    pub(super) fn add(&self, newcomer: &Presence, until: Millis, since: Instant, now: Millis, limit: usize) -> bool {
+        // A look that is under way, or began after the change, may know what has become of them meanwhile.
+        let Ok(_no_look) = self.looking.try_lock() else { return false };
+        let mut state = self.lock();
+        if state.seen_at.is_none_or(|at| at >= since) {
             return false;
         }
-        let dirty = self.dirty.swap(false, Ordering::AcqRel);
+        let Some(next) = state.current(now).map(|view| Arc::new(view.with(newcomer, limit))) else { return false };
+        state.next_expiry = Some(state.next_expiry.map_or(until, |at| at.min(until)));
+        state.fresh = Some(next);
+        true
+    }
+
+    /// The freshest view, where nothing is known to have changed since: enough where whatever changes is told here.
+    pub(super) fn current(&self, now: Millis) -> Option<Arc<View>> {
+        self.lock().current(now).cloned()
+    }
+
+    /// What is to be done at the end of an interval, if somebody does not do it already. Then somebody does, until
+    /// [`Self::end`].
+    pub(super) fn begin(&self, now: Millis) -> Option<Due> {
+        if self.publishing.load(Ordering::Acquire) {
+            return None;
+        }
         let state = self.lock();
-        let behind = match (&state.fresh, &state.published) {
-            (Some(fresh), Some(published)) => fresh.version != published.view.version,
-            (fresh, _) => fresh.is_some(),
-        };
         // A topic whose presence nobody has asked for has nothing to compare with.
-        let due = state.fresh.is_some() && (dirty || behind || state.next_expiry.is_some_and(|at| at <= now));
-        self.publishing.store(due, Ordering::Release);
+        let fresh = state.fresh.as_ref()?;
+        let due = if state.current(now).is_none() {
+            Some(Due::Look)
+        } else {
+            let behind = state.published.as_ref().is_none_or(|published| published.view.version != fresh.version);
+            behind.then_some(Due::Publish)
+        };
+        self.publishing.store(due.is_some(), Ordering::Release);
         due
     }
 
@@ -208,9 +313,13 @@ impl Track {
         if let Some(view) = self.seen_after(before) {
             return Ok(view);
         }
-        let (number, began) = (self.looks.fetch_add(1, Ordering::AcqRel) + 1, Instant::now());
+        let look = Look {
+            number: self.looks.fetch_add(1, Ordering::AcqRel) + 1,
+            began: Instant::now(),
+            changes: self.lock().changes,
+        };
         let present = read().await?;
-        Ok(self.renew(number, began, present))
+        Ok(self.renew(&look, present))
     }
 
     fn seen_after(&self, look: u64) -> Option<Arc<View>> {
@@ -218,9 +327,9 @@ impl Track {
         state.fresh.clone().filter(|_| state.seen > look)
     }
 
-    fn renew(&self, look: u64, began: Instant, present: Present) -> Arc<View> {
+    fn renew(&self, look: &Look, present: Present) -> Arc<View> {
         let mut state = self.lock();
-        (state.seen, state.seen_at) = (look, Some(began));
+        (state.seen, state.seen_at, state.known) = (look.number, Some(look.began), look.changes);
         state.next_expiry = present.next_expiry;
         match &state.fresh {
             Some(view) if view.same(&present) => view.clone(),
@@ -256,98 +365,4 @@ impl Track {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-    use serde_json::Value;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::model::UserId;
-
-    fn present(sessions: &BTreeMap<u8, i64>, limit: usize) -> Present {
-        let presence = |(&session, &since): (&u8, &i64)| Presence {
-            user_id: UserId::parse("ana").expect("an id"),
-            username: "Ana".into(),
-            session_id: SessionId(Uuid::from_u128(u128::from(session))),
-            online_since: Millis(since),
-        };
-        let list = sessions.iter().take(limit).map(presence).collect();
-        Present { list, count: sessions.len(), next_expiry: None }
-    }
-
-    /// What a client knows: sessions by id.
-    fn apply(client: &mut BTreeMap<String, Value>, data: &Bytes) {
-        let data: Value = serde_json::from_slice(data).expect("JSON");
-        let id = |p: &Value| p["session_id"].as_str().expect("an id").to_owned();
-        let list = |name: &str| data[name].as_array().cloned().unwrap_or_default();
-        if data.get("presences").is_some() {
-            client.clear();
-        }
-        client.extend(list("presences").iter().chain(&list("joins")).map(|p| (id(p), p.clone())));
-        list("leaves").iter().for_each(|p| drop(client.remove(&id(p))));
-    }
-
-    proptest! {
-        /// Whatever happens between the looks, and whichever intervals a stream slept through, its differences add up
-        /// to the list.
-        #[test]
-        fn differences_add_up(
-            steps in proptest::collection::vec((proptest::collection::btree_map(0u8..12, 0i64..3, 0..10), any::<bool>()), 1..20)
-        ) {
-            const LIMIT: usize = 6;
-            let topic = TopicId::stored("room:a");
-            let track = Track::default();
-            let mut shown: Option<Arc<View>> = None;
-            let mut client = BTreeMap::new();
-            for (sessions, awake) in steps {
-                let view = track.renew(0, Instant::now(), present(&sessions, LIMIT));
-                track.publish(&topic);
-                let published = track.published().expect("published");
-                match &shown {
-                    _ if !awake => continue,
-                    None => apply(&mut client, &view.state(&topic)),
-                    Some(last) => match published.since(last, &topic) {
-                        Difference::Nothing => {}
-                        Difference::Changes(data) => apply(&mut client, &data),
-                        Difference::Afresh => apply(&mut client, &published.view.state(&topic)),
-                    },
-                }
-                shown = Some(published.view.clone());
-                if sessions.len() <= LIMIT {
-                    let mut whole = BTreeMap::new();
-                    apply(&mut whole, &view.state(&topic));
-                    prop_assert_eq!(&client, &whole);
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_look_is_never_older_than_its_call() {
-        let track = Track::default();
-        let (first, second) = (BTreeMap::from([(1, 0)]), BTreeMap::from([(1, 0), (2, 0)]));
-        let look = async |sessions: &BTreeMap<u8, i64>| track.look(async || Ok::<_, ()>(present(sessions, 6))).await;
-        assert_eq!(look(&first).await.map(|view| view.count), Ok(1));
-        let running = track.looking.lock().await;
-        let mut late = Box::pin(look(&second));
-        let mut failing = Box::pin(track.look(async || Err::<Present, _>(())));
-        assert!(futures_util::poll!(&mut failing).is_pending() && futures_util::poll!(&mut late).is_pending());
-        drop(running);
-        // One that fails is shared with nobody.
-        assert!(failing.await.is_err());
-        assert_eq!(late.await.map(|view| view.count), Ok(2));
-    }
-
-    #[test]
-    fn nothing_changed_is_nothing() {
-        let topic = TopicId::stored("room:a");
-        let track = Track::default();
-        let sessions = BTreeMap::from([(1, 0), (2, 0)]);
-        let first = track.renew(0, Instant::now(), present(&sessions, 6));
-        assert!(track.publish(&topic));
-        assert!(Arc::ptr_eq(&first, &track.renew(0, Instant::now(), present(&sessions, 6))));
-        assert!(!track.publish(&topic));
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Closed, Hub, lock};
+use super::presence::Due;
 use super::signal::End;
 use super::topic::HotTopic;
 use crate::bus::{Hint, Interest};
@@ -118,19 +119,21 @@ impl Hub {
             if self.has_lapsed() || self.is_lenient() {
                 continue; // by the clock our streams are gone, or those of others; to say so would be wrong
             }
-            let topics = self.hot_topics().into_iter();
-            looks.extend(topics.filter(|topic| topic.presence.begin(now)).map(|topic| self.publish(topic, &few)));
+            let due = self.hot_topics().into_iter().filter_map(|topic| Some((topic.presence.begin(now)?, topic)));
+            looks.extend(due.map(|(due, topic)| self.publish(topic, due, &few)));
         }
     }
 
-    async fn publish(&self, topic: Arc<HotTopic>, few: &Semaphore) {
-        let looked = match few.acquire().await {
-            Ok(_one) => self.look(&topic).await,
-            Err(_) => return, // it is never closed
+    async fn publish(&self, topic: Arc<HotTopic>, due: Due, few: &Semaphore) {
+        let looked = match due {
+            Due::Publish => Ok(()),
+            Due::Look => match few.acquire().await {
+                Ok(_one) => self.look(&topic).await.map(drop),
+                Err(_) => return, // it is never closed
+            },
         };
         if let Err(error) = looked {
             tracing::debug!(%error, "presence could not be read");
-            topic.presence.touch();
         } else if topic.presence.publish(&topic.id) {
             topic.wake_for_presence();
         }

@@ -3,16 +3,18 @@
 //! Every transaction that changes joins locks in one order: topics, then sessions, then joins; or two of them could wait
 //! for each other.
 
+mod ends;
+
 use std::time::Duration;
 
-use sea_orm::Value;
-
+pub(super) use self::ends::end_joins;
+pub use self::ends::{EndedJoin, JoinEnd, LeaveReason};
 use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
-use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics};
+use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics, users};
 use crate::model::event_id::Slot;
 use crate::model::group::Standing;
-use crate::model::{Millis, Seq, SessionId, TopicId, TopicKind, UserId};
+use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, User};
 
 /// What a session asks for.
 #[derive(Clone, Debug)]
@@ -47,6 +49,12 @@ pub struct Joined {
 pub struct JoinMade {
     /// The join.
     pub join: Joined,
+    /// The session's presence, shown or not.
+    pub own: Presence,
+    /// Whether the session has come by it.
+    pub fresh: bool,
+    /// Until when it stays online, if nothing more happens.
+    pub until: Millis,
     /// The topics on which the session has appeared by calling.
     pub appeared: Vec<TopicKey>,
 }
@@ -64,82 +72,6 @@ pub enum JoinRefused {
     Blocked,
 }
 
-/// How a join ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaveReason {
-    /// The session left, or its user the group.
-    Left,
-    /// The user was removed from the group.
-    Kicked,
-    /// The user was banned from the group.
-    Banned,
-    /// One of the two users blocks the other.
-    Blocked,
-    /// The group is no more.
-    GroupDeleted,
-}
-
-impl LeaveReason {
-    /// The contract's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::Kicked => "kicked",
-            Self::Banned => "banned",
-            Self::Blocked => "blocked",
-            Self::GroupDeleted => "group_deleted",
-        }
-    }
-
-    fn stored(self) -> i16 {
-        match self {
-            Self::Left => 0,
-            Self::Kicked => 1,
-            Self::Banned => 2,
-            Self::Blocked => 3,
-            Self::GroupDeleted => 4,
-        }
-    }
-
-    pub(super) fn read(stored: i16) -> Result<Self, StoreError> {
-        match stored {
-            0 => Ok(Self::Left),
-            1 => Ok(Self::Kicked),
-            2 => Ok(Self::Banned),
-            3 => Ok(Self::Blocked),
-            4 => Ok(Self::GroupDeleted),
-            _ => Err(StoreError::Corrupt("reason of a leave")),
-        }
-    }
-}
-
-/// The end of a join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JoinEnd {
-    /// How it ended.
-    pub reason: LeaveReason,
-    /// The entry that ended it: the last that a stream may show. Without one, it ends at once.
-    pub last: Option<Seq>,
-}
-
-/// A join that has ended.
-#[derive(Clone, Debug)]
-pub struct EndedJoin {
-    /// Its number in event ids.
-    pub slot: Slot,
-    /// The topic's key.
-    pub key: TopicKey,
-    /// The topic's id.
-    pub topic: TopicId,
-    /// The newest entry when it was joined.
-    pub position: Seq,
-    /// How it ended.
-    pub end: JoinEnd,
-}
-
-/// Ends that nobody came to hear of are kept for so many of a session's latest joins.
-const ENDED_KEPT: i32 = 1_000;
-
 const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, j.slot, j.position, j.hidden, j.ended \
                       FROM joined j JOIN topic t ON t.id = j.topic_id";
 
@@ -150,33 +82,6 @@ impl Store {
         // A client sees in `ready` what it has joined, and in a refusal that it has not.
         self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &joining, now).await }))
             .await
-    }
-
-    /// Leaves. Answers the topic's key, where the session had joined it.
-    pub async fn leave(
-        &self,
-        session: SessionId,
-        topic: &TopicId,
-        reason: LeaveReason,
-    ) -> Result<Option<TopicKey>, StoreError> {
-        let topic = topic.clone();
-        self.change(move |tx| {
-            Box::pin(async move {
-                let Some(topic) = topics::find(tx, &topic, "").await? else {
-                    return Ok(None);
-                };
-                let sql = "UPDATE session SET joins = joins + 1 WHERE id = $1";
-                dialect::exec(tx, sql, vec![session.0.into()]).await?;
-                let sql = "UPDATE joined SET ended = $1 WHERE session_id = $2 AND topic_id = $3 AND ended IS NULL";
-                let values = vec![reason.stored().into(), session.0.into(), topic.key.into()];
-                let left = dialect::exec(tx, sql, values).await? > 0;
-                let sql = "DELETE FROM joined WHERE session_id = $1 AND ended IS NOT NULL \
-                           AND slot < (SELECT next_slot FROM session WHERE id = $1) - $2";
-                dialect::exec(tx, sql, vec![session.0.into(), ENDED_KEPT.into()]).await?;
-                Ok(left.then_some(topic.key))
-            })
-        })
-        .await
     }
 
     /// What a session has joined, the version of that, and the slot that its next join gets.
@@ -194,27 +99,6 @@ impl Store {
     pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Joined>, StoreError> {
         let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.slot");
         dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
-    }
-
-    /// The session's joins from this slot on that have ended and were not made anew.
-    pub async fn ended_joins(&self, session: SessionId, from: Slot) -> Result<Vec<EndedJoin>, StoreError> {
-        let sql = "SELECT j.slot, j.topic_id, j.position, j.ended, j.ended_seq, t.name FROM joined j \
-                   JOIN topic t ON t.id = j.topic_id \
-                   WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.slot >= $2 ORDER BY j.slot";
-        let from = i32::try_from(from.0).unwrap_or(i32::MAX);
-        let rows = dialect::rows(self.read(), sql, vec![session.0.into(), from.into()]).await?;
-        let ended = |row: &Row| {
-            let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
-            let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
-            Ok(EndedJoin {
-                slot: slot(row)?,
-                key: dialect::get(row, "topic_id")?,
-                topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
-                position: Seq(dialect::get(row, "position")?),
-                end: JoinEnd { reason, last },
-            })
-        };
-        rows.iter().map(ended).collect()
     }
 
     /// Whether a session may speak in a topic: it lives and has joined it.
@@ -265,11 +149,7 @@ async fn join_existing(
     now: Millis,
 ) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
     let session = joining.session.0;
-    let sql = format!(
-        "SELECT next_slot FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
-        dialect::for_update(tx)
-    );
-    let Some(row) = dialect::row(tx, sql, vec![session.into(), now.0.into()]).await? else {
+    let Some(joiner) = joiner(tx, joining, now).await? else {
         return Ok(Err(JoinRefused::SessionEnded));
     };
     // Both in later statements than the topic's lock, which may have waited for a kick or a block.
@@ -279,24 +159,55 @@ async fn join_existing(
     if blocks::is_blocked(tx, &topic.id).await? {
         return Ok(Err(JoinRefused::Blocked));
     }
-    let next_slot: i32 = dialect::get(&row, "next_slot")?;
-    let appeared = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
+    let Joiner { next_slot, mut own, until } = joiner;
+    let appears = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
+    if appears {
+        own.online_since = now;
+    }
     // Every join takes a slot, the first of them 1: there are no more than have been taken.
     let taken = usize::try_from(next_slot - 1).unwrap_or_default();
-    let appeared = if appeared && taken > 0 { live_topics(tx, &[session]).await? } else { Vec::new() };
+    let appeared = if appears && taken > 0 { live_topics(tx, &[session]).await? } else { Vec::new() };
 
     if taken > 0 {
         let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
         if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
             let join = show(tx, joining, joined(&row)?).await?;
-            return Ok(Ok(JoinMade { join, appeared }));
+            return Ok(Ok(JoinMade { join, own, fresh: false, until, appeared }));
         }
     }
     if taken >= joining.max && count_joins(tx, joining.session).await? >= joining.max {
         return Ok(Err(JoinRefused::TooMany));
     }
     let join = insert(tx, joining, topic, next_slot).await?;
-    Ok(Ok(JoinMade { join, appeared }))
+    Ok(Ok(JoinMade { join, own, fresh: true, until, appeared }))
+}
+
+/// A session that joins, as it is before that.
+struct Joiner {
+    next_slot: i32,
+    own: Presence,
+    /// Until when it is online by this call.
+    until: Millis,
+}
+
+/// The session, locked; `None` where it lives no more.
+async fn joiner(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Option<Joiner>, StoreError> {
+    let sql = format!(
+        "SELECT next_slot, user_id, (SELECT username FROM \"user\" u WHERE u.id = user_id) AS username, online_since, \
+         online_until, expires_at FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
+        dialect::for_update(tx)
+    );
+    let Some(row) = dialect::row(tx, sql, vec![joining.session.0.into(), now.0.into()]).await? else {
+        return Ok(None);
+    };
+    let User { user_id, username } = users::user(&row)?;
+    let online_since = Millis(dialect::get(&row, "online_since")?);
+    let online_until = Millis(dialect::get(&row, "online_until")?);
+    Ok(Some(Joiner {
+        next_slot: dialect::get(&row, "next_slot")?,
+        own: Presence { user_id, username, session_id: joining.session, online_since },
+        until: online_until.max(now.plus(joining.grace)).min(Millis(dialect::get(&row, "expires_at")?)),
+    }))
 }
 
 async fn count_joins(tx: &Transaction, session: SessionId) -> Result<usize, StoreError> {
@@ -335,36 +246,6 @@ async fn show(tx: &Transaction, joining: &Joining, mut join: Joined) -> Result<J
         join.hidden = hidden;
     }
     Ok(join)
-}
-
-/// Ends the joins of a topic whose row this transaction has locked: those of one user, or everybody's. Answers the
-/// sessions that had joined.
-pub(super) async fn end_joins(
-    tx: &Transaction,
-    topic: TopicKey,
-    user: Option<&UserId>,
-    end: JoinEnd,
-) -> Result<Vec<SessionId>, StoreError> {
-    let (of_user, whose) = match user {
-        Some(user) => (" AND user_id = $2", vec![topic.into(), user.as_str().into()]),
-        None => ("", vec![topic.into()]),
-    };
-    let joined = format!("id IN (SELECT session_id FROM joined WHERE topic_id = $1 AND ended IS NULL){of_user}");
-    let sql = format!("SELECT id FROM session WHERE {joined} ORDER BY id{}", dialect::for_update(tx));
-    let rows = dialect::rows(tx, sql, whose).await?;
-    let sessions = rows.iter().map(|row| dialect::get(row, "id").map(SessionId)).collect::<Result<Vec<_>, _>>()?;
-    for some in sessions.chunks(500) {
-        let sql = format!("UPDATE session SET joins = joins + 1 WHERE id IN ({})", dialect::places(1, some.len()));
-        dialect::exec(tx, sql, some.iter().map(|session| session.0.into()).collect()).await?;
-        let sql = format!(
-            "UPDATE joined SET ended = $1, ended_seq = $2 WHERE topic_id = $3 AND ended IS NULL AND session_id IN ({})",
-            dialect::places(4, some.len())
-        );
-        let mut values = vec![end.reason.stored().into(), end.last.map(|seq| seq.0).into(), topic.into()];
-        values.extend(some.iter().map(|session| Value::from(session.0)));
-        dialect::exec(tx, sql, values).await?;
-    }
-    Ok(sessions)
 }
 
 pub(super) fn slot(row: &Row) -> Result<Slot, StoreError> {

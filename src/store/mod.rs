@@ -105,13 +105,6 @@ impl Store {
         &self.inner.pools.read
     }
 
-    /// For what is quickly read, as one row is. What SQLite's writer has changed it has at hand, where whoever else reads
-    /// begins with an empty cache after each commit; while it has nothing to do, it answers.
-    fn read_near(&self) -> &Pool {
-        let Pools { read, write, .. } = &self.inner.pools;
-        if write.is_idle() { write } else { read }
-    }
-
     fn clock(&self) -> &Clock {
         &self.inner.clock
     }

@@ -90,14 +90,6 @@ impl Pool {
         }
     }
 
-    /// Whether a connection has nothing to do, where that can be said.
-    pub(super) fn is_idle(&self) -> bool {
-        match self {
-            Self::Postgres(_) => false,
-            Self::Sqlite(threads) => threads.are_idle(),
-        }
-    }
-
     /// Closes every connection.
     pub(super) async fn close(&self) {
         match self {

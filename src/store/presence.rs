@@ -92,7 +92,7 @@ impl Store {
             "SELECT j.session_id, s.user_id, u.username, s.online_since, s.online_until, s.expires_at, s.node, \
              n.lease_until {PRESENT} AND j.session_id > $4 ORDER BY j.session_id LIMIT $5"
         );
-        dialect::rows(self.read_near(), sql, values).await
+        dialect::rows(self.read(), sql, values).await
     }
 }
 

@@ -107,7 +107,7 @@ impl Store {
 
     /// A session, ended or not.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
-        let row = dialect::row(self.read_near(), format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
+        let row = dialect::row(self.read(), format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
         row.map(|row| session(&row)).transpose()
     }
 

@@ -114,11 +114,6 @@ impl Threads {
         answer.await.map_err(|_| gone())
     }
 
-    /// Whether one of the threads has nothing to do.
-    pub(super) fn are_idle(&self) -> bool {
-        !lock(&self.shared.queue).idle.is_empty()
-    }
-
     /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
         lock(&self.shared.hands).clear(); // that ends them
@@ -312,14 +307,14 @@ mod tests {
         assert_eq!(insert(Durability::Delayed).await?, (NORMAL, true));
         assert_eq!(insert(Durability::Full).await?, (FULL, true), "whoever comes next is durable in full all the same");
         let synced = async || {
-            while threads.ask(|connection| connection.due()).await?.is_some() {
+            while threads.ask(Connection::due).await?.is_some() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
             Ok::<_, StoreError>(())
         };
         tokio::time::timeout(std::time::Duration::from_secs(5), synced()).await??;
         // It is this file that is synced; one that is not there would be passed over.
-        let log = threads.ask(|connection| connection.log()).await??;
+        let log = threads.ask(Connection::log).await??;
         assert!(log.is_some_and(|log| std::path::Path::new(&log).exists()));
         threads.close().await;
         Ok(())

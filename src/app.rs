@@ -93,8 +93,7 @@ pub async fn run_and_tell(
         tokio::time::sleep(LINGER).await;
         close.cancel();
     });
-    // In a task: here, outside of the runtime's threads, each connection would wake one of those.
-    guard("serving", http::serve(listener, router, closing, DRAIN), shutdown, failed.clone()).await;
+    http::serve(listener, router, closing, DRAIN).await;
 
     stop.cancel();
     background.close();

@@ -106,7 +106,7 @@ fn serve(config: Config) -> Result<(), Failure> {
         Ok(files) => tracing::debug!(files, "open files are limited to"),
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
-    runtime()?.block_on(async {
+    let serving = async {
         let listener = listen(&config)?;
         let address = listener.local_addr().map_err(|error| failed("cannot listen", error))?;
         let shutdown = CancellationToken::new();
@@ -114,7 +114,11 @@ fn serve(config: Config) -> Result<(), Failure> {
         let format = config.log_format;
         let started = move || greet(address, format);
         app::run_and_tell(listener, config, shutdown, started).await.map_err(Failure::from)
-    })
+    };
+    // In a thread of the runtime: from outside, each connection would wake one of those, and the memory that the start
+    // has freed would not be theirs.
+    let runtime = runtime()?;
+    runtime.block_on(runtime.spawn(serving)).unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Listens with a longer queue than usual: after a restart all clients come back at once.

@@ -2,59 +2,20 @@
 //!
 //! A view is read from the database when something may have changed, and shared by every stream that shows it. Views
 //! are *published* once an interval, and only then become differences; a stream that needs the whole list gets the
-//! freshest view in between.
+//! freshest view in between. Where no other instance can change anything, who joins is added to the view at hand: a crowd
+//! that comes is not read from the database anew for each of it.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
-use std::ops::Deref;
+mod view;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use serde_json::value::{RawValue, to_raw_value};
-
-use super::events::{PresenceChange, PresenceState};
-use crate::model::event_id::Digest;
-use crate::model::message::to_json;
-use crate::model::{Millis, Presence, SessionId, TopicId};
+pub(super) use self::view::Difference;
+pub use self::view::View;
+use super::hub::lock;
+use crate::model::{Millis, Presence, TopicId};
 use crate::store::Present;
-
-/// Who was present at one moment.
-#[derive(Debug)]
-pub struct View {
-    /// Counts up within the topic.
-    version: u64,
-    list: Arc<List>,
-    count: usize,
-    truncated: bool,
-}
-
-/// Those whom a view names: in the order of session ids; of a crowd, the first.
-#[derive(Debug, Default)]
-struct List {
-    presences: Vec<Arc<Presence>>,
-    json: OnceLock<Box<RawValue>>,
-}
-
-impl Deref for List {
-    type Target = [Arc<Presence>];
-
-    fn deref(&self) -> &Self::Target {
-        &self.presences
-    }
-}
-
-/// What a stream that has shown one view sends to show the next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Difference {
-    /// Nothing changed.
-    Nothing,
-    /// `presence`, with this data.
-    Changes(Bytes),
-    /// `presence_state`: the list starts afresh.
-    Afresh,
-}
 
 /// A topic's views on this instance.
 #[derive(Debug, Default)]
@@ -107,6 +68,22 @@ impl State {
         let holds = self.known == self.changes && self.next_expiry.is_none_or(|at| at > now);
         self.fresh.as_ref().filter(|_| holds)
     }
+
+    fn refresh(&mut self, view: &Arc<View>) {
+        if let Some(old) = self.fresh.replace(view.clone()) {
+            old.give_way(view);
+        }
+    }
+
+    /// Lets go of what was written for many to share, in an interval in which nobody has come or gone.
+    fn rest(&mut self) {
+        if let Some(fresh) = &self.fresh {
+            fresh.rest();
+        }
+        if let Some(published) = &mut self.published {
+            published.before = None;
+        }
+    }
 }
 
 /// The view of an interval, and the difference to it from the interval before, rendered once for all.
@@ -120,125 +97,10 @@ impl Published {
     /// What takes a stream that has shown `last` to this view.
     pub(super) fn since(&self, last: &View, topic: &TopicId) -> Difference {
         match &self.before {
-            _ if last.version >= self.view.version => Difference::Nothing,
-            Some((version, difference)) if *version == last.version => difference.clone(),
+            _ if last.version() >= self.view.version() => Difference::Nothing,
+            Some((version, difference)) if *version == last.version() => difference.clone(),
             _ => last.difference(&self.view, topic),
         }
-    }
-}
-
-impl View {
-    pub(super) fn new(version: u64, present: Present) -> Self {
-        let truncated = present.count > present.list.len();
-        let presences = present.list.into_iter().map(Arc::new).collect();
-        let list = Arc::new(List { presences, json: OnceLock::new() });
-        Self { version, list, count: present.count, truncated }
-    }
-
-    fn same(&self, present: &Present) -> bool {
-        self.count == present.count && self.list.iter().map(Arc::as_ref).eq(&present.list)
-    }
-
-    /// The next view, with one more; of a crowd, the first `limit` are named.
-    fn with(&self, newcomer: &Presence, limit: usize) -> Self {
-        let (version, mut list, mut count) = (self.version + 1, self.list.clone(), self.count);
-        match self.place(newcomer.session_id) {
-            Ok(at) => list = self.edited(|list| list[at] = Arc::new(newcomer.clone())),
-            Err(at) => {
-                count += 1;
-                if at < limit {
-                    list = self.edited(|list| {
-                        list.insert(at, Arc::new(newcomer.clone()));
-                        list.truncate(limit);
-                    });
-                }
-            }
-        }
-        let truncated = count > list.len();
-        Self { version, list, count, truncated }
-    }
-
-    fn edited(&self, edit: impl FnOnce(&mut Vec<Arc<Presence>>)) -> Arc<List> {
-        let mut presences = self.list.presences.clone();
-        edit(&mut presences);
-        Arc::new(List { presences, json: OnceLock::new() })
-    }
-
-    /// Who is listed, as JSON; rendered once for all who ask.
-    pub fn list_json(&self) -> &RawValue {
-        let render = || {
-            let list: Vec<&Presence> = self.list.iter().map(Arc::as_ref).collect();
-            to_raw_value(&list).unwrap_or_default()
-        };
-        self.list.json.get_or_init(render)
-    }
-
-    /// How many are present.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Whether there are more than are listed.
-    pub fn is_truncated(&self) -> bool {
-        self.truncated
-    }
-
-    /// The data of `presence_state`.
-    pub(super) fn state(&self, topic: &TopicId) -> Bytes {
-        let (presence_count, truncated) = (self.count, self.truncated);
-        to_json(&PresenceState { topic, presences: self.list_json(), presence_count, truncated })
-    }
-
-    /// Whether `self` was read after `other`.
-    pub(super) fn is_newer(&self, other: &Self) -> bool {
-        self.version > other.version
-    }
-
-    /// Whether the session is in the list.
-    pub(super) fn shows(&self, session: SessionId) -> bool {
-        self.place(session).is_ok()
-    }
-
-    /// Where a session is in the list, or else belongs.
-    fn place(&self, session: SessionId) -> Result<usize, usize> {
-        self.list.binary_search_by_key(&session, |presence| presence.session_id)
-    }
-
-    /// Tells views apart for a long poll, which comes back later, perhaps to another instance: it depends on what is
-    /// shown and on nothing else.
-    pub(super) fn digest(&self) -> Digest {
-        let mut hasher = DefaultHasher::new();
-        self.count.hash(&mut hasher);
-        if !self.truncated {
-            for presence in self.list.iter() {
-                (presence.session_id, presence.online_since, &presence.username).hash(&mut hasher);
-            }
-        }
-        Digest(u32::try_from(hasher.finish() >> 40).unwrap_or_default())
-    }
-
-    fn difference(&self, next: &Self, topic: &TopicId) -> Difference {
-        if self.truncated && !next.truncated {
-            return Difference::Afresh;
-        }
-        let (mut joins, mut leaves) = (Vec::new(), Vec::new());
-        if !next.truncated {
-            // Both lists are in the order of session ids. A presence that changed joins once more, under its session.
-            let known = |p: &&Presence| self.place(p.session_id).is_ok_and(|at| *self.list[at] == **p);
-            joins.extend(next.list.iter().map(Arc::as_ref).filter(|p| !known(p)));
-            leaves.extend(self.list.iter().map(Arc::as_ref).filter(|p| next.place(p.session_id).is_err()));
-        }
-        if joins.is_empty() && leaves.is_empty() && self.count == next.count && self.truncated == next.truncated {
-            return Difference::Nothing;
-        }
-        let (presence_count, truncated) = (next.count, next.truncated);
-        Difference::Changes(to_json(&PresenceChange {
-            topic,
-            joins: &joins,
-            leaves: &leaves,
-            presence_count,
-            truncated,
-        }))
     }
 }
 
@@ -259,7 +121,7 @@ impl Track {
         }
         let Some(next) = state.current(now).map(|view| Arc::new(view.with(newcomer, limit))) else { return false };
         state.next_expiry = Some(state.next_expiry.map_or(until, |at| at.min(until)));
-        state.fresh = Some(next);
+        state.refresh(&next);
         true
     }
 
@@ -274,15 +136,18 @@ impl Track {
         if self.publishing.load(Ordering::Acquire) {
             return None;
         }
-        let state = self.lock();
+        let mut state = self.lock();
         // A topic whose presence nobody has asked for has nothing to compare with.
         let fresh = state.fresh.as_ref()?;
         let due = if state.current(now).is_none() {
             Some(Due::Look)
         } else {
-            let behind = state.published.as_ref().is_none_or(|published| published.view.version != fresh.version);
+            let behind = state.published.as_ref().is_none_or(|published| published.view.version() != fresh.version());
             behind.then_some(Due::Publish)
         };
+        if due.is_none() {
+            state.rest();
+        }
         self.publishing.store(due.is_some(), Ordering::Release);
         due
     }
@@ -302,7 +167,7 @@ impl Track {
     pub(super) fn crowd(&self, age: Duration) -> Option<Arc<View>> {
         let state = self.lock();
         let recent = state.seen_at.is_some_and(|at| at.elapsed() < age);
-        state.fresh.clone().filter(|view| recent && view.truncated)
+        state.fresh.clone().filter(|view| recent && view.is_truncated())
     }
 
     /// A view no older than this call. `read` asks the database.
@@ -334,8 +199,8 @@ impl Track {
         match &state.fresh {
             Some(view) if view.same(&present) => view.clone(),
             old => {
-                let view = Arc::new(View::new(old.as_ref().map_or(1, |view| view.version + 1), present));
-                state.fresh = Some(view.clone());
+                let view = Arc::new(View::new(old.as_ref().map_or(1, |view| view.version() + 1), present));
+                state.refresh(&view);
                 view
             }
         }
@@ -346,8 +211,8 @@ impl Track {
         let mut state = self.lock();
         let Some(fresh) = state.fresh.clone() else { return false };
         let before = match &state.published {
-            Some(old) if old.view.version == fresh.version => return false,
-            Some(old) => Some((old.view.version, old.view.difference(&fresh, topic))),
+            Some(old) if old.view.version() == fresh.version() => return false,
+            Some(old) => Some((old.view.version(), old.view.difference(&fresh, topic))),
             None => None,
         };
         state.published = Some(Published { view: fresh, before });
@@ -360,7 +225,7 @@ impl Track {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
-use crate::model::UserId;
+use crate::model::{SessionId, UserId};
 
 fn present(sessions: &BTreeMap<u8, i64>, limit: usize) -> Present {
     let presence = |(&session, &since): (&u8, &i64)| Presence {
@@ -92,7 +93,8 @@ proptest! {
             let view = track.current(Millis(0)).expect("a view");
             let read = present(&sessions, LIMIT);
             prop_assert!(view.same(&read));
-            prop_assert_eq!(view.list_json().get(), serde_json::to_string(&read.list)?);
+            let json = view.list_json();
+            prop_assert_eq!(json.get(), serde_json::to_string(&read.list)?);
             prop_assert_eq!(view.is_truncated(), sessions.len() > LIMIT);
         }
     }
@@ -143,12 +145,27 @@ fn who_was_added_is_published_without_a_look() {
     assert_eq!(track.begin(Millis(5)), Some(Due::Look));
 }
 
+/// What is written for many is kept while many ask.
+#[test]
+fn the_latest_list_is_written_once_and_given_up_when_all_is_quiet() {
+    let track = Track::default();
+    let first = track.renew(&began(&track), present(&BTreeMap::from([(1, 0)]), 6));
+    let json = first.list_json();
+    assert!(Arc::ptr_eq(&json, &first.list_json()));
+    assert!(track.publish(&TopicId::stored("room:a")) && track.begin(Millis(0)).is_none());
+    assert_eq!(Arc::strong_count(&json), 1, "nothing happens: nobody is likely to ask");
+    assert!(Arc::ptr_eq(&first.list_json(), &first.list_json()));
+    assert!(track.add(&newcomer(7, 0), Millis(5), Instant::now(), Millis(0), 6));
+    assert!(!Arc::ptr_eq(&first.list_json(), &first.list_json()), "another list has taken its place");
+    assert_eq!(json.get(), first.list_json().get());
+}
+
 #[tokio::test]
 async fn a_look_is_never_older_than_its_call() {
     let track = Track::default();
     let (first, second) = (BTreeMap::from([(1, 0)]), BTreeMap::from([(1, 0), (2, 0)]));
     let look = async |sessions: &BTreeMap<u8, i64>| track.look(async || Ok::<_, ()>(present(sessions, 6))).await;
-    assert_eq!(look(&first).await.map(|view| view.count), Ok(1));
+    assert_eq!(look(&first).await.map(|view| view.count()), Ok(1));
     let running = track.looking.lock().await;
     let mut late = Box::pin(look(&second));
     let mut failing = Box::pin(track.look(async || Err::<Present, _>(())));
@@ -156,7 +173,7 @@ async fn a_look_is_never_older_than_its_call() {
     drop(running);
     // One that fails is shared with nobody.
     assert!(failing.await.is_err());
-    assert_eq!(late.await.map(|view| view.count), Ok(2));
+    assert_eq!(late.await.map(|view| view.count()), Ok(2));
 }
 
 #[test]

@@ -274,3 +274,32 @@ async fn differences_add_up_to_the_state() {
     assert_eq!(view.present.iter().cloned().collect::<Vec<_>>(), watcher.present(ROOM).await);
     assert!(sessions[..5].iter().all(|session| view.present.contains(&session.id)), "{view:?}");
 }
+
+/// Whatever has happened just before, and whoever has looked meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_answers_with_those_who_are_there_by_then() {
+    let (app, mut random) = (TestApp::start().await, Random::new());
+    let (watcher, _watch) = watcher(&app).await;
+    let mut there: Vec<Session> = Vec::new();
+    for round in 0..40 {
+        let one = (!there.is_empty()).then(|| random.below(there.len()));
+        match (random.below(6), one) {
+            (0, Some(one)) => there.swap_remove(one).leave(ROOM).await,
+            (1, Some(one)) => there.swap_remove(one).sign_out().await,
+            (2, Some(one)) => drop(there[one].join_hidden(ROOM).await),
+            (3, Some(one)) => {
+                let renamed = json!({"username": format!("renamed {round}")});
+                there[one].patch("/v1/me", &renamed).await.expect(200);
+            }
+            (4, _) => sleep(Duration::from_millis(300)).await, // an interval ends
+            _ => {}
+        }
+        let came = app.session(&format!("guest {round}")).await;
+        let joined = came.join(ROOM).await;
+        let known = watcher.get("/v1/topics/room:lobby/presences?limit=100").await.expect(200);
+        assert_eq!(joined["presences"], known["presences"], "round {round}");
+        assert_eq!(joined["presence_count"], list(&known, "presences").len());
+        assert!(list(&known, "presences").contains(&joined["self"]), "{joined}");
+        there.push(came);
+    }
+}

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{EventStream, Next, Random, ServerProcess, Session, Tally, messages_of, number, seqs, text};
+use crate::support::{EventStream, Next, Random, ServerProcess, Session, Tally, list, messages_of, number, seqs, text};
 
 const ROOMS: [&str; 3] = ["room:a", "room:b", "room:c"];
 const KILLS: u64 = 12;
@@ -128,5 +128,37 @@ async fn what_is_acknowledged_survives_sigkill_and_arrives_exactly_once() {
         assert_eq!(history.len(), acknowledged.len(), "{room}: each send once, however often it was repeated");
         let seen: Vec<&Value> = seen.iter().filter(|message| text(message, "topic") == room).collect();
         assert!(seen.iter().copied().eq(&history), "{room}: the stream has carried the log");
+    }
+}
+
+/// Where SQLite's disk is not waited for, what was answered is in its log all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_does_for_itself_survives_sigkill_as_soon_as_it_is_answered() {
+    let mut server = ServerProcess::start(&[]).await;
+    for round in 0..4 {
+        let session = server.session(&format!("guest {round}")).await;
+        let joined = (round > 0).then_some(ROOMS[0]);
+        if let Some(room) = joined {
+            session.join(room).await;
+        }
+        let mut id = None;
+        if round > 1 {
+            let mut stream = session.stream().await;
+            stream.ready().await;
+            id = Some(stream.cut());
+        }
+        server.kill9();
+        server.restart().await;
+        let mut stream = match &id {
+            Some(id) => reopen(&session, id).await,
+            None => session.stream().await,
+        };
+        let ready = stream.ready().await;
+        let topics: Vec<_> = list(&ready, "topics").iter().map(|topic| text(topic, "topic")).collect();
+        assert_eq!(topics, Vec::from_iter(joined), "round {round}");
+        if let Some(room) = joined {
+            let sent = session.send(room, json!(round)).await;
+            assert_eq!(stream.next_of("message").await.data["id"], sent["id"]);
+        }
     }
 }

@@ -20,6 +20,7 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 64;
 /// How long a change may wait for its turn; after that its caller has gone.
 const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Statements inside a transaction.
 pub(super) type Work<T> = Box<dyn for<'a> FnOnce(&'a Transaction) -> BoxFuture<'a, Result<T, StoreError>> + Send>;
 

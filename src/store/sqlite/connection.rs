@@ -110,7 +110,7 @@ impl Connection {
     }
 
     /// When what has been committed is to be brought to the disk; none where all of it is there.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(in crate::store) fn due(&self) -> Option<Instant> {
         *lock(&self.due)
     }
 
@@ -288,5 +288,28 @@ impl From<rusqlite::Error> for StoreError {
         } else {
             Self::Database(DbErr::Query(RuntimeErr::Internal(error.to_string())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_asked_with_it() -> Result<(), Box<dyn std::error::Error>> {
+        const SQL: &str = "SELECT a FROM t WHERE b > $1 ORDER BY b LIMIT $2";
+        let folder = tempfile::tempdir()?;
+        let file = format!("file:{}/p.db?mode=rwc", folder.path().display());
+        let connection = Connection::open(&file, false)?;
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)", &[])?;
+        connection.execute("CREATE INDEX by_b ON t (b)", &[])?;
+        for from in 0..4i64 {
+            connection.query(SQL, &[from.into(), (9 - from).into()])?;
+        }
+        let again = connection.with(|sqlite| Ok(sqlite.prepare_cached(SQL)?.get_status(StatementStatus::RePrepare)))?;
+        assert_eq!(again, 0);
+        Ok(())
     }
 }

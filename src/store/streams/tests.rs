@@ -1,7 +1,8 @@
 use super::*;
 use crate::model::event_id::Kind;
 use crate::model::{Clock, UserId};
-use crate::store::{Joining, NewSession, Pools};
+use crate::store::pool::Pool;
+use crate::store::{Joining, NewSession, Pools, sqlite};
 
 /// Whether a stream that opens like this has to be on the disk before its client hears of it.
 async fn lasts(store: &Store, session: SessionId, resume: Resume) -> Result<Durability, StoreError> {
@@ -9,6 +10,12 @@ async fn lasts(store: &Store, session: SessionId, resume: Resume) -> Result<Dura
     let open = OpenStream { session, node: Uuid::nil(), resume, grace };
     let opened = store.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await?;
     Ok(opened.map_err(|_| StoreError::Corrupt("session"))?.1)
+}
+
+/// Whether SQLite has committed something that is not on the disk yet.
+async fn is_due(store: &Store) -> Result<bool, StoreError> {
+    let Pool::Sqlite(writer) = &store.inner.pools.write else { return Ok(false) };
+    Ok(writer.ask(sqlite::Connection::due).await?.is_some())
 }
 
 /// What a generation alone knows must not be lost, or a client would get anew what it has.
@@ -30,6 +37,9 @@ async fn a_generation_that_says_something_is_durable_in_full() -> Result<(), Box
     assert_eq!(lasts(&store, session, Resume::Now).await?, Durability::Full);
     store.change(|tx| Box::pin(dialect::exec(tx, "UPDATE topic SET last_seq = 1", vec![]))).await?;
     assert_eq!(lasts(&store, session, Resume::Last).await?, Durability::Full, "something is to be sent");
+    let open = OpenStream { session, node: Uuid::nil(), resume: Resume::Last, grace: Duration::from_secs(10) };
+    store.open_stream(open).await?.map_err(|refused| format!("{refused:?}"))?;
+    assert!(!is_due(&store).await?, "it is on the disk, and what came before it");
     let moved = vec![(Slot(1), Reached::Seq(Seq(1)))];
     let given = Resume::Id(EventId { generation: 2, moved, digests: Vec::new(), kind: Kind::Position });
     assert_eq!(lasts(&store, session, given).await?, Durability::Full, "something has been brought back");

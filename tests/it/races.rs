@@ -5,9 +5,11 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::support::{Session, TestApp, number, seqs, text};
+use crate::support::{PresenceView, Session, TestApp, number, seqs, text};
+
+const ROOM: &str = "room:lobby";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_opens_many_sessions_at_once_is_one_user() {
@@ -127,4 +129,35 @@ async fn a_send_that_waited_for_a_leave_is_refused() {
     assert!(timeout(Duration::from_millis(300), &mut send).await.is_err(), "it waits");
     database.execute_unprepared("COMMIT").await.unwrap();
     assert_eq!(send.await.refused(409), "not_joined");
+}
+
+/// A join and a leave of one session that overlap, many times over: whichever was last, who is told to be there is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_in_the_same_moment_leaves_no_ghost() {
+    let app = TestApp::with(&["--presence-grace", "60s"]).await;
+    let watcher = app.session("watcher").await;
+    watcher.join(ROOM).await;
+    let mut watch = watcher.stream().await;
+    let coming_and_going = app.sessions("guest", 12).await.into_iter().map(async |session| {
+        for _ in 0..12 {
+            join(session.try_join(ROOM), session.leave(ROOM)).await;
+        }
+        session.leave(ROOM).await;
+    });
+    join_all(coming_and_going).await;
+    assert_eq!(watcher.present(ROOM).await, [watcher.id.as_str()]);
+    let mut view = PresenceView::default();
+    let since = Instant::now();
+    while view.count != 1 {
+        assert!(since.elapsed() < Duration::from_secs(20), "ghosts: {view:?}");
+        for event in watch.expect_none_of("message", Duration::from_millis(300)).await {
+            view.take(&event);
+        }
+    }
+    for event in watch.expect_none_of("message", Duration::from_millis(1_000)).await {
+        view.take(&event);
+    }
+    assert!(view.present.iter().eq([&watcher.id]), "{view:?}");
+    let joined = app.session("another").await.join(ROOM).await;
+    assert_eq!(joined["presence_count"], 2);
 }

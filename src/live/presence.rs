@@ -17,6 +17,10 @@ use super::hub::lock;
 use crate::model::{Millis, Presence, TopicId};
 use crate::store::Present;
 
+/// After so many intervals in which nobody has come or gone, hardly anybody asks for what led there: streams that were
+/// woken by it have shown it, however many there are.
+const QUIET: u32 = 8;
+
 /// A topic's views on this instance.
 #[derive(Debug, Default)]
 pub(super) struct Track {
@@ -42,6 +46,8 @@ struct State {
     seen: u64,
     /// When that began.
     seen_at: Option<Instant>,
+    /// In how many intervals nobody has come or gone.
+    quiet: u32,
 }
 
 /// What is to be done at the end of an interval.
@@ -75,8 +81,13 @@ impl State {
         }
     }
 
-    /// Lets go of what was written for many to share, in an interval in which nobody has come or gone.
+    /// Nobody has come or gone in an interval: lets go of what was written for many to share, once that is a while.
     fn rest(&mut self) {
+        self.quiet += 1;
+        if self.quiet < QUIET {
+            return;
+        }
+        self.quiet = 0;
         if let Some(fresh) = &self.fresh {
             fresh.rest();
         }
@@ -145,8 +156,9 @@ impl Track {
             let behind = state.published.as_ref().is_none_or(|published| published.view.version() != fresh.version());
             behind.then_some(Due::Publish)
         };
-        if due.is_none() {
-            state.rest();
+        match due {
+            None => state.rest(),
+            Some(_) => state.quiet = 0,
         }
         self.publishing.store(due.is_some(), Ordering::Release);
         due

@@ -130,7 +130,7 @@ impl Client {
                 Err(silent) => Err(Once::Lost(silent)),
             },
             Self::Sqlite(connection) => {
-                let rows = connection.make(Durability::Full).and_then(|()| connection.query(&sql, &values));
+                let rows = connection.set_durability(Durability::Full).and_then(|()| connection.query(&sql, &values));
                 rows.map(sqlite_rows).map_err(Once::Refused)
             }
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -33,6 +33,11 @@ pub(in crate::store) struct Connection {
     delays: AtomicBool,
     /// When that is to be done, if there is something.
     due: Mutex<Option<Instant>>,
+    /// The write-ahead log, once it has been synced: where files are at an end, it must not be the one that is missing. It
+    /// stays the same file for as long as somebody has the database open.
+    log: OnceLock<File>,
+    /// The last sync in time has failed, and been told.
+    failing: AtomicBool,
 }
 
 /// A row of an answer.
@@ -76,7 +81,7 @@ impl Connection {
         // A plan is for a text, whatever is asked with it; otherwise a range that begins elsewhere is planned anew.
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sqlite.execute_batch(
-            // An acknowledged message survives a power cut: the log is synced at every commit.
+            // An acknowledged message survives a power cut: the log is synced at every commit, but for what says otherwise.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
              PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
         )?;
@@ -87,11 +92,12 @@ impl Connection {
             // have left behind, and the write-ahead log until its next round, may hold some for a while.
             "PRAGMA cache_size = -4096; PRAGMA secure_delete = ON;"
         })?;
-        Ok(Self { sqlite: Mutex::new(Some(sqlite)), delays: AtomicBool::new(false), due: Mutex::new(None) })
+        let (sqlite, due) = (Mutex::new(Some(sqlite)), Mutex::new(None));
+        Ok(Self { sqlite, delays: AtomicBool::new(false), due, log: OnceLock::new(), failing: AtomicBool::new(false) })
     }
 
     /// How durable the transactions are that begin from here on. Each says so for itself.
-    pub(in crate::store) fn make(&self, durability: Durability) -> Result<(), StoreError> {
+    pub(in crate::store) fn set_durability(&self, durability: Durability) -> Result<(), StoreError> {
         let delays = durability == Durability::Delayed;
         if self.delays.load(Ordering::Relaxed) == delays {
             return Ok(());
@@ -117,28 +123,39 @@ impl Connection {
     /// Brings to the disk what has been committed. Whatever SQLite writes to its log later stands behind it there, and a
     /// log that is cut off counts up to there: what is on the disk is never a later transaction without an earlier one.
     pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
-        let Some(log) = self.log()? else { return Ok(()) };
-        match File::open(log).and_then(|log| log.sync_data()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::Unavailable(format!("the write-ahead log could not be synced: {error}")));
-            }
-            _ => *lock(&self.due) = None, // without a log, nothing has been committed to one
-        }
+        let synced = match self.log.get() {
+            Some(log) => log.sync_data(),
+            None => match self.open_log()? {
+                Some(Ok(log)) => self.log.get_or_init(|| log).sync_data(),
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()), // where SQLite could not have such a log, it has synced the database itself
+            },
+        };
+        synced.map_err(|error| StoreError::Unavailable(format!("the write-ahead log could not be synced: {error}")))?;
+        *lock(&self.due) = None;
         Ok(())
     }
 
-    /// The file of the write-ahead log; none for what is not in a file.
-    pub(super) fn log(&self) -> Result<Option<String>, StoreError> {
-        self.with(|sqlite| Ok(sqlite.path().filter(|path| !path.is_empty()).map(|path| format!("{path}-wal"))))
+    /// The write-ahead log; none for a database that is in no file.
+    pub(super) fn open_log(&self) -> Result<Option<io::Result<File>>, StoreError> {
+        self.with(|sqlite| {
+            let path = sqlite.path().filter(|path| !path.is_empty());
+            Ok(path.map(|path| File::open(format!("{path}-wal"))))
+        })
     }
 
     /// As [`Self::sync`], if the time for it has come.
     pub(super) fn sync_in_time(&self) {
         let now = Instant::now();
-        if self.due().is_some_and(|due| due <= now)
-            && let Err(error) = self.sync()
-        {
-            tracing::error!(%error, "what was acknowledged would not survive a power cut yet");
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let synced = self.sync();
+        let failed_before = self.failing.swap(synced.is_err(), Ordering::Relaxed);
+        if let Err(error) = synced {
+            if !failed_before {
+                tracing::error!(%error, "what was acknowledged would not survive a power cut yet, trying again");
+            }
             *lock(&self.due) = Some(now + DELAY);
         }
     }

@@ -16,7 +16,7 @@ pub(in crate::store) struct Transaction {
 
 impl Transaction {
     pub(in crate::store) fn begin(connection: Arc<Connection>, durability: Durability) -> Result<Self, StoreError> {
-        connection.make(durability)?;
+        connection.set_durability(durability)?;
         connection.execute("BEGIN IMMEDIATE", &[])?;
         Ok(Self { connection, depth: 0, open: true })
     }

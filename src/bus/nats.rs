@@ -62,21 +62,17 @@ pub(super) fn start(
             std::future::ready(())
         });
     let wanted = interests.clone();
-    let own = tasks.clone();
     tasks.spawn(async move {
-        let stop = shared.stop.clone();
         // Answers at once, and connects in the background.
         let Ok(client) = options.connect(servers).await.inspect_err(|error| tracing::error!(%error, "no NATS client"))
         else {
             return;
         };
         let link = Arc::new(Link { client, shared, interests: wanted, heard_self: Mutex::new(Instant::now()) });
-        let publishing = own.spawn(publish(link.clone(), outbox));
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = publish(link.clone(), outbox) => {} // until the end; what waits is sent before the connection goes
             () = link.clone().hear() => {}
         }
-        let _ = publishing.await; // what waits is sent before the connection goes
     });
     Ok(interests)
 }
@@ -96,7 +92,12 @@ async fn publish(link: Arc<Link>, mut outbox: Outbox) {
             outbox.give_up(&batch);
         }
     }
-    let _ = timeout(PATIENCE, link.client.flush()).await;
+    // A connection that is closed while something comes in is reset, and takes along what the server has not read yet.
+    // Once this instance has heard itself once more, all that it said before has been read.
+    if *link.shared.up.borrow() {
+        link.interests.look_anew();
+        let _ = timeout(PATIENCE, link.interests.settled()).await;
+    }
 }
 
 impl Link {

@@ -74,6 +74,12 @@ impl Interests {
         self.changed.notify_one();
     }
 
+    /// Asks for a look that makes a version of its own: [`Interests::settled`] waits for it.
+    pub(super) fn look_anew(&self) {
+        self.lock().version += 1;
+        self.changed.notify_one();
+    }
+
     /// What has come or gone, and the version that this makes.
     pub(super) fn take(&self) -> (u64, Vec<(Interest, bool)>) {
         let mut state = self.lock();

@@ -125,11 +125,7 @@ impl Chat {
 
     /// A topic that the session has joined, for what is not stored: only what is gets its place under a lock.
     pub(super) async fn joined_topic(&self, claims: &Claims, topic: &TopicId) -> Result<TopicRow, ChatError> {
-        let joined = match self.store().topic(topic).await? {
-            Some(row) => self.store().has_joined(claims.session, row.key).await?.then_some(row),
-            None => None,
-        };
-        match joined {
+        match self.store().joined_topic(claims.session, topic).await? {
             Some(row) => Ok(row),
             None => Err(self.why_not_joined(topic, &claims.user).await),
         }

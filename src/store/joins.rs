@@ -11,6 +11,7 @@ pub(super) use self::ends::end_joins;
 pub use self::ends::{EndedJoin, JoinEnd, LeaveReason};
 use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
+use super::topics::TOPIC;
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics, users};
 use crate::model::event_id::Slot;
 use crate::model::group::Standing;
@@ -99,6 +100,16 @@ impl Store {
     pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Joined>, StoreError> {
         let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.slot");
         dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
+    }
+
+    /// A topic, where a session has joined it.
+    pub async fn joined_topic(&self, session: SessionId, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
+        let sql = format!(
+            "{TOPIC} WHERE name = $1 AND EXISTS (SELECT 1 FROM joined \
+             WHERE session_id = $2 AND topic_id = topic.id AND ended IS NULL)"
+        );
+        let row = dialect::row(self.read(), sql, vec![id.as_str().into(), session.0.into()]).await?;
+        row.map(|row| topics::topic(&row)).transpose()
     }
 
     /// Whether a session may speak in a topic: it lives and has joined it.

@@ -308,3 +308,6 @@ impl From<DraftError> for ChatError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ mod signal;
 mod stream;
 mod tail;
 mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
 mod topic;
 
 pub use frames::Form;

@@ -1,7 +1,7 @@
 //! Whether a draft is worth holding back until others come.
 //!
-//! A commit costs several times what a message in it costs. Where many who know nothing of each other send, a few
-//! milliseconds bring some of them together. Where few send as soon as they are answered, nobody else comes meanwhile:
+//! A commit costs several times what a message in it costs. Where many who know nothing of each other send, some
+//! milliseconds bring several of them together. Where few send as soon as they are answered, nobody else comes meanwhile:
 //! to hold back would only slow them down. So only those count who have not just been answered.
 
 use std::collections::{HashSet, VecDeque};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use crate::model::SessionId;
 
 /// How long a draft is held back at the longest.
-pub(super) const HOLD: Duration = Duration::from_millis(5);
-/// So many drafts are enough company: more would hardly make each of them cheaper.
-pub(super) const ENOUGH: usize = 32;
+pub(super) const HOLD: Duration = Duration::from_millis(15);
+/// So many drafts are enough company: with them, a commit is a small part of what each of them costs.
+pub(super) const ENOUGH: usize = 10;
 /// Of so many who have come last is told how often somebody comes.
 const LATEST: usize = 8;
-/// Company is expected where so many came within this time: that makes two more while one is held back.
-const WITHIN: Duration = HOLD.saturating_mul(4);
+/// Company is expected where so many came within this time: that makes six more while one is held back.
+const WITHIN: Duration = Duration::from_millis(20);
 /// Who was answered within this time, or up to twice of it, and sends again, has waited for the answer.
-const ANSWERED: Duration = HOLD.saturating_mul(2);
+const ANSWERED: Duration = Duration::from_millis(10);
 
 /// Who has come of late.
 #[derive(Debug)]

@@ -4,43 +4,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
-use crate::bus::{Bus, Route};
-use crate::live::Settings;
+use crate::live::testing;
 use crate::model::event_id::EventId;
 use crate::model::group::Act;
-use crate::model::{Clock, Content, GroupId, MessageId, Whisper};
+use crate::model::{Content, GroupId, MessageId, Whisper};
 use crate::store::{
-    Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Pools, Store, Stored,
-    Target, TopicKey,
+    Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Stored, Target, TopicKey,
 };
 
 type Tested = Result<(), Box<dyn Error>>;
 
 /// A hub on a database of its own, and a session there.
 async fn hub(url: &str) -> Result<(Hub, SessionId), Box<dyn Error>> {
-    let pools = Pools::connect(url, 2).await?;
-    pools.migrate().await?;
-    let clock = Clock::default();
-    let store = Store::new(pools, clock.clone());
-    let long = Duration::from_secs(600);
-    let settings = Settings {
-        epoch: 1,
-        node: Uuid::now_v7(),
-        presence_interval: long,
-        presence_grace: long,
-        presence_list: 10,
-        lease: long,
-        keepalive: long,
-        max_age: long,
-        replay: 10,
-    };
-    let (bus, _) = Bus::start(Route::Local, settings.node, settings.epoch, clock.clone())?;
-    let hub = Hub::new(store, bus, clock, settings);
+    let (hub, _) = testing::hub(url).await?;
     let session = sign_in(&hub, "ana").await?;
     Ok((hub, session))
 }

@@ -1,0 +1,33 @@
+//! What unit tests need of this part.
+
+use std::error::Error;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Hub, Settings};
+use crate::bus::{Bus, Route};
+use crate::model::Clock;
+use crate::store::{Pools, Store};
+
+/// A hub on which nothing happens by itself, and its database.
+pub(crate) async fn hub(url: &str) -> Result<(Hub, Store), Box<dyn Error>> {
+    let pools = Pools::connect(url, 2).await?;
+    pools.migrate().await?;
+    let clock = Clock::default();
+    let store = Store::new(pools, clock.clone());
+    let long = Duration::from_secs(600);
+    let settings = Settings {
+        epoch: 1,
+        node: Uuid::now_v7(),
+        presence_interval: long,
+        presence_grace: long,
+        presence_list: 10,
+        lease: long,
+        keepalive: long,
+        max_age: long,
+        replay: 10,
+    };
+    let (bus, _) = Bus::start(Route::Local, settings.node, settings.epoch, clock.clone())?;
+    Ok((Hub::new(store.clone(), bus, clock, settings), store))
+}

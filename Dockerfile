@@ -2,12 +2,14 @@
 # libraries, nothing to keep up to date but Parlour itself. Build it with BuildKit: docker build -t parlour .
 
 FROM rust:1-slim-bookworm AS build
+# What the allocator is built with.
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # The registry and what was compiled stay in caches between builds, so that a change compiles what has changed.
 #
-# Linked with glibc, all of it inside: its allocator is the one that Parlour was measured with, musl's is slow under
-# threads. Since 2.34, glibc finds names by /etc/hosts and DNS without loading libraries, so a static program does,
+# Linked with glibc, all of it inside: Parlour was measured with it, and musl's allocator, which SQLite would use, is slow
+# under threads. Since 2.34, glibc finds names by /etc/hosts and DNS without loading libraries, so a static program does,
 # too; the linker's warning about getaddrinfo speaks of other ways, like LDAP. With --target named, even where it is
 # the machine's own, the flags leave macros alone, which are libraries and cannot be static.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

@@ -18,6 +18,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Takes less of the processor than glibc's, and no more memory: what is freed is taken again while it is in the cache.
+/// `docs/performance.md` says what that is worth.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A chat service that a web page can talk to with nothing but fetch and EventSource.
 ///
 /// Without a command it serves, on 127.0.0.1:8080, and keeps everything in the file parlour.db. Each setting below is a

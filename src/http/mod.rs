@@ -74,13 +74,14 @@ pub(crate) fn router(
         proxies: address::TrustedProxies::new(config.trusted_proxies.clone()),
         service: Service { draining, openapi: Arc::new(Document::new(api)), web_client: config.web_client },
     };
+    // The outermost first. Together they are one layer to the router, which boxes what each request runs through a layer.
+    let layers =
+        (from_fn_with_state(clock, request_id::track), cors::cors_layer(&config.cors_origins), problem::catch_panic());
     routes
         .merge(web::router(config.web_client))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(problem::catch_panic())
-        .layer(cors::cors_layer(&config.cors_origins))
-        .layer(from_fn_with_state(clock, request_id::track))
+        .layer(layers)
         .with_state(shared)
 }
 

@@ -5,6 +5,7 @@ mod changes;
 mod lone;
 mod rows;
 mod senders;
+mod sqlite;
 
 use sea_orm::Value;
 use serde_json::value::RawValue;

@@ -60,10 +60,14 @@ async fn read(on: &impl Connection, user: &UserId, topic: TopicKey) -> Result<Op
     .transpose()
 }
 
+/// What moves a user's mark (`$1`) in a topic (`$2`) forward to an entry (`$3`).
+pub(super) fn set() -> String {
+    format!("INSERT INTO read_mark (user_id, topic_id, seq) VALUES ($1, $2, $3) {FORWARD}")
+}
+
 /// Moves a user's mark forward to this entry, which exists.
 pub(super) async fn set_at_least(tx: &Transaction, user: &UserId, topic: TopicKey, seq: Seq) -> Result<(), StoreError> {
-    let sql = format!("INSERT INTO read_mark (user_id, topic_id, seq) VALUES ($1, $2, $3) {FORWARD}");
-    dialect::exec(tx, sql, vec![user.as_str().into(), topic.into(), seq.0.into()]).await.map(drop)
+    dialect::exec(tx, set(), vec![user.as_str().into(), topic.into(), seq.0.into()]).await.map(drop)
 }
 
 /// Moves a user's mark to this entry where they had read everything before it: what somebody does themselves shall not

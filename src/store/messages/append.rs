@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sea_orm::Value;
-use uuid::Uuid;
 
 use super::lone::{self, Lone};
-use super::senders::{self, Sender};
+use super::senders::{self, Senders, Topics};
 use super::{COLUMNS, message, rows};
 use crate::model::group::Standing;
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId};
@@ -144,8 +143,7 @@ async fn append(
     now: Millis,
 ) -> Result<Vec<Result<Stored, DraftError>>, StoreError> {
     let wanted = drafts.iter().map(|draft| (draft.session.0, &draft.topic)).collect();
-    let (topics, senders) = senders::lock(tx, &wanted, now).await?;
-    let mut topics: HashMap<TopicId, TopicRow> = topics.into_iter().map(|topic| (topic.id.clone(), topic)).collect();
+    let (mut topics, senders) = senders::lock(tx, &wanted, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
     let mut done: Vec<Result<Stored, DraftError>> = Vec::with_capacity(drafts.len());
@@ -164,8 +162,8 @@ async fn append(
 /// Gives a draft its place in the log, or says why not.
 fn number<'a>(
     draft: &'a Draft,
-    topics: &mut HashMap<TopicId, TopicRow>,
-    senders: &'a HashMap<Uuid, Sender>,
+    topics: &mut Topics,
+    senders: &'a Senders,
     used: &mut HashMap<(TopicKey, String, String), (Message, Vec<u8>)>,
     now: Millis,
 ) -> Result<Stored, DraftError> {
@@ -206,7 +204,7 @@ fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -
 async fn used_keys(
     tx: &Transaction,
     drafts: &[Draft],
-    topics: &HashMap<TopicId, TopicRow>,
+    topics: &Topics,
     now: Millis,
 ) -> Result<HashMap<(TopicKey, String, String), (Message, Vec<u8>)>, StoreError> {
     let mut used = HashMap::new();

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::Value;
 use sea_orm::sea_query::ValueType;
-use sea_orm::{DbBackend, Value};
 use serde_json::value::RawValue;
 
+use super::sqlite;
 use crate::model::{Code, Message, MessageId, Millis, Seq, User, UserId};
-use crate::store::pool::{Connection as _, Transaction};
+use crate::store::pool::Transaction;
 use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
 
 /// An entry to be written.
@@ -92,45 +93,10 @@ pub(super) async fn write(
     if entries.is_empty() {
         return Ok(());
     }
-    match tx.backend() {
-        DbBackend::Postgres => write_at_once(tx, entries, topics, marks).await,
-        _ => write_one_by_one(tx, entries, topics, marks).await,
+    match tx {
+        Transaction::Postgres(_) => write_at_once(tx, entries, topics, marks).await,
+        Transaction::Sqlite(tx) => sqlite::write(tx.connection(), entries, topics, marks),
     }
-}
-
-/// SQLite answers from memory: what costs is a text that is not prepared yet, as one for each number of rows would be.
-async fn write_one_by_one(
-    tx: &Transaction,
-    entries: &[Row<'_>],
-    topics: &[&TopicRow],
-    marks: &Marks<'_>,
-) -> Result<(), StoreError> {
-    for Row { topic, message, key, target } in entries {
-        let (key, hash) = key.unzip();
-        let values = vec![
-            (*topic).into(),
-            message.seq.0.into(),
-            message.id.0.into(),
-            message.code.0.into(),
-            message.sender.user_id.as_str().into(),
-            message.sender.username.as_ref().into(),
-            message.content.get().into(),
-            message.created_at.0.into(),
-            key.into(),
-            hash.map(<[u8]>::to_vec).into(),
-            target.map(|seq| seq.0).into(),
-        ];
-        let sql = format!("{ENTRY} VALUES ({})", dialect::places(1, values.len()));
-        dialect::exec(tx, sql, values).await?;
-    }
-    for topic in topics {
-        let sql = "UPDATE topic SET last_seq = $1, last_at = $2 WHERE id = $3";
-        dialect::exec(tx, sql, vec![topic.last_seq.0.into(), topic.last_at.0.into(), topic.key.into()]).await?;
-    }
-    for ((user, topic), seq) in marks {
-        read_marks::set_at_least(tx, user, *topic, *seq).await?;
-    }
-    Ok(())
 }
 
 /// PostgreSQL is a network away: all goes in one statement, of one text however much it is, so that it is planned once.

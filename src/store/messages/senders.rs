@@ -4,15 +4,16 @@
 //! first, and what a session has joined is read by a later statement, as a lock may have waited for a change that the same
 //! statement does not see. On PostgreSQL, where a statement is a round trip, it is read by the same one all the same: every
 //! change of a session's joins counts up in its row, and a locked row is the latest. Where the two counts differ, it is read
-//! once more. On SQLite, who begins to write has locked everything, and small questions cost less than large ones.
+//! once more. On SQLite, who begins to write has locked everything.
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DbBackend, Value};
+use sea_orm::Value;
 use uuid::Uuid;
 
+use super::sqlite;
 use crate::model::{Millis, TopicId, User};
-use crate::store::pool::{Connection as _, Row, Transaction};
+use crate::store::pool::{Row, Transaction};
 use crate::store::topics::{self, TOPIC};
 use crate::store::{StoreError, TopicKey, TopicRow, dialect, users};
 
@@ -25,10 +26,11 @@ pub(super) struct Sender {
     pub(super) joined: Vec<TopicKey>,
 }
 
-type Senders = HashMap<Uuid, Sender>;
+pub(super) type Senders = HashMap<Uuid, Sender>;
+pub(super) type Topics = HashMap<TopicId, TopicRow>;
 
 /// Who wants to send, and where.
-type Wanted<'a> = BTreeSet<(Uuid, &'a TopicId)>;
+pub(super) type Wanted<'a> = BTreeSet<(Uuid, &'a TopicId)>;
 
 /// What a sender is; the topics that matter stand behind it.
 const COLUMNS: &str = "s.id AS session, s.joins, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id";
@@ -37,20 +39,13 @@ const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN
 
 /// Locks topics and then sessions, each in order, as every transaction that locks several does. Answers the topics that
 /// there are, and the sessions that live.
-pub(super) async fn lock(
-    tx: &Transaction,
-    wanted: &Wanted<'_>,
-    now: Millis,
-) -> Result<(Vec<TopicRow>, Senders), StoreError> {
-    let topics: BTreeSet<&TopicId> = wanted.iter().map(|&(_, topic)| topic).collect();
-    let topics: Vec<&TopicId> = topics.into_iter().collect();
-    if tx.backend() != DbBackend::Postgres {
-        let topics = topics::lock_all(tx, &topics).await?;
-        let senders = read_one_by_one(tx, wanted, &topics, now).await?;
-        return Ok((topics, senders));
+pub(super) async fn lock(tx: &Transaction, wanted: &Wanted<'_>, now: Millis) -> Result<(Topics, Senders), StoreError> {
+    if let Transaction::Sqlite(tx) = tx {
+        return sqlite::read(tx.connection(), wanted, now);
     }
+    let topics: BTreeSet<&TopicId> = wanted.iter().map(|&(_, topic)| topic).collect();
     let sessions: BTreeSet<Uuid> = wanted.iter().map(|&(session, _)| session).collect();
-    let (topics, held, senders) = lock_and_read(tx, &topics, sessions, now).await?;
+    let (topics, held, senders) = lock_and_read(tx, topics, sessions, now).await?;
     match senders {
         Some(senders) => Ok((topics, senders)),
         None => {
@@ -64,10 +59,10 @@ pub(super) async fn lock(
 /// lock was waited for.
 async fn lock_and_read(
     tx: &Transaction,
-    topics: &[&TopicId],
+    topics: BTreeSet<&TopicId>,
     sessions: BTreeSet<Uuid>,
     now: Millis,
-) -> Result<(Vec<TopicRow>, Vec<Uuid>, Option<Senders>), StoreError> {
+) -> Result<(Topics, Vec<Uuid>, Option<Senders>), StoreError> {
     let mut values: Vec<Value> = vec![now.0.into()];
     values.extend(dialect::filled(topics.iter().map(|id| id.as_str().into())));
     let names = dialect::places(2, values.len() - 1);
@@ -87,11 +82,14 @@ async fn lock_and_read(
          UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL, {COLUMNS} {FROM} \
          IN (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
     );
-    let (mut found, mut held, mut senders) = (Vec::new(), HashMap::new(), Senders::new());
+    let (mut found, mut held, mut senders) = (Topics::new(), HashMap::new(), Senders::new());
     let mut stale = false;
     for row in dialect::rows(tx, sql, values).await? {
         match dialect::get::<i32>(&row, "part")? {
-            0 => found.push(topics::topic(&row)?),
+            0 => {
+                let topic = topics::topic(&row)?;
+                found.insert(topic.id.clone(), topic);
+            }
             1 => drop(held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins")?)),
             _ => match held.get(&dialect::get::<Uuid>(&row, "session")?) {
                 Some(joins) if *joins == dialect::get::<i64>(&row, "joins")? => add(&mut senders, &row, now)?,
@@ -105,9 +103,9 @@ async fn lock_and_read(
 }
 
 /// Reads living sessions.
-async fn read(tx: &Transaction, sessions: &[Uuid], topics: &[TopicRow], now: Millis) -> Result<Senders, StoreError> {
+async fn read(tx: &Transaction, sessions: &[Uuid], topics: &Topics, now: Millis) -> Result<Senders, StoreError> {
     // No topic has the key 0, and no session the id 0: the lists must not be empty.
-    let keys = dialect::filled([0].into_iter().chain(topics.iter().map(|topic| topic.key)).map(Value::from));
+    let keys = dialect::filled([0].into_iter().chain(topics.values().map(|topic| topic.key)).map(Value::from));
     let sessions = dialect::filled([Uuid::nil()].iter().chain(sessions).map(|&id| id.into()));
     let sql = format!(
         "SELECT {COLUMNS} {FROM} IN ({}) WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id IN ({})",
@@ -120,25 +118,6 @@ async fn read(tx: &Transaction, sessions: &[Uuid], topics: &[TopicRow], now: Mil
     let mut senders = Senders::new();
     for row in dialect::rows(tx, sql, values).await? {
         add(&mut senders, &row, now)?;
-    }
-    Ok(senders)
-}
-
-/// Reads living sessions, each with the topics that it wants to send to.
-async fn read_one_by_one(
-    tx: &Transaction,
-    wanted: &Wanted<'_>,
-    topics: &[TopicRow],
-    now: Millis,
-) -> Result<Senders, StoreError> {
-    let keys: HashMap<&TopicId, TopicKey> = topics.iter().map(|topic| (&topic.id, topic.key)).collect();
-    let sql = format!("SELECT {COLUMNS} {FROM} = $3 WHERE s.ended_at IS NULL AND s.expires_at > $1 AND s.id = $2");
-    let mut senders = Senders::new();
-    for (session, topic) in wanted {
-        let key = keys.get(topic).copied().unwrap_or_default(); // no topic has the key 0
-        for row in dialect::rows(tx, sql.as_str(), vec![now.0.into(), (*session).into(), key.into()]).await? {
-            add(&mut senders, &row, now)?;
-        }
     }
     Ok(senders)
 }

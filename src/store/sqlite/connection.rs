@@ -103,7 +103,8 @@ impl Connection {
             return Ok(());
         }
         // Not one of the prepared ones: SQLite obeys when it reads this, and never again.
-        self.with(|sqlite| sqlite.pragma_update(None, "synchronous", if delays { "NORMAL" } else { "FULL" }))?;
+        let level = if delays { "NORMAL" } else { "FULL" };
+        self.with(|sqlite| Ok(sqlite.pragma_update(None, "synchronous", level)?))?;
         self.delays.store(delays, Ordering::Relaxed);
         Ok(())
     }
@@ -222,9 +223,13 @@ impl Connection {
         }
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    /// Lets `ask` talk to SQLite itself: for what asks much in a row.
+    pub(in crate::store) fn with<T>(
+        &self,
+        ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match &*lock(&self.sqlite) {
-            Some(sqlite) => Ok(ask(sqlite)?),
+            Some(sqlite) => ask(sqlite),
             None => Err(super::gone()),
         }
     }

@@ -1,0 +1,89 @@
+//! A batch on SQLite.
+//!
+//! It answers from memory: what costs is what stands around a statement. So each is prepared once for the whole batch, its
+//! values are bound as they are, and columns are read by their places. There is one for each row, as a text for each number
+//! of rows would have to be prepared for each.
+
+use rusqlite::params;
+
+use super::rows::{ENTRY, Marks, Row};
+use super::senders::{Sender, Senders, Topics, Wanted};
+use crate::model::{Millis, Seq, User, UserId};
+use crate::store::sqlite::Connection;
+use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
+
+/// A living session, the topic where it wants to send, if there is one, and whether it has joined that.
+const SENDER: &str = "SELECT s.user_id, u.username, n.lease_until, s.online_until, \
+                      t.id, t.last_seq, t.last_at, t.created_at, j.topic_id IS NOT NULL \
+                      FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
+                      LEFT JOIN topic t ON t.name = ?1 \
+                      LEFT JOIN joined j ON j.session_id = s.id AND j.topic_id = t.id AND j.ended IS NULL \
+                      WHERE s.id = ?2 AND s.ended_at IS NULL AND s.expires_at > ?3";
+
+/// Reads the topics that there are, and the sessions that live.
+pub(super) fn read(connection: &Connection, wanted: &Wanted<'_>, now: Millis) -> Result<(Topics, Senders), StoreError> {
+    connection.with(|sqlite| {
+        let (mut topics, mut senders) = (Topics::new(), Senders::new());
+        let mut statement = sqlite.prepare_cached(SENDER)?;
+        for &(session, id) in wanted {
+            let mut rows = statement.query(params![id.as_str(), session, now.0])?;
+            let Some(row) = rows.next()? else { continue };
+            let sender = match senders.entry(session) {
+                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::hash_map::Entry::Vacant(new) => new.insert(sender(row, now)?),
+            };
+            let Some(key) = row.get::<_, Option<TopicKey>>(4)? else { continue };
+            if row.get(8)? {
+                sender.joined.push(key);
+            }
+            let [last_seq, last_at, created_at] = [row.get(5)?, row.get(6)?, row.get(7)?];
+            let (last_seq, last_at, created_at) = (Seq(last_seq), Millis(last_at), Millis(created_at));
+            topics.insert(id.clone(), TopicRow { key, id: id.clone(), last_seq, last_at, created_at });
+        }
+        Ok((topics, senders))
+    })
+}
+
+fn sender(row: &rusqlite::Row<'_>, now: Millis) -> Result<Sender, StoreError> {
+    let user_id = UserId::parse(row.get_ref(0)?.as_str().unwrap_or_default()).ok_or(StoreError::Corrupt("user id"))?;
+    let user = User { user_id, username: row.get(1)? };
+    let streaming = row.get::<_, Option<i64>>(2)?.is_some_and(|until| until > now.0);
+    Ok(Sender { user, streaming, online_until: Millis(row.get(3)?), joined: Vec::new() })
+}
+
+/// Writes entries, the new ends of the topics that grew, and how far their senders have read by that.
+pub(super) fn write(
+    connection: &Connection,
+    entries: &[Row<'_>],
+    topics: &[&TopicRow],
+    marks: &Marks<'_>,
+) -> Result<(), StoreError> {
+    connection.with(|sqlite| {
+        let mut statement = sqlite.prepare_cached(&format!("{ENTRY} VALUES ({})", dialect::places(1, 11)))?;
+        for Row { topic, message, key, target } in entries {
+            let (key, hash) = key.unzip();
+            statement.execute(params![
+                topic,
+                message.seq.0,
+                message.id.0,
+                message.code.0,
+                message.sender.user_id.as_str(),
+                message.sender.username,
+                message.content.get(),
+                message.created_at.0,
+                key,
+                hash,
+                target.map(|seq| seq.0),
+            ])?;
+        }
+        let mut statement = sqlite.prepare_cached("UPDATE topic SET last_seq = ?1, last_at = ?2 WHERE id = ?3")?;
+        for topic in topics {
+            statement.execute(params![topic.last_seq.0, topic.last_at.0, topic.key])?;
+        }
+        let mut statement = sqlite.prepare_cached(&read_marks::set())?;
+        for ((user, topic), seq) in marks {
+            statement.execute(params![user.as_str(), topic, seq.0])?;
+        }
+        Ok(())
+    })
+}

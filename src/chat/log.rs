@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 
 use self::company::Company;
@@ -58,25 +58,34 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Log {
     drafts: mpsc::Sender<Waiting>,
+    /// So many wait that none need be held back.
+    enough: Arc<Notify>,
 }
 
 impl Log {
     /// Starts the writer; it ends with the log.
     pub(super) fn start(store: &Store, hub: &Hub) -> Self {
         let (drafts, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { store: store.clone(), hub: hub.clone() };
-        tokio::spawn(Batches::new(writer, store.lanes()).run(queue));
-        Self { drafts }
+        let (writer, enough) = (Writer { store: store.clone(), hub: hub.clone() }, Arc::new(Notify::new()));
+        tokio::spawn(Batches::new(writer, store.lanes()).run(queue, enough.clone()));
+        Self { drafts, enough }
     }
 
     /// Stores a draft and answers once it is durable and on its way to the listeners.
     pub(super) async fn append(&self, draft: Draft) -> Result<Appended, ChatError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { draft, since: Instant::now(), reply };
-        self.drafts.try_send(waiting).map_err(|_| ChatError::Unavailable)?;
+        self.push(Waiting { draft, since: Instant::now(), reply })?;
         // A database that swallows statements must not hold senders; what becomes of the draft, its key tells later.
         let answer = tokio::time::timeout(LONGEST, answer).await;
         answer.ok().and_then(Result::ok).unwrap_or(Err(ChatError::Unavailable))
+    }
+
+    fn push(&self, waiting: Waiting) -> Result<(), ChatError> {
+        self.drafts.try_send(waiting).map_err(|_| ChatError::Unavailable)?;
+        if self.drafts.max_capacity() - self.drafts.capacity() >= company::ENOUGH {
+            self.enough.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -105,10 +114,21 @@ impl Batches {
         Self { writer, lanes, waiting, running, taken, company: Company::new(Instant::now()) }
     }
 
-    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>, enough: Arc<Notify>) {
         let mut come = Vec::new();
         loop {
-            let next = self.begin();
+            let mut next = self.begin();
+            if let Some(due) = next.filter(|_| self.running.is_empty()) {
+                // Held back for company: to be woken for each of those who come would cost more than to receive them.
+                let _ = tokio::time::timeout_at(due.into(), enough.notified()).await;
+                while self.waiting.len() + come.len() < QUEUE
+                    && let Ok(waiting) = queue.try_recv()
+                {
+                    come.push(waiting);
+                }
+                self.take_in(&mut come);
+                next = self.begin();
+            }
             let later = next.is_some();
             tokio::select! {
                 biased;

@@ -40,3 +40,17 @@ async fn a_draft_is_held_back_where_others_are_expected_until_enough_have_come()
     assert_eq!(batches.begin(), Some(at), "that is when they came");
     Ok(())
 }
+
+#[tokio::test]
+async fn who_holds_drafts_back_is_told_once_enough_have_come() -> Result<(), Box<dyn Error>> {
+    let (drafts, _queue) = mpsc::channel(QUEUE);
+    let log = Log { drafts, enough: Arc::default() };
+    for nth in 1..company::ENOUGH as u128 {
+        log.push(waiting(nth, Instant::now())?)?;
+    }
+    let mut told = Box::pin(log.enough.notified());
+    assert!(futures_util::poll!(&mut told).is_pending());
+    log.push(waiting(0, Instant::now())?)?;
+    assert!(futures_util::poll!(&mut told).is_ready());
+    Ok(())
+}

@@ -26,7 +26,9 @@ pub(super) struct Sender {
     pub(super) joined: Vec<TopicKey>,
 }
 
+/// Living sessions, by their ids.
 pub(super) type Senders = HashMap<Uuid, Sender>;
+/// The topics that there are.
 pub(super) type Topics = HashMap<TopicId, TopicRow>;
 
 /// Who wants to send, and where.

@@ -1,8 +1,8 @@
 //! A batch on SQLite.
 //!
 //! It answers from memory: what costs is what stands around a statement. So each is prepared once for the whole batch, its
-//! values are bound as they are, and columns are read by their places. There is one for each row, as a text for each number
-//! of rows would have to be prepared for each.
+//! values are bound as they are, and columns are read by their places. It is run for each row: for several rows at once
+//! there would be another text for each number of them, and each of these would have to be prepared.
 
 use rusqlite::params;
 
@@ -86,4 +86,24 @@ pub(super) fn write(
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Clock;
+    use crate::store::{Pools, Store};
+
+    #[tokio::test]
+    async fn a_sender_is_found_without_reading_through_any_table() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
+        pools.migrate().await?;
+        let store = Store::new(pools, Clock::default());
+        let plan = dialect::rows(store.read(), format!("EXPLAIN QUERY PLAN {SENDER}"), vec![]).await?;
+        let plan = plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(plan.len(), 5, "{plan:?}");
+        assert!(plan.iter().all(|step| step.starts_with("SEARCH") && !step.contains("AUTOMATIC")), "{plan:?}");
+        Ok(())
+    }
 }

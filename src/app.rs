@@ -13,7 +13,7 @@ use crate::bus::{Bus, Hint, Route};
 use crate::chat::{Chat, Rules, UserTokens};
 use crate::config::{self, Config, ConfigError};
 use crate::http;
-use crate::live::{Hub, Settings};
+use crate::live::{Hub, HubSettings};
 use crate::model::Clock;
 use crate::store::{Meta, Pools, Store, StoreError};
 
@@ -141,7 +141,7 @@ async fn connect(config: &Config, clock: Clock) -> Result<Store, StartError> {
 /// The bus, connected or not: what others do is told without it, too, only later.
 async fn connect_bus(
     config: &Config,
-    settings: &Settings,
+    settings: &HubSettings,
     clock: Clock,
 ) -> Result<(Bus, mpsc::Receiver<Hint>), StartError> {
     let route = match &config.bus {
@@ -149,7 +149,7 @@ async fn connect_bus(
         config::Bus::Postgres(url) => Route::Postgres(url.clone()),
         config::Bus::Nats(url) => Route::Nats(url.clone()),
     };
-    let started = Bus::start(route, settings.node, settings.epoch, clock);
+    let started = Bus::start(route, settings.instance, settings.epoch, clock);
     let (bus, hints) = started.map_err(|error| ConfigError::new("PARLOUR_BUS", error.to_string()))?;
     if !bus.connected(BUS_PATIENCE).await {
         tracing::warn!("the bus is away: what happens on other instances is told a little later until it is back");
@@ -157,10 +157,10 @@ async fn connect_bus(
     Ok((bus, hints))
 }
 
-fn settings(config: &Config, clock: &Clock, meta: &Meta) -> Settings {
-    Settings {
+fn settings(config: &Config, clock: &Clock, meta: &Meta) -> HubSettings {
+    HubSettings {
         epoch: meta.epoch,
-        node: clock.uuid(),
+        instance: clock.uuid(),
         presence_interval: config.presence_interval,
         presence_grace: config.presence_grace,
         presence_list: config.presence_list,

@@ -13,7 +13,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub topic_id: i64,
     /// This join's number in event ids; a later join of the same topic gets another one.
-    pub slot: i32,
+    pub join_number: i32,
     /// The newest entry when it was joined.
     pub position: i64,
     /// Receives without being shown as present.

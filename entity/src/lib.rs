@@ -1,14 +1,15 @@
 //! The tables as sea-orm entities: one file per table, no logic. Times are milliseconds since the Unix epoch.
 
 pub mod block;
+pub mod checkpoint;
 pub mod dm;
-pub mod generation;
 pub mod group;
 pub mod group_member;
+pub mod instance;
+pub mod instance;
 pub mod joined;
 pub mod message;
 pub mod meta;
-pub mod node;
 pub mod read_mark;
 pub mod session;
 pub mod topic;

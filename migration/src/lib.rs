@@ -7,6 +7,7 @@ pub use sea_orm_migration::MigratorTrait;
 
 mod m20261123_000001_core;
 mod m20261124_000002_people;
+mod m20261130_000003_words;
 mod types;
 
 /// Applies what is missing, in order.
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_core::Migration), Box::new(m20261124_000002_people::Migration)]
+        vec![
+            Box::new(m20261123_000001_core::Migration),
+            Box::new(m20261124_000002_people::Migration),
+            Box::new(m20261130_000003_words::Migration),
+        ]
     }
 }

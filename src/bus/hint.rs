@@ -1,7 +1,7 @@
 //! What instances tell each other. A hint says that something has been committed; whoever misses it finds the same in
 //! the database, later.
 
-use crate::model::{Entry, Seq, SessionId, TopicId, TopicKey, UserId, Whisper};
+use crate::model::{Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
 /// Something that other instances may want to know. Applying one twice, late or out of order changes nothing but
 /// latency.
@@ -28,13 +28,13 @@ pub enum Hint {
         last: Seq,
     },
     /// What is delivered to those who listen, and stored nowhere. It belongs behind the entry `after`.
-    Whisper {
+    Ephemeral {
         /// Where.
         key: TopicKey,
         /// The entry that it follows.
         after: Seq,
         /// What is delivered.
-        what: Whisper,
+        what: EphemeralEvent,
     },
     /// A session has joined or left something.
     Joins {
@@ -55,8 +55,8 @@ pub enum Hint {
     Opened {
         /// Whose.
         session: SessionId,
-        /// The stream's name.
-        generation: u64,
+        /// The new stream.
+        stream: StreamId,
     },
     /// A topic's entries up to this one have been pruned.
     Pruned {
@@ -74,7 +74,7 @@ impl Hint {
     pub(super) fn payload(&self) -> usize {
         match self {
             Self::Appended { entries, .. } => entries.iter().map(|entry| entry.json.len()).sum(),
-            Self::Whisper { what, .. } => what.json().len(),
+            Self::Ephemeral { what, .. } => what.json().len(),
             _ => 0,
         }
     }

@@ -1,7 +1,7 @@
 //! The bus: carries hints from the instance where something was committed to those that have streams to tell of it.
 //!
 //! It promises nothing but speed. A hint may be lost, doubled, or overtaken by another; every reader compares what it is
-//! told by `seq` and generation, and a slow comparison with the database finds whatever was not told. So publishing never
+//! told by `seq` and checkpoint, and a slow comparison with the database finds whatever was not told. So publishing never
 //! waits and never fails: what does not fit into a bounded queue is dropped, and counted.
 //!
 //! Of its health the bus has one notion, whatever carries it: an instance that hears itself is connected. It sends itself
@@ -87,7 +87,7 @@ enum Line {
 /// What the tasks of a bus share.
 #[derive(Debug)]
 struct Shared {
-    node: Uuid,
+    instance: Uuid,
     epoch: u32,
     clock: Clock,
     /// Whether this instance hears itself.
@@ -102,12 +102,17 @@ struct Shared {
 
 impl Bus {
     /// Starts the tasks of a bus; what others say comes out of the receiver. `epoch` keeps databases apart that share a
-    /// server, and `node` is this instance, whose own hints it does not hear.
-    pub fn start(route: Route, node: Uuid, epoch: u32, clock: Clock) -> Result<(Self, mpsc::Receiver<Hint>), BusError> {
+    /// server, and `instance` is this instance, whose own hints it does not hear.
+    pub fn start(
+        route: Route,
+        instance: Uuid,
+        epoch: u32,
+        clock: Clock,
+    ) -> Result<(Self, mpsc::Receiver<Hint>), BusError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (heard, hearing) = mpsc::channel(HEARD);
         let shared = Arc::new(Shared {
-            node,
+            instance,
             epoch,
             clock,
             up: watch::Sender::new(matches!(route, Route::Local)),

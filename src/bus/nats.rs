@@ -104,7 +104,7 @@ impl Link {
     async fn send(&self, batch: &[Hint]) -> bool {
         for hint in batch {
             for (subject, hint) in self.addressed(hint) {
-                let text = format!("{}{}", self.shared.node.simple(), wire::encode(&[hint]));
+                let text = format!("{}{}", self.shared.instance.simple(), wire::encode(&[hint]));
                 match timeout(PATIENCE, self.client.publish(subject, text.into())).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
@@ -138,7 +138,7 @@ impl Link {
             Hint::Presence { topics } => {
                 topics.iter().map(|key| to(Interest::Topic(*key), Hint::Presence { topics: vec![*key] })).collect()
             }
-            Hint::Whisper { key, .. } | Hint::Pruned { key, .. } => vec![to(Interest::Topic(*key), hint.clone())],
+            Hint::Ephemeral { key, .. } | Hint::Pruned { key, .. } => vec![to(Interest::Topic(*key), hint.clone())],
             Hint::Joins { session } | Hint::Ended { session } | Hint::Opened { session, .. } => {
                 vec![to(Interest::Session(*session), hint.clone())]
             }
@@ -149,7 +149,7 @@ impl Link {
     /// Subscribes and unsubscribes as interests come and go, and sends beats.
     async fn hear(self: Arc<Self>) {
         let epoch = self.shared.epoch;
-        let own = format!("parlour.{epoch:08x}.node.{}", self.shared.node.simple());
+        let own = format!("parlour.{epoch:08x}.node.{}", self.shared.instance.simple());
         let mut subscriptions = Subscriptions::default();
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,21 +178,21 @@ impl Link {
                     self.interests.put_back(interest);
                 }
             }
-            let beat = format!("{}{version}", self.shared.node.simple());
+            let beat = format!("{}{version}", self.shared.instance.simple());
             let _ = timeout(PATIENCE, self.client.publish(own.clone(), beat.into())).await;
         }
     }
 
     /// Hands on what is said on one subject, until its task is ended.
     async fn follow(self: Arc<Self>, mut subscriber: async_nats::Subscriber) {
-        let mut node = [0; 32];
-        let node = self.shared.node.simple().encode_lower(&mut node);
+        let mut own = [0; 32];
+        let own = self.shared.instance.simple().encode_lower(&mut own);
         while let Some(message) = subscriber.next().await {
             let Some((sender, text)) = std::str::from_utf8(&message.payload).ok().and_then(|t| t.split_at_checked(32))
             else {
                 continue;
             };
-            if sender != node {
+            if sender != own {
                 self.shared.hear(text).await;
             } else if let Ok(version) = text.parse() {
                 *self.heard_self.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();

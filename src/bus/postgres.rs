@@ -68,7 +68,7 @@ async fn notify(link: Arc<Link>, mut outbox: Outbox) {
             () = link.beat.notified() => Vec::new(),
         };
         batch.iter_mut().for_each(shorten);
-        let payloads = pieces(link.shared.node, number, &wire::encode(&batch));
+        let payloads = pieces(link.shared.instance, number, &wire::encode(&batch));
         let mut sent = false;
         // A connection that was cut in between is found out by using it: then a new one gets a try.
         for _ in 0..2 {
@@ -180,7 +180,7 @@ impl Link {
                 Err(error) => return error.to_string(),
             };
             match payload {
-                Some((node, _)) if node == self.shared.node => {
+                Some((instance, _)) if instance == self.shared.instance => {
                     *heard_self.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                     self.shared.set_up(true);
                 }
@@ -205,11 +205,11 @@ impl Link {
 
 /// A batch's text cut into payloads. Each begins with the sender, the batch's number, its own within the batch, and whether
 /// it is the last: a piece that is lost spoils its batch, and never makes one out of two.
-fn pieces(node: Uuid, batch: u64, text: &str) -> Vec<String> {
+fn pieces(instance: Uuid, batch: u64, text: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     loop {
-        let head = format!("{}{batch:x}/{:x}", node.simple(), pieces.len());
+        let head = format!("{}{batch:x}/{:x}", instance.simple(), pieces.len());
         let room = PAYLOAD - head.len() - 1;
         let (piece, left) = rest.split_at(rest.floor_char_boundary(room));
         pieces.push(format!("{head}{}{piece}", if left.is_empty() { '.' } else { '+' }));
@@ -236,21 +236,21 @@ struct Begun {
 impl Joining {
     /// Takes a payload; answers the sender and the whole text once it is complete.
     fn add(&mut self, payload: &str) -> Option<(Uuid, String)> {
-        let (node, rest) = payload.split_at_checked(32)?;
-        let node = Uuid::try_parse(node).ok()?;
+        let (instance, rest) = payload.split_at_checked(32)?;
+        let instance = Uuid::try_parse(instance).ok()?;
         let (at, mark) = rest.char_indices().find(|(_, c)| matches!(c, '.' | '+'))?;
         let (batch, piece) = rest[..at].split_once('/')?;
         let (batch, piece) = (u64::from_str_radix(batch, 16).ok()?, usize::from_str_radix(piece, 16).ok()?);
         if piece == 0 {
-            self.0.insert(node, Begun { batch, next: 0, text: String::new() }); // what was begun was broken off
+            self.0.insert(instance, Begun { batch, next: 0, text: String::new() }); // what was begun was broken off
         }
-        let begun = self.0.get_mut(&node).filter(|begun| begun.batch == batch && begun.next == piece)?;
+        let begun = self.0.get_mut(&instance).filter(|begun| begun.batch == batch && begun.next == piece)?;
         begun.text.push_str(&rest[at + 1..]);
         begun.next += 1;
         if mark == '+' {
             return None;
         }
-        self.0.remove(&node).map(|begun| (node, begun.text))
+        self.0.remove(&instance).map(|begun| (instance, begun.text))
     }
 }
 
@@ -279,19 +279,19 @@ mod tests {
 
     #[test]
     fn equal_pieces_differ_and_what_is_broken_off_is_forgotten() {
-        let node = Uuid::from_u128(1);
-        let cut = pieces(node, 0, &"a".repeat(30_000));
+        let instance = Uuid::from_u128(1);
+        let cut = pieces(instance, 0, &"a".repeat(30_000));
         assert!(cut.iter().all(|one| cut.iter().filter(|other| one == *other).count() == 1));
         let mut joining = Joining::default();
         assert_eq!(joining.add(&cut[0]), None);
-        assert_eq!(joining.add(&pieces(node, 1, "[1]")[0]), Some((node, "[1]".to_owned())));
+        assert_eq!(joining.add(&pieces(instance, 1, "[1]")[0]), Some((instance, "[1]".to_owned())));
         assert_eq!(joining.add("nothing"), None);
     }
 
     #[test]
     fn pieces_of_two_batches_never_make_one() {
-        let node = Uuid::from_u128(1);
-        let (one, two) = (pieces(node, 1, &"a".repeat(20_000)), pieces(node, 2, &"b".repeat(20_000)));
+        let instance = Uuid::from_u128(1);
+        let (one, two) = (pieces(instance, 1, &"a".repeat(20_000)), pieces(instance, 2, &"b".repeat(20_000)));
         let told = |payloads: &[&String]| {
             let mut joining = Joining::default();
             payloads.iter().filter_map(|payload| joining.add(payload)).map(|(_, text)| text).collect::<Vec<_>>()

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::model::{Effect, Entry, Seq, SessionId, TopicId, TopicKey, UserId, Whisper};
+use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -145,7 +145,7 @@ async fn every_kind_of_hint_arrives() {
         let (one, mut two) = carrier.pair(&[1]).await;
         two.bus.listen(Interest::Session(session));
         two.bus.settled().await;
-        let hints = [Hint::Joins { session }, Hint::Opened { session, generation: 4 }, Hint::Ended { session }];
+        let hints = [Hint::Joins { session }, Hint::Opened { session, stream: StreamId(4) }, Hint::Ended { session }];
         for hint in hints {
             one.bus.publish(hint.clone());
             assert_eq!(format!("{:?}", two.next().await), format!("{hint:?}"), "{}", carrier.name());
@@ -171,8 +171,8 @@ async fn heaps_and_giants_arrive_whole_and_in_order() {
         for first in (1..=2_000).step_by(20) {
             one.bus.publish(appended(1, first..first + 20, 300));
         }
-        let whisper = Bytes::from(format!("\"{}\"", "a".repeat(200_000)));
-        one.bus.publish(Hint::Whisper { key: 1, after: Seq(2_000), what: Whisper::Message(whisper.clone()) });
+        let message = Bytes::from(format!("\"{}\"", "a".repeat(200_000)));
+        one.bus.publish(Hint::Ephemeral { key: 1, after: Seq(2_000), what: EphemeralEvent::Message(message.clone()) });
         one.bus.publish(appended(1, [2_001], 100_000));
         let mut next = 1;
         while next <= 2_000 {
@@ -184,7 +184,7 @@ async fn heaps_and_giants_arrive_whole_and_in_order() {
             assert_eq!(last, Seq(next - 1));
         }
         assert!(
-            matches!(two.next().await, Hint::Whisper { what: Whisper::Message(json), .. } if json == whisper),
+            matches!(two.next().await, Hint::Ephemeral { what: EphemeralEvent::Message(json), .. } if json == message),
             "{}",
             carrier.name()
         );

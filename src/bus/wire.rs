@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Hint;
-use crate::model::{Effect, Entry, Seq, SessionId, TopicId, TopicKey, UserId, Whisper};
+use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
 /// A hint on its way. What a newer instance adds, an older one passes over.
 #[derive(Serialize, Deserialize)]
@@ -61,17 +61,17 @@ fn wire(hint: &Hint) -> Option<Wire<'_>> {
             Wire::Appended(*key, topic.as_str().into(), last.0, entries)
         }
         Hint::Activity { key, topic, last } => Wire::Activity(*key, topic.as_str().into(), last.0),
-        Hint::Whisper { key, after, what } => {
+        Hint::Ephemeral { key, after, what } => {
             let json = serde_json::from_slice(what.json()).ok()?;
             match what {
-                Whisper::Message(_) => Wire::Message(*key, after.0, json),
-                Whisper::Typing(_) => Wire::Typing(*key, after.0, json),
+                EphemeralEvent::Message(_) => Wire::Message(*key, after.0, json),
+                EphemeralEvent::Typing(_) => Wire::Typing(*key, after.0, json),
             }
         }
         Hint::Joins { session } => Wire::Joins(session.0),
         Hint::Presence { topics } => Wire::Presence(topics.clone()),
         Hint::Ended { session } => Wire::Ended(session.0),
-        Hint::Opened { session, generation } => Wire::Opened(session.0, *generation),
+        Hint::Opened { session, stream } => Wire::Opened(session.0, stream.0),
         Hint::Pruned { key, up_to } => Wire::Pruned(*key, up_to.0),
         Hint::Lost => Wire::Lost,
     })
@@ -80,8 +80,8 @@ fn wire(hint: &Hint) -> Option<Wire<'_>> {
 fn wire_entry(entry: &Entry) -> Option<WireEntry<'_>> {
     let effect = match &entry.effect {
         Effect::None => None,
-        Effect::Removes => Some("".into()),
-        Effect::Ends(user) => Some(user.as_str().into()),
+        Effect::RedactsEarlier => Some("".into()),
+        Effect::RevokesAccess(user) => Some(user.as_str().into()),
     };
     Some(WireEntry(entry.seq.0, serde_json::from_slice(&entry.json).ok()?, effect))
 }
@@ -94,8 +94,8 @@ fn hint(wire: Wire<'_>) -> Option<Hint> {
             let entry = |WireEntry(seq, json, effect): WireEntry<'_>| {
                 let effect = match effect.as_deref() {
                     None => Effect::None,
-                    Some("") => Effect::Removes,
-                    Some(user) => Effect::Ends(UserId::parse(user)?),
+                    Some("") => Effect::RedactsEarlier,
+                    Some(user) => Effect::RevokesAccess(UserId::parse(user)?),
                 };
                 Some(Entry { seq: Seq(seq), json: bytes(json), effect, edited: false })
             };
@@ -104,13 +104,15 @@ fn hint(wire: Wire<'_>) -> Option<Hint> {
         }
         Wire::Activity(key, topic, last) => Hint::Activity { key, topic: TopicId::stored(&topic), last: Seq(last) },
         Wire::Message(key, after, json) => {
-            Hint::Whisper { key, after: Seq(after), what: Whisper::Message(bytes(json)) }
+            Hint::Ephemeral { key, after: Seq(after), what: EphemeralEvent::Message(bytes(json)) }
         }
-        Wire::Typing(key, after, json) => Hint::Whisper { key, after: Seq(after), what: Whisper::Typing(bytes(json)) },
+        Wire::Typing(key, after, json) => {
+            Hint::Ephemeral { key, after: Seq(after), what: EphemeralEvent::Typing(bytes(json)) }
+        }
         Wire::Joins(session) => Hint::Joins { session: SessionId(session) },
         Wire::Presence(topics) => Hint::Presence { topics },
         Wire::Ended(session) => Hint::Ended { session: SessionId(session) },
-        Wire::Opened(session, generation) => Hint::Opened { session: SessionId(session), generation },
+        Wire::Opened(session, stream) => Hint::Opened { session: SessionId(session), stream: StreamId(stream) },
         Wire::Pruned(key, up_to) => Hint::Pruned { key, up_to: Seq(up_to) },
         Wire::Lost => Hint::Lost,
     })
@@ -125,17 +127,18 @@ mod tests {
         let user = UserId::parse("ana").expect("an id");
         let json = Bytes::from_static(br#"{"seq":7,"content":{"b":1e400,"a":"\u0000 \"x\""}}"#);
         let entry = |seq, effect| Entry { seq: Seq(seq), json: json.clone(), effect, edited: false };
-        let entries = vec![entry(7, Effect::None), entry(8, Effect::Ends(user)), entry(9, Effect::Removes)];
+        let entries =
+            vec![entry(7, Effect::None), entry(8, Effect::RevokesAccess(user)), entry(9, Effect::RedactsEarlier)];
         let (session, topic) = (SessionId(Uuid::from_u128(5)), TopicId::stored("room:\"é\" \\"));
         let hints = [
             Hint::Appended { key: 1, topic: topic.clone(), entries, last: Seq(9) },
             Hint::Activity { key: 1, topic, last: Seq(3) },
-            Hint::Whisper { key: 2, after: Seq(4), what: Whisper::Message(json.clone()) },
-            Hint::Whisper { key: 2, after: Seq(4), what: Whisper::Typing(json) },
+            Hint::Ephemeral { key: 2, after: Seq(4), what: EphemeralEvent::Message(json.clone()) },
+            Hint::Ephemeral { key: 2, after: Seq(4), what: EphemeralEvent::Typing(json) },
             Hint::Joins { session },
             Hint::Presence { topics: vec![1, 2, 3] },
             Hint::Ended { session },
-            Hint::Opened { session, generation: 12 },
+            Hint::Opened { session, stream: StreamId(12) },
             Hint::Pruned { key: 3, up_to: Seq(6) },
             Hint::Lost,
         ];

@@ -19,7 +19,7 @@ use self::company::Company;
 use super::ChatError;
 use crate::live::Hub;
 use crate::model::{Entry, Millis, SessionId, TopicId};
-use crate::store::{AppendError, Draft, DraftError, Store, StoreError, Stored, TopicKey};
+use crate::store::{AppendError, Draft, DraftError, Store, StoreError, StoredMessage, TopicKey};
 
 /// Drafts that may wait; one more is refused.
 const QUEUE: usize = 4096;
@@ -293,7 +293,7 @@ impl Writer {
     }
 
     /// First the listeners, then the senders: an acknowledged message is on its way already.
-    fn deliver(&self, done: Vec<Result<Stored, DraftError>>, replies: Vec<Reply>) {
+    fn deliver(&self, done: Vec<Result<StoredMessage, DraftError>>, replies: Vec<Reply>) {
         let mut topics: HashMap<TopicKey, (TopicId, Vec<Entry>)> = HashMap::new();
         let mut answers = Vec::with_capacity(done.len());
         for stored in done {

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
 use crate::model::cursor::{Direction, HistoryCursor};
-use crate::model::message::{Ephemeral, to_json};
-use crate::model::{Code, Content, Message, MessageId, Millis, Seq, TopicId, Whisper};
-use crate::store::{Draft, Stretch, TopicRow};
+use crate::model::message::{EphemeralMessage, to_json};
+use crate::model::{Code, Content, EphemeralEvent, Message, MessageId, Millis, Seq, TopicId};
+use crate::store::{Draft, LogRange, TopicRow};
 
 /// What a session wants to send.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Chat {
             if outgoing.key.is_some() {
                 return Err(ChatError::invalid("an ephemeral message is not stored: send it without Idempotency-Key"));
             }
-            return self.whisper(claims, topic, content).await;
+            return self.send_ephemeral(claims, topic, content).await;
         }
         let key = outgoing.key.map(|key| (key, Sha256::digest(content.as_str()).into()));
         let id = MessageId(self.inner.clock.uuid());
@@ -114,12 +114,12 @@ impl Chat {
         if content.as_str().len() > max { Err(ChatError::ContentTooLarge { max }) } else { Ok(content) }
     }
 
-    async fn whisper(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
+    async fn send_ephemeral(&self, claims: &Claims, topic: TopicId, content: Content) -> Result<Receipt, ChatError> {
         let caller = self.caller(claims).await?;
         let row = self.joined_topic(claims, &topic).await?;
         let (created_at, content) = (self.store().now(), content.into_raw());
-        let json = to_json(&Ephemeral { topic, code: Code::CHAT, sender: caller.user, content, created_at });
-        self.inner.hub.whisper(row.key, row.last_seq, Whisper::Message(json.clone()));
+        let json = to_json(&EphemeralMessage { topic, code: Code::CHAT, sender: caller.user, content, created_at });
+        self.inner.hub.send_ephemeral(row.key, row.last_seq, EphemeralEvent::Message(json.clone()));
         Ok(Receipt::Delivered(json))
     }
 
@@ -189,7 +189,7 @@ impl Chat {
     async fn page(&self, row: &TopicRow, place: Place, limit: usize) -> Result<HistoryPage, ChatError> {
         let Place { direction, back, from, changes } = place;
         let reading = if back { direction.opposite() } else { direction };
-        let stretch = |direction, from| Stretch { direction, from, changes };
+        let stretch = |direction, from| LogRange { direction, from, changes };
         // One more tells whether there is more.
         let mut messages = self.store().history(row, stretch(reading, from), limit as u64 + 1).await?;
         let more = messages.len() > limit;

@@ -31,7 +31,7 @@ pub use topics::{JoinedTopic, TopicInfo};
 
 // What acts answer with, as the database holds it.
 pub use crate::store::{
-    Block, GroupPatch, GroupPlace, GroupRow, InboxTopic, Joined, MemberRow, ReadMark, Resume, SessionRow,
+    Block, GroupPatch, GroupPlace, GroupRow, InboxTopic, Join, MemberRow, ReadMark, Resume, SessionRow,
 };
 
 use self::log::Log;

@@ -164,7 +164,7 @@ impl Chat {
     }
 
     /// Opens the session's stream.
-    pub async fn open_stream(&self, claims: &Claims, resume: Resume, form: Form) -> Result<Stream, StreamError> {
-        Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, form).await
+    pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Form) -> Result<Stream, StreamError> {
+        Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, format).await
     }
 }

@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
-use crate::live::View;
+use crate::live::PresenceView;
 use crate::model::topic::TopicError;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
-use crate::store::{JoinMade, JoinRefused, Joined, Joining, LeaveReason, TopicRow};
+use crate::store::{Join, JoinOutcome, JoinRefusal, JoinRequest, LeaveReason, TopicRow};
 
 /// What a join answers.
 #[derive(Clone, Debug)]
 pub struct JoinedTopic {
     /// The join.
-    pub join: Joined,
+    pub join: Join,
     /// The caller's own presence, shown or not.
     pub own: Presence,
     /// The topic's name.
     pub name: Option<String>,
     /// Who is there, the caller included.
-    pub present: Arc<View>,
+    pub present: Arc<PresenceView>,
 }
 
 /// A topic, for those who may see it.
@@ -111,21 +111,21 @@ impl Chat {
             }
         };
         let (session, max, grace) = (claims.session, self.inner.rules.max_joins, self.inner.hub.grace());
-        let joining = Joining { session, topic, hidden, max, grace };
+        let joining = JoinRequest { session, topic, hidden, max, grace };
         let (join, own) = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
         let present = self.inner.hub.present(join.topic.key).await?;
         let name = self.names_of([&join.topic.id]).await?.pop().flatten();
         Ok(JoinedTopic { join, own, name, present })
     }
 
-    async fn join_and_tell(&self, joining: Joining) -> Result<(Joined, Presence), ChatError> {
+    async fn join_and_tell(&self, joining: JoinRequest) -> Result<(Join, Presence), ChatError> {
         let (session, max, since) = (joining.session, joining.max, Instant::now());
         let made = self.store().join(joining).await?;
-        let JoinMade { join, own, fresh, until, appeared } = made.map_err(|refused| match refused {
-            JoinRefused::SessionEnded => ChatError::Unauthenticated(ENDED),
-            JoinRefused::NoTopic => ChatError::NotFound("topic"),
-            JoinRefused::TooMany => ChatError::TooManyJoins { max },
-            JoinRefused::Blocked => ChatError::Blocked,
+        let JoinOutcome { join, own, fresh, until, appeared } = made.map_err(|refused| match refused {
+            JoinRefusal::SessionEnded => ChatError::Unauthenticated(ENDED),
+            JoinRefusal::NoTopic => ChatError::NotFound("topic"),
+            JoinRefusal::TooMany => ChatError::TooManyJoins { max },
+            JoinRefusal::Blocked => ChatError::Blocked,
         })?;
         self.inner.hub.joins_changed(session);
         if fresh && !join.hidden {
@@ -152,7 +152,7 @@ impl Chat {
     }
 
     /// What a session has joined, in the order of joining, with the names of the topics.
-    pub async fn joins(&self, session: SessionId) -> Result<Vec<(Joined, Option<String>)>, ChatError> {
+    pub async fn joins(&self, session: SessionId) -> Result<Vec<(Join, Option<String>)>, ChatError> {
         let joins = self.store().joins_of(session).await?;
         let names = self.names_of(joins.iter().map(|join| &join.topic.id)).await?;
         Ok(joins.into_iter().zip(names).collect())

@@ -7,7 +7,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use super::{Chat, ChatError, Claims};
 use crate::live::events;
 use crate::model::message::to_json;
-use crate::model::{SessionId, Whisper};
+use crate::model::{EphemeralEvent, SessionId};
 
 /// A session tells at most once in so long that its user is typing; what comes sooner is dropped.
 const SPACING: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ impl Chat {
         if self.inner.typing.told.check_key(&claims.session).is_ok() {
             let (user_id, username) = (&caller.user.user_id, &*caller.user.username);
             let json = to_json(&events::Typing { topic: &topic, user_id, username });
-            self.inner.hub.whisper(row.key, row.last_seq, Whisper::Typing(json));
+            self.inner.hub.send_ephemeral(row.key, row.last_seq, EphemeralEvent::Typing(json));
         }
         Ok(())
     }

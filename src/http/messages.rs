@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::state::{Session, Shared, Signed, json, page_size};
 use crate::chat::{ChatError, HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
 use crate::model::cursor::Direction;
-use crate::model::message::Ephemeral;
+use crate::model::message::EphemeralMessage;
 use crate::model::{Message, MessageId, Millis, Seq, TopicId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -103,7 +103,7 @@ pub(crate) struct HistoryParams {
     responses(
         (status = 201, description = "Stored.", body = Message),
         (status = 200, description = "Stored earlier, under the same Idempotency-Key.", body = Message),
-        (status = 202, description = "Ephemeral, and delivered.", body = Ephemeral),
+        (status = 202, description = "Ephemeral, and delivered.", body = EphemeralMessage),
         (status = 403, description = "One of the direct message's two users blocks the other (`blocked`)."),
         (status = 404, description = "There is no such topic for the caller (`not_found`)."),
         (status = 409, description = "The session has not joined the topic (`not_joined`)."),

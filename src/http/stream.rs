@@ -26,10 +26,10 @@ use super::server::Handover;
 use super::state::{Shared, json};
 use crate::chat::{ChatError, Claims, Resume};
 use crate::live::events::{Activity, Bye, Gap, Left, PresenceChange, PresenceState, Ready, Typing};
-use crate::live::{Form, Stream, StreamError};
+use crate::live::{Format, Stream, StreamError};
 use crate::model::Message;
-use crate::model::event_id::Kind;
-use crate::model::message::Ephemeral;
+use crate::model::event_id::EventIdKind;
+use crate::model::message::EphemeralMessage;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(events))
@@ -123,7 +123,7 @@ pub(crate) enum StreamEvent<'a> {
     Message(Message),
     /// An ephemeral message.
     #[serde(rename = "message")]
-    Whisper(Ephemeral),
+    Ephemeral(EphemeralMessage),
     /// What the stream does not send. Has an id.
     Gap(Gap<'a>),
     /// Nothing more comes from a topic.
@@ -203,12 +203,12 @@ async fn events(
         Listener::Late(claims) => {
             return match shared.chat.caller(&claims).await {
                 Err(ChatError::Unauthenticated(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
-                Err(error) => come_back(form(&headers), error),
+                Err(error) => come_back(format(&headers), error),
                 Ok(_) => Err(Problem::unauthenticated("the token has expired: bring the one of the last refresh")),
             };
         }
     };
-    let form = form(&headers);
+    let format = format(&headers);
     let wait = params.wait.unwrap_or(0);
     if wait > LONGEST_WAIT {
         return Err(Problem::invalid("wait must be 0 to 30 seconds"));
@@ -218,32 +218,32 @@ async fn events(
     }
     let id = header_id.or(params.last_event_id).and_then(|text| shared.chat.event_id(claims.session, &text));
     let resume = match id {
-        Some(id) if id.kind == Kind::Replaced => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Some(id) if id.kind == EventIdKind::Replaced => return Ok(StatusCode::NO_CONTENT.into_response()),
         Some(id) => Resume::Id(id),
         None if params.from.is_some() => Resume::Now,
         None => Resume::Last,
     };
     let opened = match shared.rates.check_call(claims.session) {
-        Ok(()) => shared.chat.open_stream(&claims, resume, form).await,
-        Err(limited) => return come_back(form, limited),
+        Ok(()) => shared.chat.open_stream(&claims, resume, format).await,
+        Err(limited) => return come_back(format, limited),
     };
     match opened {
-        Ok(stream) if form == Form::Json => Ok(poll(stream, Duration::from_secs(wait)).await),
+        Ok(stream) if format == Format::Json => Ok(poll(stream, Duration::from_secs(wait)).await),
         Ok(stream) => Ok(carried(stream, handover)),
         Err(StreamError::Ended) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(StreamError::Store(error)) => come_back(form, error.into()),
+        Err(StreamError::Store(error)) => come_back(format, error.into()),
     }
 }
 
 /// Whether the caller wants a stream or a long poll: whoever names JSON and not SSE polls.
-fn form(headers: &HeaderMap) -> Form {
+fn format(headers: &HeaderMap) -> Format {
     let accepts = |kind: &str| {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         values
             .flat_map(|value| value.split(','))
             .any(|range| range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind)))
     };
-    if accepts("application/json") && !accepts("text/event-stream") { Form::Json } else { Form::Sse }
+    if accepts("application/json") && !accepts("text/event-stream") { Format::Json } else { Format::Sse }
 }
 
 /// A stream by itself on its connection, where that can be; on HTTP/1.0 as any other body.
@@ -282,8 +282,8 @@ fn sse(body: Body) -> Response {
 }
 
 /// What passes: an EventSource is asked to come back; a long poll gets the plain error.
-fn come_back(form: Form, error: ChatError) -> Result<Response, Problem> {
-    if form == Form::Json {
+fn come_back(format: Format, error: ChatError) -> Result<Response, Problem> {
+    if format == Format::Json {
         return Err(error.into());
     }
     let millis = match error {

@@ -14,8 +14,8 @@ use super::extract::{OptionalBody, Params, Segments};
 use super::problem::Problem;
 use super::sessions::PageParams;
 use super::state::{Session, Shared, Signed, cut, page_size};
-use crate::chat::{ChatError, Joined, JoinedTopic, TopicInfo};
-use crate::live::View;
+use crate::chat::{ChatError, Join, JoinedTopic, TopicInfo};
+use crate::live::PresenceView;
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
 
@@ -99,7 +99,7 @@ pub(crate) struct JoinedDto {
 }
 
 /// Those whom a view names.
-struct Listed(Arc<View>);
+struct Listed(Arc<PresenceView>);
 
 impl Serialize for Listed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -133,8 +133,8 @@ impl TopicDto {
     }
 }
 
-impl From<(Joined, Option<String>)> for JoinDto {
-    fn from((join, name): (Joined, Option<String>)) -> Self {
+impl From<(Join, Option<String>)> for JoinDto {
+    fn from((join, name): (Join, Option<String>)) -> Self {
         let topic = TopicDto::new(&join.topic.id, name, join.topic.last_seq);
         Self { topic, position: join.position, hidden: join.hidden }
     }

@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Format {
     /// `text/event-stream`.
     Sse,
     /// A JSON array's items, without the brackets.
@@ -18,19 +18,19 @@ const HEAD: usize = 10;
 /// written from where they are.
 #[derive(Debug)]
 pub(super) struct Frames {
-    form: Form,
+    form: Format,
     out: BytesMut,
 }
 
 impl Frames {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: Format) -> Self {
         Self { form, out: BytesMut::new() }
     }
 
     /// Adds an event. `id` is empty where it has none; `data` is JSON on one line.
     pub(super) fn event(&mut self, name: &str, id: &[u8], data: &[u8]) {
         match self.form {
-            Form::Sse => {
+            Format::Sse => {
                 self.out.reserve(HEAD + data.len() + id.len() + name.len() + 28);
                 self.make_room();
                 if !id.is_empty() {
@@ -38,7 +38,7 @@ impl Frames {
                 }
                 self.put(&[b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"]);
             }
-            Form::Json => {
+            Format::Json => {
                 let comma: &[u8] = if self.out.is_empty() { b"" } else { b"," };
                 self.put(&[comma, b"{\"event\":\"", name.as_bytes(), b"\""]);
                 if !id.is_empty() {
@@ -51,7 +51,7 @@ impl Frames {
 
     /// Tells an EventSource how long to wait before it comes back, in milliseconds.
     pub(super) fn retry(&mut self, millis: u64) {
-        if self.form == Form::Sse {
+        if self.form == Format::Sse {
             self.make_room();
             self.put(&[b"retry: ", millis.to_string().as_bytes(), b"\n\n"]);
         }
@@ -59,13 +59,13 @@ impl Frames {
 
     /// A sign of life.
     pub(super) fn comment(&mut self) {
-        if self.form == Form::Sse {
+        if self.form == Format::Sse {
             self.make_room();
             self.put(&[b":\n\n"]);
         }
     }
 
-    pub(super) fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Format {
         self.form
     }
 
@@ -80,7 +80,7 @@ impl Frames {
     /// Takes what waits; an idle stream keeps no buffer.
     pub(super) fn take(&mut self) -> Bytes {
         let mut out = std::mem::take(&mut self.out);
-        if self.form == Form::Sse && !out.is_empty() {
+        if self.form == Format::Sse && !out.is_empty() {
             out.advance(HEAD);
         }
         out.freeze()
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_chunk_says_how_long_it_is() {
         for length in [1, 15, 16, 255, 256, 4_095, 4_096, 65_536, 1_048_577] {
-            let mut sse = Frames::new(Form::Sse);
+            let mut sse = Frames::new(Format::Sse);
             sse.event("message", b"", &vec![b'x'; length]);
             let whole = sse.len() - HEAD;
             let chunk = sse.take_chunk();
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn writes_both_forms() {
-        let mut sse = Frames::new(Form::Sse);
+        let mut sse = Frames::new(Format::Sse);
         sse.retry(1500);
         sse.event("ready", b"abc", b"{}");
         sse.event("typing", b"", b"[1]");
         let text = "retry: 1500\n\nid: abc\nevent: ready\ndata: {}\n\nevent: typing\ndata: [1]\n\n";
         assert_eq!(sse.take(), text);
 
-        let mut json = Frames::new(Form::Json);
+        let mut json = Frames::new(Format::Json);
         json.retry(1500);
         json.event("ready", b"abc", b"{}");
         json.event("typing", b"", b"[1]");

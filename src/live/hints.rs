@@ -7,7 +7,7 @@ use super::fanout;
 use super::hub::{Hub, lock};
 use super::signal::{End, Wake};
 use crate::bus::Hint;
-use crate::model::{Effect, Entry, Seq, SessionId, TopicId, Whisper};
+use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, TopicId};
 use crate::store::TopicKey;
 
 impl Hub {
@@ -19,8 +19,8 @@ impl Hub {
     }
 
     /// Delivers what is stored nowhere to those who listen at this moment. It belongs behind the entry `after`.
-    pub fn whisper(&self, key: TopicKey, after: Seq, what: Whisper) {
-        self.tell(Hint::Whisper { key, after, what });
+    pub fn send_ephemeral(&self, key: TopicKey, after: Seq, what: EphemeralEvent) {
+        self.tell(Hint::Ephemeral { key, after, what });
     }
 
     /// A session has joined or left something.
@@ -71,9 +71,9 @@ impl Hub {
                 self.active(key, &topic, last);
             }
             Hint::Activity { key, topic, last } => self.active(key, &topic, last),
-            Hint::Whisper { key, after, what } => {
+            Hint::Ephemeral { key, after, what } => {
                 if let Some(topic) = self.hot(key) {
-                    topic.whisper(after, what);
+                    topic.add_ephemeral(after, what);
                 }
             }
             Hint::Joins { session } => self.each_wake(session, Wake::joins_changed),
@@ -82,7 +82,7 @@ impl Hub {
                 topics.iter().filter_map(|key| hot.get(key)).for_each(|topic| topic.presence.touch());
             }
             Hint::Ended { session } => self.each_wake(session, |wake| wake.end(End::SignedOut)),
-            Hint::Opened { session, generation } => self.each_wake(session, |wake| wake.newer_opened(generation)),
+            Hint::Opened { session, stream } => self.each_wake(session, |wake| wake.newer_opened(stream)),
             Hint::Pruned { key, up_to } => {
                 self.inner.pages.forget(key);
                 if let Some(topic) = self.hot(key) {
@@ -96,7 +96,7 @@ impl Hub {
     /// What follows is appended to the tail; what leaves something out is not, and readers find it in the log. Among what
     /// was left out may be a removal, so what was read before is not shown after it.
     fn apply_appended(&self, key: TopicKey, entries: Vec<Entry>, last: Seq) {
-        if entries.iter().any(|entry| entry.effect == Effect::Removes) {
+        if entries.iter().any(|entry| entry.effect == Effect::RedactsEarlier) {
             self.inner.pages.forget(key);
         }
         if let Some(topic) = self.hot(key) {

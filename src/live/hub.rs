@@ -12,21 +12,21 @@ use uuid::Uuid;
 
 use super::activity::Told;
 use super::pages::Pages;
-use super::presence::View;
+use super::presence::PresenceView;
 use super::signal::{End, Wake};
 use super::topic::HotTopic;
 use crate::bus::{Bus, Hint, Interest};
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Millis, Presence, Seq, SessionId, TopicId, UserId};
+use crate::model::{Clock, Millis, Presence, Seq, SessionId, StreamId, TopicId, UserId};
 use crate::store::{Store, StoreError, TopicKey};
 
 /// What streams and presence go by; see the settings of the same names.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HubSettings {
     /// The database's epoch: ids of another database count as none.
     pub epoch: u32,
     /// This instance.
-    pub node: Uuid,
+    pub instance: Uuid,
     /// `PARLOUR_PRESENCE_INTERVAL`.
     pub presence_interval: Duration,
     /// `PARLOUR_PRESENCE_GRACE`.
@@ -56,7 +56,7 @@ pub(super) struct Inner {
     /// Hints were lost: the comparison with the database is due.
     pub(super) compare: Notify,
     pub(super) clock: Clock,
-    pub(super) settings: Settings,
+    pub(super) settings: HubSettings,
     pub(super) pages: Pages,
     pub(super) told: Told,
     pub(super) topics: Mutex<HashMap<TopicKey, Arc<HotTopic>>>,
@@ -86,12 +86,12 @@ struct Sessions {
 #[derive(Debug)]
 pub(super) struct Closed {
     pub(super) session: SessionId,
-    pub(super) stream: u64,
+    pub(super) stream: StreamId,
 }
 
 impl Hub {
     /// A hub without topics; [`Hub::run`] does its regular work.
-    pub fn new(store: Store, bus: Bus, clock: Clock, settings: Settings) -> Self {
+    pub fn new(store: Store, bus: Bus, clock: Clock, settings: HubSettings) -> Self {
         let inner = Inner {
             store,
             bus,
@@ -143,11 +143,11 @@ impl Hub {
     }
 
     /// Who is present on a topic, for an answer; streams have views, and where one at hand serves, that does.
-    pub async fn present(&self, key: TopicKey) -> Result<Arc<View>, StoreError> {
-        let Settings { presence_list, presence_grace, presence_interval, node, .. } = self.inner.settings;
+    pub async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
+        let HubSettings { presence_list, presence_grace, presence_interval, instance, .. } = self.inner.settings;
         let Some(topic) = self.hot(key) else {
-            let present = self.inner.store.present(key, presence_list, presence_grace, node).await?;
-            return Ok(Arc::new(View::new(0, present)));
+            let present = self.inner.store.present(key, presence_list, presence_grace, instance).await?;
+            return Ok(Arc::new(PresenceView::new(0, present)));
         };
         let at_hand = if self.is_alone() { topic.presence.current(self.inner.store.now()) } else { None };
         match at_hand.or_else(|| topic.presence.crowd(presence_interval)) {
@@ -190,10 +190,10 @@ impl Hub {
         wake
     }
 
-    /// The stream has this generation now: older ones of its session are replaced, and it is, where there is a newer.
-    pub(super) fn opened(&self, session: SessionId, wake: &Wake, generation: u64) {
-        wake.set_generation(generation);
-        self.tell(Hint::Opened { session, generation });
+    /// The stream has this id now: older ones of its session are replaced, and it is, where there is a newer.
+    pub(super) fn opened(&self, session: SessionId, wake: &Wake, stream: StreamId) {
+        wake.set_stream_id(stream);
+        self.tell(Hint::Opened { session, stream });
     }
 
     /// Takes a stream's bell down.
@@ -219,7 +219,7 @@ impl Hub {
         lock(&self.inner.closed).extend(closed);
     }
 
-    /// The streams here, by session and generation.
+    /// The streams here, by session.
     pub(super) fn open_streams(&self) -> Vec<(SessionId, Arc<Wake>)> {
         let sessions = lock(&self.inner.sessions);
         sessions.wakes.iter().flat_map(|(id, wakes)| wakes.iter().map(|wake| (*id, wake.clone()))).collect()
@@ -279,9 +279,9 @@ impl Hub {
     }
 
     /// Who is present on a topic, no older than this call.
-    pub(super) async fn look(&self, topic: &HotTopic) -> Result<Arc<View>, StoreError> {
-        let Settings { presence_list, presence_grace, node, .. } = self.inner.settings;
-        let read = async || self.inner.store.present(topic.key, presence_list, presence_grace, node).await;
+    pub(super) async fn look(&self, topic: &HotTopic) -> Result<Arc<PresenceView>, StoreError> {
+        let HubSettings { presence_list, presence_grace, instance, .. } = self.inner.settings;
+        let read = async || self.inner.store.present(topic.key, presence_list, presence_grace, instance).await;
         topic.presence.look(read).await
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Nothing in here holds a queue per reader. A stream is a set of positions; whatever lies after them is read from the
 //! tail, and what the tail no longer holds from the database. All of it can be lost at any moment: the log, the stored
-//! generations and the ids that clients carry are enough to go on elsewhere.
+//! checkpoints and the ids that clients carry are enough to go on elsewhere.
 
 mod activity;
 pub mod events;
@@ -22,7 +22,7 @@ mod tasks;
 pub(crate) mod testing;
 mod topic;
 
-pub use frames::Form;
-pub use hub::{Hub, Settings};
-pub use presence::View;
+pub use frames::Format;
+pub use hub::{Hub, HubSettings};
+pub use presence::PresenceView;
 pub use stream::{Stream, StreamError};

@@ -36,12 +36,12 @@ pub(super) struct Page {
 type Key = (TopicKey, i64, Seq);
 
 #[derive(Debug)]
-struct Slot {
+struct CachedPage {
     page: Arc<OnceCell<Arc<Page>>>,
     since: Instant,
 }
 
-impl Slot {
+impl CachedPage {
     fn bytes(&self) -> usize {
         self.page.get().map_or(0, |page| page.entries.iter().map(|entry| entry.json.len()).sum())
     }
@@ -50,13 +50,13 @@ impl Slot {
 /// The pages that somebody wants at the moment.
 #[derive(Debug)]
 pub(super) struct Pages {
-    slots: Mutex<HashMap<Key, Slot>>,
+    cached: Mutex<HashMap<Key, CachedPage>>,
     reads: Semaphore,
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { slots: Mutex::default(), reads: Semaphore::new(READS) }
+        Self { cached: Mutex::default(), reads: Semaphore::new(READS) }
     }
 }
 
@@ -84,32 +84,35 @@ impl Pages {
     /// The same page, where it has been read.
     pub(super) fn ready(&self, topic: TopicKey, position: Seq, last: Seq) -> Option<Arc<Page>> {
         let (number, end) = place(position, last);
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&(topic, number, end))?.page.get().cloned()
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).get(&(topic, number, end))?.page.get().cloned()
     }
 
     fn cell(&self, key: Key) -> Arc<OnceCell<Arc<Page>>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(&key) {
-            return slot.page.clone();
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached_page) = cached.get(&key) {
+            return cached_page.page.clone();
         }
-        let mut bytes: usize = slots.values().map(Slot::bytes).sum();
-        while slots.len() >= KEPT || bytes > KEPT_BYTES {
-            let Some(oldest) = slots.iter().min_by_key(|(_, slot)| slot.since).map(|(key, _)| *key) else { break };
-            bytes -= slots.remove(&oldest).map_or(0, |slot| slot.bytes());
+        let mut bytes: usize = cached.values().map(CachedPage::bytes).sum();
+        while cached.len() >= KEPT || bytes > KEPT_BYTES {
+            let Some(oldest) = cached.iter().min_by_key(|(_, cached_page)| cached_page.since).map(|(key, _)| *key)
+            else {
+                break;
+            };
+            bytes -= cached.remove(&oldest).map_or(0, |cached_page| cached_page.bytes());
         }
-        slots.entry(key).or_insert_with(|| Slot { page: Arc::default(), since: Instant::now() }).page.clone()
+        cached.entry(key).or_insert_with(|| CachedPage { page: Arc::default(), since: Instant::now() }).page.clone()
     }
 
     /// Forgets a topic's pages: some of its entries were pruned, or have lost their content.
     pub(super) fn forget(&self, topic: TopicKey) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, ..), _| *key != topic);
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, ..), _| *key != topic);
     }
 
     /// Forgets pages that nobody has asked for lately.
     pub(super) fn prune(&self) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|_, slot| slot.since.elapsed() < LIFE);
-        slots.shrink_to_fit();
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.retain(|_, cached_page| cached_page.since.elapsed() < LIFE);
+        cached.shrink_to_fit();
     }
 }
 

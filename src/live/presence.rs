@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub(super) use self::view::Difference;
-pub use self::view::View;
+pub use self::view::PresenceView;
 use super::hub::lock;
 use crate::model::{Millis, Presence, TopicId};
 use crate::store::Present;
@@ -35,7 +35,7 @@ pub(super) struct Track {
 
 #[derive(Debug, Default)]
 struct State {
-    fresh: Option<Arc<View>>,
+    fresh: Option<Arc<PresenceView>>,
     published: Option<Published>,
     next_expiry: Option<Millis>,
     /// How often something may have changed.
@@ -70,12 +70,12 @@ struct Look {
 
 impl State {
     /// The freshest view, if nothing is known to have changed since.
-    fn current(&self, now: Millis) -> Option<&Arc<View>> {
+    fn current(&self, now: Millis) -> Option<&Arc<PresenceView>> {
         let holds = self.known == self.changes && self.next_expiry.is_none_or(|at| at > now);
         self.fresh.as_ref().filter(|_| holds)
     }
 
-    fn refresh(&mut self, view: &Arc<View>) {
+    fn refresh(&mut self, view: &Arc<PresenceView>) {
         if let Some(old) = self.fresh.replace(view.clone()) {
             old.give_way(view);
         }
@@ -100,13 +100,13 @@ impl State {
 /// The view of an interval, and the difference to it from the interval before, rendered once for all.
 #[derive(Clone, Debug)]
 pub(super) struct Published {
-    pub(super) view: Arc<View>,
+    pub(super) view: Arc<PresenceView>,
     before: Option<(u64, Difference)>,
 }
 
 impl Published {
     /// What takes a stream that has shown `last` to this view.
-    pub(super) fn since(&self, last: &View, topic: &TopicId) -> Difference {
+    pub(super) fn since(&self, last: &PresenceView, topic: &TopicId) -> Difference {
         match &self.before {
             _ if last.version() >= self.view.version() => Difference::Nothing,
             Some((version, difference)) if *version == last.version() => difference.clone(),
@@ -137,7 +137,7 @@ impl Track {
     }
 
     /// The freshest view, where nothing is known to have changed since: enough where whatever changes is told here.
-    pub(super) fn current(&self, now: Millis) -> Option<Arc<View>> {
+    pub(super) fn current(&self, now: Millis) -> Option<Arc<PresenceView>> {
         self.lock().current(now).cloned()
     }
 
@@ -170,20 +170,20 @@ impl Track {
     }
 
     /// The freshest view there is.
-    pub(super) fn latest(&self) -> Option<Arc<View>> {
+    pub(super) fn latest(&self) -> Option<Arc<PresenceView>> {
         self.lock().fresh.clone()
     }
 
     /// The view of a crowd that is no older than this. Of a crowd only the first are listed, and the number of the rest
     /// is told once an interval: who comes to it need not have it counted anew, or each of many would count all.
-    pub(super) fn crowd(&self, age: Duration) -> Option<Arc<View>> {
+    pub(super) fn crowd(&self, age: Duration) -> Option<Arc<PresenceView>> {
         let state = self.lock();
         let recent = state.seen_at.is_some_and(|at| at.elapsed() < age);
         state.fresh.clone().filter(|view| recent && view.is_truncated())
     }
 
     /// A view no older than this call. `read` asks the database.
-    pub(super) async fn look<E>(&self, read: impl AsyncFnOnce() -> Result<Present, E>) -> Result<Arc<View>, E> {
+    pub(super) async fn look<E>(&self, read: impl AsyncFnOnce() -> Result<Present, E>) -> Result<Arc<PresenceView>, E> {
         let before = self.looks.load(Ordering::Acquire);
         let _alone = self.looking.lock().await;
         // A look that began after this call, and did not fail, is as good as one of our own.
@@ -199,19 +199,19 @@ impl Track {
         Ok(self.renew(&look, present))
     }
 
-    fn seen_after(&self, look: u64) -> Option<Arc<View>> {
+    fn seen_after(&self, look: u64) -> Option<Arc<PresenceView>> {
         let state = self.lock();
         state.fresh.clone().filter(|_| state.seen > look)
     }
 
-    fn renew(&self, look: &Look, present: Present) -> Arc<View> {
+    fn renew(&self, look: &Look, present: Present) -> Arc<PresenceView> {
         let mut state = self.lock();
         (state.seen, state.seen_at, state.known) = (look.number, Some(look.began), look.changes);
         state.next_expiry = present.next_expiry;
         match &state.fresh {
             Some(view) if view.same(&present) => view.clone(),
             old => {
-                let view = Arc::new(View::new(old.as_ref().map_or(1, |view| view.version() + 1), present));
+                let view = Arc::new(PresenceView::new(old.as_ref().map_or(1, |view| view.version() + 1), present));
                 state.refresh(&view);
                 view
             }

@@ -1,4 +1,4 @@
-//! Waking a stream: what has happened to it is noted in a few bits and slots, however often it happens, so that a stream
+//! Waking a stream: what has happened to it is noted in a few bits and join_numbers, however often it happens, so that a stream
 //! that sleeps or lags costs the senders nothing more than the first note.
 
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use futures_util::task::AtomicWaker;
 
 use super::fanout::Batch;
 use super::stream::Resting;
-use crate::model::event_id::Slot;
-use crate::model::{Millis, Seq, TopicId};
+use crate::model::event_id::JoinNumber;
+use crate::model::{Millis, Seq, StreamId, TopicId};
 use crate::store::TopicKey;
 
 /// Direct messages in which something is new, with the newest entry of each.
@@ -56,7 +56,7 @@ impl End {
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     /// Topics with something new.
-    pub(super) ready: Vec<Slot>,
+    pub(super) ready: Vec<JoinNumber>,
     /// Joins were made or have ended.
     pub(super) joins: bool,
     /// Something is new in direct messages of the user: no more of them than the user has.
@@ -76,9 +76,9 @@ pub(super) struct Wake {
     /// The stream, while it rests.
     // Not an async mutex: nothing is awaited while it is held.
     resting: Mutex<Option<Resting>>,
-    /// The generation that the stream opened with; 0 while it is being opened.
-    generation: AtomicU64,
-    /// The newest generation that its session has opened a stream with, anywhere, as far as has been told.
+    /// The id of the stream; 0 while it is being opened.
+    stream_id: AtomicU64,
+    /// The newest stream that its session has opened, anywhere, as far as has been told.
     newest: AtomicU64,
     /// The version of its session's joins that it knows.
     joins: AtomicI64,
@@ -156,22 +156,22 @@ impl Wake {
         self.ring();
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    pub(super) fn stream_id(&self) -> StreamId {
+        StreamId(self.stream_id.load(Ordering::Acquire))
     }
 
-    pub(super) fn set_generation(&self, generation: u64) {
+    pub(super) fn set_stream_id(&self, stream: StreamId) {
         // In one order with `newer_opened`: one of the two sees the other.
-        self.generation.store(generation, Ordering::SeqCst);
-        self.newer_opened(generation);
+        self.stream_id.store(stream.0, Ordering::SeqCst);
+        self.newer_opened(stream);
     }
 
-    /// The session has opened a stream with this generation, here or elsewhere: older ones are replaced, one that is
+    /// The session has opened this stream, here or elsewhere: older ones are replaced, one that is
     /// just being opened as soon as it is known to be older.
-    pub(super) fn newer_opened(&self, newest: u64) {
-        let newest = self.newest.fetch_max(newest, Ordering::SeqCst).max(newest);
-        let generation = self.generation.load(Ordering::SeqCst);
-        if generation != 0 && generation < newest {
+    pub(super) fn newer_opened(&self, newest: StreamId) {
+        let newest = self.newest.fetch_max(newest.0, Ordering::SeqCst).max(newest.0);
+        let own = self.stream_id.load(Ordering::SeqCst);
+        if own != 0 && own < newest {
             self.end(End::Replaced);
         }
     }
@@ -185,8 +185,8 @@ impl Wake {
         self.joins.store(version, Ordering::Release);
     }
 
-    fn ready(&self, slot: Slot) {
-        self.lock().ready.push(slot);
+    fn ready(&self, join_number: JoinNumber) {
+        self.lock().ready.push(join_number);
         self.ring();
     }
 
@@ -199,29 +199,29 @@ impl Wake {
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) wake: Arc<Wake>,
-    slot: Slot,
-    /// Whether the slot is noted already: it is noted once, however much comes.
+    join_number: JoinNumber,
+    /// Whether the join_number is noted already: it is noted once, however much comes.
     noted: AtomicBool,
     /// Whether a presence interval has brought a change.
     presence: AtomicBool,
 }
 
 impl Listener {
-    pub(super) fn new(wake: Arc<Wake>, slot: Slot) -> Self {
-        Self { wake, slot, noted: AtomicBool::new(false), presence: AtomicBool::new(false) }
+    pub(super) fn new(wake: Arc<Wake>, join_number: JoinNumber) -> Self {
+        Self { wake, join_number, noted: AtomicBool::new(false), presence: AtomicBool::new(false) }
     }
 
     /// Something is new in the topic.
     pub(super) fn notice(&self) {
         if !self.noted.swap(true, Ordering::AcqRel) {
-            self.wake.ready(self.slot);
+            self.wake.ready(self.join_number);
         }
     }
 
     /// Writes entries at once, where the stream rests and needs nothing else; answers whether it needs nothing more.
     pub(super) fn serve(&self, batch: &Batch, scratch: &mut BytesMut, now: Instant) -> bool {
         let mut resting = self.wake.resting();
-        resting.as_mut().is_some_and(|resting| resting.serve(self.slot, batch, scratch, now))
+        resting.as_mut().is_some_and(|resting| resting.serve(self.join_number, batch, scratch, now))
     }
 
     /// A presence interval has brought a change.

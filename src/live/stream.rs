@@ -6,8 +6,8 @@
 
 mod activity;
 mod catch_up;
+mod checkpoint;
 mod gather;
-mod generation;
 mod joins;
 mod poll;
 mod rest;
@@ -25,19 +25,19 @@ use tokio::time::{Sleep, sleep_until};
 
 use self::activity::Told;
 use self::catch_up::Reading;
-use self::generation::Storing;
+use self::checkpoint::Storing;
 pub(super) use self::rest::Resting;
 use super::events::{Bye, Left, Ready, ReadyTopic};
-use super::frames::{Form, Frames};
+use super::frames::{Format, Frames};
 use super::hub::{Closed, Hub};
 use super::positions::Positions;
-use super::presence::View;
+use super::presence::PresenceView;
 use super::signal::{End, Listener, Signals, Wake};
 use super::topic::{HotTopic, Place};
-use crate::model::event_id::{Digest, Slot};
+use crate::model::event_id::{JoinNumber, PresenceDigest};
 use crate::model::message::to_json;
-use crate::model::{Millis, Seq, SessionId, TopicId, UserId};
-use crate::store::{OpenStream, Opened, Resume, StoreError};
+use crate::model::{CheckpointId, Millis, Seq, SessionId, StreamId, TopicId, UserId};
+use crate::store::{OpenedStream, Resume, StoreError, StreamRequest};
 
 /// What one write carries at most, in bytes: enough to gather a burst, small enough to keep a reader's buffers small.
 const CHUNK: usize = 16 * 1024;
@@ -53,14 +53,14 @@ pub struct Stream {
     hub: Hub,
     session: SessionId,
     user: UserId,
-    /// Its name; 0 while it is being opened.
-    generation: u64,
+    /// 0 while it is being opened.
+    id: StreamId,
     wake: Arc<Wake>,
-    topics: LiteMap<Slot, Topic>,
+    topics: LiteMap<JoinNumber, Topic>,
     /// Topics that have something, in turn.
-    queue: VecDeque<Slot>,
-    /// The first slot that it knows nothing of.
-    next_slot: Slot,
+    queue: VecDeque<JoinNumber>,
+    /// The first join_number that it knows nothing of.
+    next_join_number: JoinNumber,
     positions: Positions,
     /// What is new in topics that it does not listen to.
     told: Told,
@@ -100,9 +100,9 @@ struct Topic {
     /// More was missed than is replayed: up to here it has to be read as history.
     gap_to: Option<Seq>,
     /// The view that the client knows; none before its first `presence_state`.
-    shown: Option<Arc<View>>,
+    shown: Option<Arc<PresenceView>>,
     /// What a long poll's client says that it knows.
-    known: Option<Digest>,
+    known: Option<PresenceDigest>,
     /// The join has ended with this entry: the last to be shown.
     last: Option<Seq>,
     /// That was shown: nothing comes after it, whatever the database says.
@@ -130,18 +130,18 @@ impl Stream {
         session: SessionId,
         user: UserId,
         resume: Resume,
-        form: Form,
+        form: Format,
     ) -> Result<Self, StreamError> {
         let hub = hub.clone();
         let digests = match (&resume, form) {
-            (Resume::Id(id), Form::Json) => id.digests.clone(),
+            (Resume::Id(id), Format::Json) => id.digests.clone(),
             _ => Vec::new(),
         };
         let opening = tokio::spawn(async move {
             let mut stream = Self::unopened(hub.clone(), session, user, form);
             hub.inner.bus.settled().await; // what changes from here on is told
-            let node = hub.inner.settings.node;
-            let open = OpenStream { session, node, resume, grace: hub.grace() };
+            let instance = hub.inner.settings.instance;
+            let open = StreamRequest { session, instance, resume, grace: hub.grace() };
             let opened = hub.inner.store.open_stream(open).await?.map_err(|_| StreamError::Ended)?;
             stream.begin(opened, &digests).await?;
             Ok(stream)
@@ -149,20 +149,20 @@ impl Stream {
         opening.await.unwrap_or_else(|_| Err(StoreError::Unavailable("opening was given up".into()).into()))
     }
 
-    fn unopened(hub: Hub, session: SessionId, user: UserId, form: Form) -> Self {
+    fn unopened(hub: Hub, session: SessionId, user: UserId, form: Format) -> Self {
         let now = Instant::now();
         // Streams that were opened together shall not end together.
         let max_age = hub.inner.settings.max_age.mul_f64(0.9 + 0.1 * hub.inner.clock.jitter());
         Self {
             wake: hub.register(session, &user),
-            positions: Positions::new(hub.tag(session), 0),
+            positions: Positions::new(hub.tag(session), CheckpointId(0)),
             hub,
             session,
             user,
-            generation: 0,
+            id: StreamId(0),
             topics: LiteMap::new(),
             queue: VecDeque::new(),
-            next_slot: Slot(0),
+            next_join_number: JoinNumber(0),
             told: Told::default(),
             storing: None,
             stored_at: now,
@@ -183,39 +183,49 @@ impl Stream {
         }
     }
 
-    async fn begin(&mut self, opened: Opened, digests: &[(Slot, Digest)]) -> Result<(), StoreError> {
-        self.generation = opened.generation;
-        self.positions = Positions::new(self.hub.tag(self.session), opened.generation);
+    async fn begin(
+        &mut self,
+        opened: OpenedStream,
+        digests: &[(JoinNumber, PresenceDigest)],
+    ) -> Result<(), StoreError> {
+        self.id = opened.stream;
+        self.positions = Positions::new(self.hub.tag(self.session), opened.stream.first_checkpoint());
         self.wake.set_joins(opened.joins_version);
-        self.hub.opened(self.session, &self.wake, opened.generation);
-        self.next_slot = opened.next_slot;
+        self.hub.opened(self.session, &self.wake, opened.stream);
+        self.next_join_number = opened.next_join_number;
         self.expires_at = opened.expires_at;
         self.resumed = opened.resumed;
         self.hub.presence_changed(&opened.appeared);
         self.say_ready(&opened);
-        for (slot, topic, reason) in &opened.left {
-            self.say_left(*slot, topic, reason.as_str());
+        for (join_number, topic, reason) in &opened.left {
+            self.say_left(*join_number, topic, reason.as_str());
         }
         self.topics = LiteMap::with_capacity(opened.joins.len());
         let replay = i64::try_from(self.hub.inner.settings.replay).unwrap_or(i64::MAX);
         for join in &opened.joins {
             let gap_to = Seq(join.last_seq.0.saturating_sub(replay));
-            let known = digests.binary_search_by_key(&join.slot, |(slot, _)| *slot).ok().map(|i| digests[i].1);
-            let topic = self.listen(join.slot, join.key, &join.topic, join.position);
+            let known = digests
+                .binary_search_by_key(&join.join_number, |(join_number, _)| *join_number)
+                .ok()
+                .map(|i| digests[i].1);
+            let topic = self.listen(join.join_number, join.key, &join.topic, join.position);
             topic.gap_to = (gap_to > join.position).then_some(gap_to);
             topic.known = known.filter(|_| opened.resumed);
         }
-        let ends =
-            opened.joins.iter().map(|join| (self.topics[&join.slot].hot.clone(), join.last_seq)).collect::<Vec<_>>();
+        let ends = opened
+            .joins
+            .iter()
+            .map(|join| (self.topics[&join.join_number].hot.clone(), join.last_seq))
+            .collect::<Vec<_>>();
         self.hub.keep_up(&ends, self.is_poll()).await?;
         let hot: Vec<_> = ends.into_iter().map(|(hot, _)| hot).collect();
         self.hub.sync(&hot).await
     }
 
     /// Starts listening to a topic from a position on; its presence and its entries wait for their turn.
-    fn listen(&mut self, slot: Slot, key: i64, id: &TopicId, position: Seq) -> &mut Topic {
+    fn listen(&mut self, join_number: JoinNumber, key: i64, id: &TopicId, position: Seq) -> &mut Topic {
         let hot = self.hub.heat(key, id);
-        let listener = Arc::new(Listener::new(self.wake.clone(), slot));
+        let listener = Arc::new(Listener::new(self.wake.clone(), join_number));
         let (number, ephemeral) = hot.listen(listener.clone());
         let place = Place { position, ephemeral };
         listener.notice();
@@ -232,7 +242,7 @@ impl Stream {
             closed: false,
             reading: None,
         };
-        match self.topics.entry(slot) {
+        match self.topics.entry(join_number) {
             Entry::Vacant(place) => place.insert(topic),
             Entry::Occupied(mut place) => {
                 place.insert(topic);
@@ -282,7 +292,7 @@ impl Stream {
         self.now = Instant::now();
         let mut signals = std::mem::take(&mut self.signals);
         self.wake.take(&mut signals);
-        signals.ready.drain(..).for_each(|slot| self.enqueue(slot));
+        signals.ready.drain(..).for_each(|join_number| self.enqueue(join_number));
         self.reload |= std::mem::take(&mut signals.joins);
         let (activity, end) = (std::mem::take(&mut signals.activity), signals.end.take());
         self.signals = signals;
@@ -293,7 +303,7 @@ impl Stream {
             self.reload_joins().await;
         }
         self.tell_activity(activity);
-        if !self.tend_generation().await {
+        if !self.tend_checkpoint().await {
             return Some(End::Replaced);
         }
         if self.now < self.check_at {
@@ -309,7 +319,7 @@ impl Stream {
         None
     }
 
-    fn say_ready(&mut self, opened: &Opened) {
+    fn say_ready(&mut self, opened: &OpenedStream) {
         // Between half a second and two and a half: clients that lost a server together come back apart.
         self.frames.retry(self.jittered(500, 2_000));
         if self.resumed && self.is_poll() {
@@ -320,9 +330,9 @@ impl Stream {
         self.say("ready", true, &ready);
     }
 
-    fn say_left(&mut self, slot: Slot, topic: &TopicId, reason: &'static str) {
+    fn say_left(&mut self, join_number: JoinNumber, topic: &TopicId, reason: &'static str) {
         self.say("left", false, &to_json(&Left { topic, reason }));
-        self.positions.told(slot);
+        self.positions.told(join_number);
     }
 
     /// Answers the mark of a stream that was replaced; empty for any other.
@@ -334,7 +344,7 @@ impl Stream {
         let data = to_json(&Bye { reason: end.as_str(), reconnect: end.reconnect() });
         let mut id = Vec::new();
         if end == End::Replaced {
-            self.positions.write_replaced(self.generation, &mut id);
+            self.positions.write_replaced(self.id, &mut id);
         }
         self.frames.event("bye", &id, &data);
         id
@@ -353,7 +363,7 @@ impl Stream {
     }
 
     fn is_poll(&self) -> bool {
-        self.frames.form() == Form::Json
+        self.frames.form() == Format::Json
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter is within 0.0..1.0")]
@@ -368,8 +378,8 @@ impl Drop for Stream {
         for topic in self.topics.values() {
             topic.hot.unlisten(topic.number);
         }
-        if self.generation != 0 {
-            self.hub.closed(Closed { session: self.session, stream: self.generation });
+        if self.id != StreamId(0) {
+            self.hub.closed(Closed { session: self.session, stream: self.id });
         }
     }
 }

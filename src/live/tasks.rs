@@ -17,7 +17,7 @@ use super::presence::Due;
 use super::signal::End;
 use super::topic::HotTopic;
 use crate::bus::{Hint, Interest};
-use crate::model::SessionId;
+use crate::model::{SessionId, StreamId};
 use crate::store::{Store, StoreError};
 
 /// How often hot topics and open streams are compared with the database.
@@ -68,7 +68,7 @@ impl Hub {
 
     /// Takes this instance's lease, or renews it; nothing may be served before it stands.
     pub async fn take_lease(&self) -> Result<(), StoreError> {
-        let renewing = self.store().renew_lease(self.inner.settings.node, self.inner.settings.lease);
+        let renewing = self.store().renew_lease(self.inner.settings.instance, self.inner.settings.lease);
         let away = |_| StoreError::Unavailable("the lease took too long".into());
         let until = timeout(PATIENCE, renewing).await.map_err(away)??;
         self.inner.lease_until.store(until.0, Ordering::Release);
@@ -89,11 +89,11 @@ impl Hub {
     /// After a lapse: streams that are still their sessions' latest are this instance's again, and everybody is looked at
     /// anew.
     async fn recover(&self) -> Result<(), StoreError> {
-        let streams = self.open_streams().into_iter().map(|(session, wake)| (session, wake.generation()));
-        let mut streams: Vec<_> = streams.filter(|(_, generation)| *generation != 0).collect();
+        let streams = self.open_streams().into_iter().map(|(session, wake)| (session, wake.stream_id()));
+        let mut streams: Vec<_> = streams.filter(|(_, stream)| *stream != StreamId(0)).collect();
         streams.sort_unstable();
         for chunk in streams.chunks(CLOSE_BATCH) {
-            self.store().assert_streams(self.inner.settings.node, chunk.to_vec()).await?;
+            self.store().assert_streams(self.inner.settings.instance, chunk.to_vec()).await?;
         }
         // To the others, too, these sessions were gone.
         self.presence_changed(&self.hot_topics().iter().map(|topic| topic.key).collect::<Vec<_>>());
@@ -102,7 +102,7 @@ impl Hub {
 
     async fn give_up_lease(&self) -> Result<(), StoreError> {
         self.close_all(self.take_closed()).await?;
-        self.store().release_lease(self.inner.settings.node, self.grace()).await
+        self.store().release_lease(self.inner.settings.instance, self.grace()).await
     }
 
     /// Looks at what is due at the end of each interval. A look that takes long holds up its own topic and no other.
@@ -192,7 +192,7 @@ impl Hub {
             if self.is_lenient() {
                 continue;
             }
-            if let Err(error) = self.store().sweep_nodes(self.inner.settings.node, self.grace()).await {
+            if let Err(error) = self.store().expire_instances(self.inner.settings.instance, self.grace()).await {
                 tracing::debug!(%error, "lapsed leases could not be swept");
             }
         }
@@ -282,10 +282,10 @@ impl Hub {
 
     /// Closes streams that the database thinks are here and that are not, twice in a row: opening them was committed, and
     /// the answer was lost.
-    async fn close_orphans(&self, before: &mut HashSet<(SessionId, u64)>) -> Result<(), StoreError> {
-        let open = self.open_streams().into_iter().map(|(session, wake)| (session, wake.generation()));
+    async fn close_orphans(&self, before: &mut HashSet<(SessionId, StreamId)>) -> Result<(), StoreError> {
+        let open = self.open_streams().into_iter().map(|(session, wake)| (session, wake.stream_id()));
         let open: HashSet<_> = open.collect();
-        let known = self.store().streams_of_node(self.inner.settings.node).await?;
+        let known = self.store().streams_of_instance(self.inner.settings.instance).await?;
         let orphans: HashSet<_> = known.into_iter().filter(|stream| !open.contains(stream)).collect();
         let closed = orphans.intersection(before).map(|&(session, stream)| Closed { session, stream }).collect();
         *before = orphans;
@@ -298,10 +298,10 @@ impl Hub {
         for chunk in streams.chunks(500) {
             let sessions: Vec<_> = chunk.iter().map(|(session, _)| *session).collect();
             let versions = self.store().versions(&sessions).await?;
-            for (session, wake) in chunk.iter().filter(|(_, wake)| wake.generation() != 0) {
+            for (session, wake) in chunk.iter().filter(|(_, wake)| wake.stream_id() != StreamId(0)) {
                 match versions.get(session) {
                     None => wake.end(End::SignedOut),
-                    Some(version) if version.stream > wake.generation() => wake.end(End::Replaced),
+                    Some(version) if version.stream > wake.stream_id() => wake.end(End::Replaced),
                     Some(version) if version.joins != wake.joins() => wake.joins_changed(),
                     Some(_) => {}
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Hub, Settings};
+use super::{Hub, HubSettings};
 use crate::bus::{Bus, Route};
 use crate::model::Clock;
 use crate::store::{Pools, Store};
@@ -17,9 +17,9 @@ pub(crate) async fn hub(url: &str) -> Result<(Hub, Store), Box<dyn Error>> {
     let clock = Clock::default();
     let store = Store::new(pools, clock.clone());
     let long = Duration::from_secs(600);
-    let settings = Settings {
+    let settings = HubSettings {
         epoch: 1,
-        node: Uuid::now_v7(),
+        instance: Uuid::now_v7(),
         presence_interval: long,
         presence_grace: long,
         presence_list: 10,
@@ -28,6 +28,6 @@ pub(crate) async fn hub(url: &str) -> Result<(Hub, Store), Box<dyn Error>> {
         max_age: long,
         replay: 10,
     };
-    let (bus, _) = Bus::start(Route::Local, settings.node, settings.epoch, clock.clone())?;
+    let (bus, _) = Bus::start(Route::Local, settings.instance, settings.epoch, clock.clone())?;
     Ok((Hub::new(store.clone(), bus, clock, settings), store))
 }

@@ -11,7 +11,7 @@ use super::pages::TOPIC_READS;
 use super::presence::Track;
 use super::signal::Listener;
 use super::tail::Tail;
-use crate::model::{Effect, Entry, Seq, TopicId, Whisper};
+use crate::model::{Effect, Entry, EphemeralEvent, Seq, TopicId};
 use crate::store::TopicKey;
 
 /// So many of the latest ephemeral messages wait for readers that are at the end.
@@ -40,7 +40,7 @@ struct State {
     tail: Tail,
     /// How many removals have been told, or may be among what was not.
     removals: u64,
-    ephemeral: VecDeque<Ephemeral>,
+    ephemeral: VecDeque<PendingEphemeral>,
     /// How many ephemeral messages there have been.
     ephemeral_count: u64,
     /// Shared with the loop that serves them: a change copies them while that is at work.
@@ -56,10 +56,10 @@ struct State {
 
 /// What has no number: it belongs behind the entry that was the last when it came.
 #[derive(Clone, Debug)]
-struct Ephemeral {
+struct PendingEphemeral {
     nth: u64,
     after: Seq,
-    what: Whisper,
+    what: EphemeralEvent,
 }
 
 /// What a reader finds behind its position.
@@ -77,7 +77,7 @@ pub(super) enum Item {
     /// An entry of the log.
     Entry(Entry),
     /// What is stored nowhere.
-    Ephemeral(Whisper),
+    Ephemeral(EphemeralEvent),
 }
 
 /// A reader's place in a topic.
@@ -102,7 +102,7 @@ impl HotTopic {
         let mut state = self.lock();
         let mut skips = false;
         for entry in entries {
-            if entry.effect == Effect::Removes {
+            if entry.effect == Effect::RedactsEarlier {
                 state.removals += 1;
                 state.tail.clear(); // it holds what was removed: who lags reads the log
             }
@@ -181,7 +181,7 @@ impl HotTopic {
     }
 
     /// Delivers to those who are at the end of the log now. That has reached `follows` at least.
-    pub(super) fn whisper(&self, follows: Seq, what: Whisper) {
+    pub(super) fn add_ephemeral(&self, follows: Seq, what: EphemeralEvent) {
         let mut state = self.lock();
         state.advance(follows);
         state.ephemeral_count += 1;
@@ -189,7 +189,7 @@ impl HotTopic {
         if state.ephemeral.len() == EPHEMERAL {
             state.ephemeral.pop_front();
         }
-        state.ephemeral.push_back(Ephemeral { nth, after, what });
+        state.ephemeral.push_back(PendingEphemeral { nth, after, what });
         state.wake();
     }
 
@@ -204,13 +204,13 @@ impl HotTopic {
         }
         let behind = place.position < state.last;
         let Some(entries) = state.tail.after(place.position).or_else(|| (!behind).then(|| state.tail.nothing())) else {
-            // Whoever has to read the log has missed what was whispered meanwhile, but for what belongs behind its end.
+            // Whoever has to read the log has missed what was sent as ephemeral meanwhile, but for what belongs behind its end.
             let missed = state.ephemeral.iter().rev().find(|e| e.after < state.last).map(|e| e.nth);
             place.ephemeral = missed.map_or(place.ephemeral, |nth| nth.max(place.ephemeral));
             return Found::Behind(state.last);
         };
-        let whispers = state.ephemeral.iter().filter(|e| e.nth > place.ephemeral);
-        let (items, done) = merge(entries, whispers.collect(), place, budget);
+        let pending = state.ephemeral.iter().filter(|e| e.nth > place.ephemeral);
+        let (items, done) = merge(entries, pending.collect(), place, budget);
         if done {
             place.ephemeral = state.ephemeral_count;
         }
@@ -233,7 +233,7 @@ impl HotTopic {
         self.known().is_some()
     }
 
-    /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of whispers.
+    /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of pending.
     pub(super) fn listen(&self, listener: Arc<Listener>) -> (u64, u64) {
         let mut state = self.lock();
         let number = state.next_listener;
@@ -299,23 +299,23 @@ impl State {
     }
 }
 
-/// Entries and whispers in their order; stops once `budget` is used up. Answers whether all of it went in.
+/// Entries and pending in their order; stops once `budget` is used up. Answers whether all of it went in.
 fn merge<'a>(
     entries: impl Iterator<Item = &'a Entry>,
-    whispers: Vec<&Ephemeral>,
+    pending: Vec<&PendingEphemeral>,
     place: &mut Place,
     budget: usize,
 ) -> (Vec<Item>, bool) {
     let mut items = Vec::new();
     let mut used = 0;
-    let mut whispers = whispers.into_iter().peekable();
+    let mut pending = pending.into_iter().peekable();
     for entry in entries {
-        while let Some(whisper) = whispers.next_if(|w| w.after < entry.seq) {
-            place.ephemeral = whisper.nth;
+        while let Some(ephemeral) = pending.next_if(|w| w.after < entry.seq) {
+            place.ephemeral = ephemeral.nth;
             // One that belongs behind an entry that this reader had not got at the time was missed by lagging.
-            if whisper.after >= place.position {
-                used += whisper.what.json().len();
-                items.push(Item::Ephemeral(whisper.what.clone()));
+            if ephemeral.after >= place.position {
+                used += ephemeral.what.json().len();
+                items.push(Item::Ephemeral(ephemeral.what.clone()));
             }
         }
         if used >= budget {
@@ -325,7 +325,7 @@ fn merge<'a>(
         place.position = entry.seq;
         items.push(Item::Entry(entry.clone()));
     }
-    items.extend(whispers.map(|whisper| Item::Ephemeral(whisper.what.clone())));
+    items.extend(pending.map(|ephemeral| Item::Ephemeral(ephemeral.what.clone())));
     (items, true)
 }
 
@@ -333,7 +333,7 @@ fn merge<'a>(
 mod tests {
     use super::*;
     use crate::live::signal::Wake;
-    use crate::model::event_id::Slot;
+    use crate::model::event_id::JoinNumber;
 
     fn entry(seq: i64, effect: Effect) -> Entry {
         Entry { seq: Seq(seq), json: bytes::Bytes::from_static(b"{}"), effect, edited: false }
@@ -352,7 +352,7 @@ mod tests {
         let topic = HotTopic::new(1, TopicId::stored("room:a"));
         topic.append((1..=4).map(|seq| entry(seq, Effect::None)).collect());
         assert_eq!(read(&topic, 0), Some(vec![1, 2, 3, 4]));
-        topic.append(vec![entry(5, Effect::Removes), entry(6, Effect::None)]);
+        topic.append(vec![entry(5, Effect::RedactsEarlier), entry(6, Effect::None)]);
         assert_eq!((read(&topic, 0), read(&topic, 3)), (None, None), "who lags reads the log");
         assert_eq!(read(&topic, 4), Some(vec![5, 6]));
         assert_eq!(topic.removals(), 1);
@@ -363,9 +363,9 @@ mod tests {
         let topic = HotTopic::new(1, TopicId::stored("room:a"));
         topic.append(vec![entry(1, Effect::None), entry(2, Effect::None)]);
         topic.append(vec![entry(4, Effect::None)]);
-        topic.append(vec![entry(3, Effect::Removes)]);
+        topic.append(vec![entry(3, Effect::RedactsEarlier)]);
         assert_eq!((read(&topic, 0), read(&topic, 2)), (None, None));
-        topic.append(vec![entry(3, Effect::Removes)]);
+        topic.append(vec![entry(3, Effect::RedactsEarlier)]);
         assert_eq!(topic.removals(), 3, "twice told, and once skipped");
         topic.append(vec![entry(5, Effect::None)]);
         assert_eq!(read(&topic, 4), Some(vec![5]));
@@ -377,7 +377,7 @@ mod tests {
         topic.append(vec![entry(1, Effect::None)]);
         assert!(!topic.begin_fanout(), "nobody listens");
         let wake = Arc::new(Wake::default());
-        topic.listen(Arc::new(Listener::new(wake.clone(), Slot(1))));
+        topic.listen(Arc::new(Listener::new(wake.clone(), JoinNumber(1))));
         assert!(!topic.begin_fanout(), "who comes finds what was there before");
         topic.append(vec![entry(2, Effect::None)]);
         assert!(topic.begin_fanout() && !topic.begin_fanout(), "one at a time");

@@ -1,28 +1,28 @@
 //! The `id:` of a stream's events: how far the stream has sent each of its topics, so that any instance can carry on.
 //!
-//! An id names a *generation*, an immutable stored row (session, generation, positions), and lists the topics that have
+//! An id names a *checkpoint*, an immutable stored row (session, number, positions), and lists the topics that have
 //! moved since that row was made. Layout, base64url without padding: 4 bytes tag (the database's epoch and the session,
-//! so that an id of another database or session counts as none) · 1 byte kind · varint generation · varint count and as
-//! many (varint slot step, varint reached) · for a long poll the same of (varint slot step, 3 bytes presence digest).
+//! so that an id of another database or session counts as none) · 1 byte kind · varint checkpoint · varint count and as
+//! many (varint join_number step, varint reached) · for a long poll the same of (varint join_number step, 3 bytes presence digest).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::ids::SessionId;
+use super::ids::{CheckpointId, SessionId};
 use super::message::Seq;
 use super::varint;
 
 /// A join's small number, never used twice in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub u32);
+pub struct JoinNumber(pub u32);
 
 /// A short digest of who is present on a topic: 24 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest(pub u32);
+pub struct PresenceDigest(pub u32);
 
 /// How far a stream has come with one join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum Progress {
     /// Everything up to this entry has been sent.
     Seq(Seq),
     /// The client has been told that the join has ended.
@@ -32,19 +32,19 @@ pub enum Reached {
 /// What an id says. Slots ascend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventId {
-    /// The generation that it builds on; for a [`Kind::Replaced`], the one that its stream opened with.
-    pub generation: u64,
+    /// The checkpoint that it adds to; for a [`EventIdKind::Replaced`], the first checkpoint of its stream.
+    pub checkpoint: CheckpointId,
     /// What has moved since.
-    pub moved: Vec<(Slot, Reached)>,
+    pub moved: Vec<(JoinNumber, Progress)>,
     /// Who was present when a long poll ended; empty on a stream.
-    pub digests: Vec<(Slot, Digest)>,
+    pub digests: Vec<(JoinNumber, PresenceDigest)>,
     /// Whether this is a position at all.
-    pub kind: Kind,
+    pub kind: EventIdKind,
 }
 
 /// What an id is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventIdKind {
     /// A position to carry on from.
     Position,
     /// The mark of a stream that another one has replaced: its EventSource shall give up.
@@ -73,28 +73,28 @@ impl EventId {
     /// Appends the text of an id to `out`. `scratch` only saves an allocation: this runs once a delivery.
     pub fn write(
         tag: IdTag,
-        kind: Kind,
-        generation: u64,
-        moved: &[(Slot, Reached)],
-        digests: &[(Slot, Digest)],
+        kind: EventIdKind,
+        checkpoint: CheckpointId,
+        moved: &[(JoinNumber, Progress)],
+        digests: &[(JoinNumber, PresenceDigest)],
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
         scratch.clear();
         scratch.extend_from_slice(&tag.0);
         scratch.push(match kind {
-            Kind::Position => 0,
-            Kind::Replaced => 1,
+            EventIdKind::Position => 0,
+            EventIdKind::Replaced => 1,
         });
-        varint::put(scratch, generation);
+        varint::put(scratch, checkpoint.0);
         put_positions(scratch, moved);
         if !digests.is_empty() {
             varint::put(scratch, digests.len() as u64);
             let mut last = 0;
-            for &(slot, digest) in digests {
-                varint::put(scratch, u64::from(slot.0 - last));
+            for &(join_number, digest) in digests {
+                varint::put(scratch, u64::from(join_number.0 - last));
                 scratch.extend_from_slice(&digest.0.to_be_bytes()[1..]);
-                last = slot.0;
+                last = join_number.0;
             }
         }
         let start = out.len();
@@ -106,7 +106,7 @@ impl EventId {
     /// The text of this id.
     pub fn encode(&self, tag: IdTag) -> String {
         let mut out = Vec::new();
-        Self::write(tag, self.kind, self.generation, &self.moved, &self.digests, &mut Vec::new(), &mut out);
+        Self::write(tag, self.kind, self.checkpoint, &self.moved, &self.digests, &mut Vec::new(), &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 
@@ -118,66 +118,66 @@ impl EventId {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let mut rest = bytes.strip_prefix(&tag.0)?;
         let kind = match take_byte(&mut rest)? {
-            0 => Kind::Position,
-            1 => Kind::Replaced,
+            0 => EventIdKind::Position,
+            1 => EventIdKind::Replaced,
             _ => return None,
         };
-        let generation = varint::take(&mut rest)?;
+        let checkpoint = CheckpointId(varint::take(&mut rest)?);
         let moved = take_positions(&mut rest)?;
         let digests = if rest.is_empty() { Vec::new() } else { take_digests(&mut rest)? };
-        rest.is_empty().then_some(Self { generation, moved, digests, kind })
+        rest.is_empty().then_some(Self { checkpoint, moved, digests, kind })
     }
 }
 
-/// Positions as a generation's row stores them.
-pub fn positions_to_bytes(positions: &[(Slot, Reached)]) -> Vec<u8> {
+/// Encodes positions as a checkpoint's row stores them.
+pub fn positions_to_bytes(positions: &[(JoinNumber, Progress)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + positions.len() * 4);
     put_positions(&mut out, positions);
     out
 }
 
 /// Reads what [`positions_to_bytes`] wrote.
-pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(Slot, Reached)>> {
+pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(JoinNumber, Progress)>> {
     let positions = take_positions(&mut bytes)?;
     bytes.is_empty().then_some(positions)
 }
 
-fn put_positions(out: &mut Vec<u8>, positions: &[(Slot, Reached)]) {
+fn put_positions(out: &mut Vec<u8>, positions: &[(JoinNumber, Progress)]) {
     varint::put(out, positions.len() as u64);
     let mut last = 0;
-    for &(slot, reached) in positions {
-        varint::put(out, u64::from(slot.0 - last));
+    for &(join_number, reached) in positions {
+        varint::put(out, u64::from(join_number.0 - last));
         varint::put(
             out,
             match reached {
-                Reached::Told => 0,
-                Reached::Seq(seq) => seq.0.unsigned_abs().saturating_add(1),
+                Progress::EndSent => 0,
+                Progress::SentUpTo(seq) => seq.0.unsigned_abs().saturating_add(1),
             },
         );
-        last = slot.0;
+        last = join_number.0;
     }
 }
 
-fn take_positions(rest: &mut &[u8]) -> Option<Vec<(Slot, Reached)>> {
+fn take_positions(rest: &mut &[u8]) -> Option<Vec<(JoinNumber, Progress)>> {
     take_list(rest, |rest| {
         Some(match varint::take(rest)? {
-            0 => Reached::Told,
-            n => Reached::Seq(Seq(i64::try_from(n - 1).ok()?)),
+            0 => Progress::EndSent,
+            n => Progress::SentUpTo(Seq(i64::try_from(n - 1).ok()?)),
         })
     })
 }
 
-fn take_digests(rest: &mut &[u8]) -> Option<Vec<(Slot, Digest)>> {
+fn take_digests(rest: &mut &[u8]) -> Option<Vec<(JoinNumber, PresenceDigest)>> {
     let digests = take_list(rest, |rest| {
         let (head, tail) = rest.split_first_chunk::<3>()?;
         *rest = tail;
-        Some(Digest(u32::from_be_bytes([0, head[0], head[1], head[2]])))
+        Some(PresenceDigest(u32::from_be_bytes([0, head[0], head[1], head[2]])))
     })?;
     (!digests.is_empty()).then_some(digests)
 }
 
-/// A counted list whose slots ascend strictly.
-fn take_list<T>(rest: &mut &[u8], take: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Vec<(Slot, T)>> {
+/// A counted list whose join_numbers ascend strictly.
+fn take_list<T>(rest: &mut &[u8], take: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Vec<(JoinNumber, T)>> {
     let count = usize::try_from(varint::take(rest)?).ok()?;
     if count > rest.len() {
         return None; // every item takes a byte at least: nothing is reserved for a lie
@@ -190,7 +190,7 @@ fn take_list<T>(rest: &mut &[u8], take: impl Fn(&mut &[u8]) -> Option<T>) -> Opt
             return None;
         }
         last = last.checked_add(step)?;
-        list.push((Slot(last), take(rest)?));
+        list.push((JoinNumber(last), take(rest)?));
     }
     Some(list)
 }
@@ -214,23 +214,23 @@ mod tests {
         IdTag::new(7, SessionId(Uuid::from_u128(0x0190_a5b0_7c00_7000_8000_0000_0000_0001)))
     }
 
-    fn reached() -> impl Strategy<Value = Reached> {
-        prop_oneof![Just(Reached::Told), (0..i64::MAX).prop_map(|n| Reached::Seq(Seq(n)))]
+    fn reached() -> impl Strategy<Value = Progress> {
+        prop_oneof![Just(Progress::EndSent), (0..i64::MAX).prop_map(|n| Progress::SentUpTo(Seq(n)))]
     }
 
     prop_compose! {
         fn event_id()(
-            generation in any::<u64>(),
+            checkpoint in any::<u64>(),
             moved in proptest::collection::btree_map(any::<u32>(), reached(), 0..40),
             digests in proptest::collection::btree_map(any::<u32>(), 0u32..1 << 24, 0..40),
             replaced in any::<bool>(),
         ) -> EventId {
-            let slots = |(slot, value)| (Slot(slot), value);
+            let join_numbers = |(join_number, value)| (JoinNumber(join_number), value);
             EventId {
-                generation,
-                moved: moved.into_iter().map(slots).collect(),
-                digests: digests.into_iter().map(|(slot, d)| (Slot(slot), Digest(d))).collect(),
-                kind: if replaced { Kind::Replaced } else { Kind::Position },
+                checkpoint: CheckpointId(checkpoint),
+                moved: moved.into_iter().map(join_numbers).collect(),
+                digests: digests.into_iter().map(|(join_number, d)| (JoinNumber(join_number), PresenceDigest(d))).collect(),
+                kind: if replaced { EventIdKind::Replaced } else { EventIdKind::Position },
             }
         }
     }
@@ -265,16 +265,17 @@ mod tests {
 
         #[test]
         fn stored_positions_round_trip(map in proptest::collection::btree_map(any::<u32>(), reached(), 0..300)) {
-            let map: BTreeMap<u32, Reached> = map;
-            let positions: Vec<_> = map.into_iter().map(|(slot, r)| (Slot(slot), r)).collect();
+            let map: BTreeMap<u32, Progress> = map;
+            let positions: Vec<_> = map.into_iter().map(|(join_number, r)| (JoinNumber(join_number), r)).collect();
             prop_assert_eq!(positions_from_bytes(&positions_to_bytes(&positions)), Some(positions));
         }
     }
 
     #[test]
     fn sixteen_moved_topics_stay_short() {
-        let moved: Vec<_> = (1..=16).map(|n| (Slot(n * 12), Reached::Seq(Seq(1_000_000)))).collect();
-        let id = EventId { generation: 1_000_000, moved, digests: Vec::new(), kind: Kind::Position };
+        let moved: Vec<_> = (1..=16).map(|n| (JoinNumber(n * 12), Progress::SentUpTo(Seq(1_000_000)))).collect();
+        let id =
+            EventId { checkpoint: CheckpointId(1_000_000), moved, digests: Vec::new(), kind: EventIdKind::Position };
         assert!(id.encode(tag()).len() < 200, "{}", id.encode(tag()).len());
     }
 }

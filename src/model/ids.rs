@@ -46,6 +46,33 @@ impl fmt::Display for UserId {
 #[schema(value_type = String, format = Uuid, example = "019aafcc-5b1e-7d03-8b6f-1f0e2ab3c4d5")]
 pub struct SessionId(pub Uuid);
 
+/// A stream of a session: a number that grows with each opening, so that the greater of two is the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl StreamId {
+    /// The checkpoint that was stored when the stream opened. It has the same number.
+    pub fn first_checkpoint(self) -> CheckpointId {
+        CheckpointId(self.0)
+    }
+
+    /// The number as the database stores it.
+    pub fn stored(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+}
+
+/// A stored row of a stream's positions, numbered per session. An event id names one, and adds what has moved since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointId(pub u64);
+
+impl CheckpointId {
+    /// The number as the database stores it.
+    pub fn stored(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+}
+
 /// One entry of a topic's log. A UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]

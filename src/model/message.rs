@@ -125,17 +125,19 @@ pub enum Effect {
     /// Nothing.
     None,
     /// This user has lost the topic: it is the last entry that they may see.
-    Ends(UserId),
+    RevokesAccess(UserId),
     /// An earlier entry has lost its content: what memory holds of the topic is not to be shown any more.
-    Removes,
+    RedactsEarlier,
 }
 
 impl Message {
     /// Renders it.
     pub fn render(&self) -> Entry {
         let effect = match self.code {
-            Code::GROUP_LEAVE | Code::GROUP_KICK | Code::GROUP_BAN => Effect::Ends(self.sender.user_id.clone()),
-            Code::REMOVAL => Effect::Removes,
+            Code::GROUP_LEAVE | Code::GROUP_KICK | Code::GROUP_BAN => {
+                Effect::RevokesAccess(self.sender.user_id.clone())
+            }
+            Code::REMOVAL => Effect::RedactsEarlier,
             _ => Effect::None,
         };
         Entry { seq: self.seq, json: to_json(self), effect, edited: self.edited_at.is_some() }
@@ -164,14 +166,14 @@ pub struct Removal {
 
 /// What is told to those who listen at that moment, as JSON, and stored nowhere.
 #[derive(Clone, Debug)]
-pub enum Whisper {
+pub enum EphemeralEvent {
     /// An ephemeral message.
     Message(Bytes),
     /// Somebody is typing.
     Typing(Bytes),
 }
 
-impl Whisper {
+impl EphemeralEvent {
     /// The event's name.
     pub fn event(&self) -> &'static str {
         match self {
@@ -201,14 +203,14 @@ pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
 /// What is delivered to those who listen at that moment, and never stored: a message without id and seq.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)] // in the contract, this tells it from a stored message
-#[schema(example = json!({
+#[schema(as = Ephemeral, example = json!({
     "topic": "room:lobby",
     "code": 0,
     "sender": {"user_id": "ana", "username": "Ana"},
     "content": {"reaction": "👍"},
     "created_at": "2026-01-31T09:30:00.000Z",
 }))]
-pub struct Ephemeral {
+pub struct EphemeralMessage {
     /// Where it is said.
     pub topic: TopicId,
     /// Its kind.

@@ -16,8 +16,8 @@ mod varint;
 
 pub use clock::Clock;
 pub use content::Content;
-pub use ids::{GroupId, MessageId, SessionId, UserId};
-pub use message::{Code, Effect, Entry, Message, Seq, User, Whisper};
+pub use ids::{CheckpointId, GroupId, MessageId, SessionId, StreamId, UserId};
+pub use message::{Code, Effect, Entry, EphemeralEvent, Message, Seq, User};
 pub use presence::Presence;
 pub use time::Millis;
 pub use topic::{TopicId, TopicKey, TopicKind};

@@ -8,7 +8,7 @@ pub fn is_name(text: &str, max: usize) -> bool {
 }
 
 /// The first text that stands behind all that begin with `prefix`, by code points; `None` where there is none.
-pub fn behind_prefix(prefix: &str) -> Option<String> {
+pub fn prefix_end(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // There are no characters in the range of surrogates.
@@ -51,11 +51,11 @@ mod tests {
     #[test]
     fn every_text_with_the_prefix_stands_before_the_bound() {
         for prefix in ["a", "é", "a\u{10ffff}", "\u{d7ff}", "z\u{10ffff}\u{10ffff}"] {
-            let bound = behind_prefix(prefix).expect("a bound");
+            let bound = prefix_end(prefix).expect("a bound");
             let longest = format!("{prefix}\u{10ffff}\u{10ffff}");
             assert!(prefix < bound.as_str() && longest.as_str() < bound.as_str(), "{prefix:?}");
         }
-        assert_eq!(behind_prefix("ab"), Some("ac".to_owned()));
-        assert_eq!((behind_prefix(""), behind_prefix("\u{10ffff}")), (None, None));
+        assert_eq!(prefix_end("ab"), Some("ac".to_owned()));
+        assert_eq!((prefix_end(""), prefix_end("\u{10ffff}")), (None, None));
     }
 }

@@ -153,7 +153,7 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
 #[cfg(test)]
 mod tests {
     use parlour_entity::{
-        block, dm, generation, group, group_member, joined, message, meta, node, read_mark, session, topic, user,
+        block, checkpoint, dm, group, group_member, instance, joined, message, meta, read_mark, session, topic, user,
     };
     use sea_orm::EntityTrait as _;
 
@@ -171,13 +171,13 @@ mod tests {
         let database = Database::connect(common(&url, 1)).await?;
         assert_eq!(block::Entity::find().one(&database).await?, None);
         assert_eq!(dm::Entity::find().one(&database).await?, None);
-        assert_eq!(generation::Entity::find().one(&database).await?, None);
+        assert_eq!(checkpoint::Entity::find().one(&database).await?, None);
         assert_eq!(group::Entity::find().one(&database).await?, None);
         assert_eq!(group_member::Entity::find().one(&database).await?, None);
         assert_eq!(joined::Entity::find().one(&database).await?, None);
         assert_eq!(message::Entity::find().one(&database).await?, None);
         assert_eq!(meta::Entity::find().one(&database).await?, None);
-        assert_eq!(node::Entity::find().one(&database).await?, None);
+        assert_eq!(instance::Entity::find().one(&database).await?, None);
         assert_eq!(read_mark::Entity::find().one(&database).await?, None);
         assert_eq!(session::Entity::find().one(&database).await?, None);
         assert_eq!(topic::Entity::find().one(&database).await?, None);

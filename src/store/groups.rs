@@ -12,7 +12,7 @@ use super::joins::end_joins;
 use super::pool::{Connection, Row, Transaction};
 use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, topics};
 use crate::model::group::{MAY_CHANGE, MAY_DELETE, Refusal, Standing};
-use crate::model::text::{behind_prefix, lower_case};
+use crate::model::text::{lower_case, prefix_end};
 use crate::model::{GroupId, Millis, SessionId, TopicId, UserId};
 
 /// A group as somebody sees it.
@@ -98,7 +98,7 @@ impl Store {
     ) -> Result<Vec<GroupRow>, StoreError> {
         let mut values: Vec<Value> = vec![user.as_str().into(), prefix.into()];
         let mut sql = select("g.search_name >= $2");
-        if let Some(bound) = behind_prefix(prefix) {
+        if let Some(bound) = prefix_end(prefix) {
             values.push(bound.into());
             sql.push_str(" AND g.search_name < $3");
         }

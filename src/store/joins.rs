@@ -13,13 +13,13 @@ use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::topics::TOPIC;
 use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics, users};
-use crate::model::event_id::Slot;
+use crate::model::event_id::JoinNumber;
 use crate::model::group::Standing;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, User};
 
 /// What a session asks for.
 #[derive(Clone, Debug)]
-pub struct Joining {
+pub struct JoinRequest {
     /// Who.
     pub session: SessionId,
     /// What.
@@ -34,11 +34,11 @@ pub struct Joining {
 
 /// A join that lasts.
 #[derive(Clone, Debug)]
-pub struct Joined {
+pub struct Join {
     /// The topic as it was then.
     pub topic: TopicRow,
     /// The join's number in event ids.
-    pub slot: Slot,
+    pub join_number: JoinNumber,
     /// The newest entry when it was joined.
     pub position: Seq,
     /// Receives without being shown.
@@ -47,9 +47,9 @@ pub struct Joined {
 
 /// A join that was made or repeated.
 #[derive(Clone, Debug)]
-pub struct JoinMade {
+pub struct JoinOutcome {
     /// The join.
-    pub join: Joined,
+    pub join: Join,
     /// The session's presence, shown or not.
     pub own: Presence,
     /// Whether the session has come by it.
@@ -62,7 +62,7 @@ pub struct JoinMade {
 
 /// Why a join was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JoinRefused {
+pub enum JoinRefusal {
     /// The session lives no more.
     SessionEnded,
     /// There is no such topic for this user.
@@ -73,32 +73,32 @@ pub enum JoinRefused {
     Blocked,
 }
 
-const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, j.slot, j.position, j.hidden, j.ended \
+const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, j.join_number, j.position, j.hidden, j.ended \
                       FROM joined j JOIN topic t ON t.id = j.topic_id";
 
 impl Store {
     /// Joins; a repeat moves nothing.
-    pub async fn join(&self, joining: Joining) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
+    pub async fn join(&self, joining: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
         let now = self.now();
         // A client sees in `ready` what it has joined, and in a refusal that it has not.
         self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &joining, now).await }))
             .await
     }
 
-    /// What a session has joined, the version of that, and the slot that its next join gets.
-    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, Slot, Vec<Joined>), StoreError> {
+    /// What a session has joined, the version of that, and the join_number that its next join gets.
+    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, JoinNumber, Vec<Join>), StoreError> {
         // The version first: what changes in between is read twice rather than never.
-        let sql = "SELECT joins, next_slot FROM session WHERE id = $1";
-        let (version, next_slot) = match dialect::row(self.read(), sql, vec![session.0.into()]).await? {
-            Some(row) => (dialect::get(&row, "joins")?, dialect::get::<i32>(&row, "next_slot")?),
+        let sql = "SELECT joins_version, next_join_number FROM session WHERE id = $1";
+        let (version, next_join_number) = match dialect::row(self.read(), sql, vec![session.0.into()]).await? {
+            Some(row) => (dialect::get(&row, "joins_version")?, dialect::get::<i32>(&row, "next_join_number")?),
             None => (0, 0),
         };
-        Ok((version, Slot(next_slot.unsigned_abs()), self.joins_of(session).await?))
+        Ok((version, JoinNumber(next_join_number.unsigned_abs()), self.joins_of(session).await?))
     }
 
     /// What a session has joined, in the order of joining.
-    pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Joined>, StoreError> {
-        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.slot");
+    pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Join>, StoreError> {
+        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.join_number");
         dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
     }
 
@@ -119,14 +119,18 @@ impl Store {
     }
 }
 
-async fn join(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
+async fn join(
+    tx: &Transaction,
+    joining: &JoinRequest,
+    now: Millis,
+) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
     // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
     let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
     if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
         return join_existing(tx, joining, topic, now).await;
     }
     if joining.topic.kind() == TopicKind::Group {
-        return Ok(Err(JoinRefused::NoTopic));
+        return Ok(Err(JoinRefusal::NoTopic));
     }
     // A join that is refused makes no topic. To undo is safe where to delete is not: a row that somebody else has committed
     // meanwhile, to join or to block, is none of what this undoes.
@@ -143,7 +147,7 @@ async fn join(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Result
 }
 
 /// Whether the session's user belongs to the group whose topic it is; everywhere else they do.
-async fn is_member(tx: &Transaction, joining: &Joining) -> Result<bool, StoreError> {
+async fn is_member(tx: &Transaction, joining: &JoinRequest) -> Result<bool, StoreError> {
     let Some(group) = joining.topic.group_id() else {
         return Ok(true);
     };
@@ -155,56 +159,56 @@ async fn is_member(tx: &Transaction, joining: &Joining) -> Result<bool, StoreErr
 
 async fn join_existing(
     tx: &Transaction,
-    joining: &Joining,
+    joining: &JoinRequest,
     topic: TopicRow,
     now: Millis,
-) -> Result<Result<JoinMade, JoinRefused>, StoreError> {
+) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
     let session = joining.session.0;
     let Some(joiner) = joiner(tx, joining, now).await? else {
-        return Ok(Err(JoinRefused::SessionEnded));
+        return Ok(Err(JoinRefusal::SessionEnded));
     };
     // Both in later statements than the topic's lock, which may have waited for a kick or a block.
     if !is_member(tx, joining).await? {
-        return Ok(Err(JoinRefused::NoTopic));
+        return Ok(Err(JoinRefusal::NoTopic));
     }
     if blocks::is_blocked(tx, &topic.id).await? {
-        return Ok(Err(JoinRefused::Blocked));
+        return Ok(Err(JoinRefusal::Blocked));
     }
-    let Joiner { next_slot, mut own, until } = joiner;
+    let Joiner { next_join_number, mut own, until } = joiner;
     let appears = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
     if appears {
         own.online_since = now;
     }
-    // Every join takes a slot, the first of them 1: there are no more than have been taken.
-    let taken = usize::try_from(next_slot - 1).unwrap_or_default();
+    // Every join takes a join_number, the first of them 1: there are no more than have been taken.
+    let taken = usize::try_from(next_join_number - 1).unwrap_or_default();
     let appeared = if appears && taken > 0 { live_topics(tx, &[session]).await? } else { Vec::new() };
 
     if taken > 0 {
         let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
         if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
             let join = show(tx, joining, joined(&row)?).await?;
-            return Ok(Ok(JoinMade { join, own, fresh: false, until, appeared }));
+            return Ok(Ok(JoinOutcome { join, own, fresh: false, until, appeared }));
         }
     }
     if taken >= joining.max && count_joins(tx, joining.session).await? >= joining.max {
-        return Ok(Err(JoinRefused::TooMany));
+        return Ok(Err(JoinRefusal::TooMany));
     }
-    let join = insert(tx, joining, topic, next_slot).await?;
-    Ok(Ok(JoinMade { join, own, fresh: true, until, appeared }))
+    let join = insert(tx, joining, topic, next_join_number).await?;
+    Ok(Ok(JoinOutcome { join, own, fresh: true, until, appeared }))
 }
 
 /// A session that joins, as it is before that.
 struct Joiner {
-    next_slot: i32,
+    next_join_number: i32,
     own: Presence,
     /// Until when it is online by this call.
     until: Millis,
 }
 
 /// The session, locked; `None` where it lives no more.
-async fn joiner(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Option<Joiner>, StoreError> {
+async fn joiner(tx: &Transaction, joining: &JoinRequest, now: Millis) -> Result<Option<Joiner>, StoreError> {
     let sql = format!(
-        "SELECT next_slot, user_id, (SELECT username FROM \"user\" u WHERE u.id = user_id) AS username, online_since, \
+        "SELECT next_join_number, user_id, (SELECT username FROM \"user\" u WHERE u.id = user_id) AS username, online_since, \
          online_until, expires_at FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
         dialect::for_update(tx)
     );
@@ -215,42 +219,47 @@ async fn joiner(tx: &Transaction, joining: &Joining, now: Millis) -> Result<Opti
     let online_since = Millis(dialect::get(&row, "online_since")?);
     let online_until = Millis(dialect::get(&row, "online_until")?);
     Ok(Some(Joiner {
-        next_slot: dialect::get(&row, "next_slot")?,
+        next_join_number: dialect::get(&row, "next_join_number")?,
         own: Presence { user_id, username, session_id: joining.session, online_since },
         until: online_until.max(now.plus(joining.grace)).min(Millis(dialect::get(&row, "expires_at")?)),
     }))
 }
 
 async fn count_joins(tx: &Transaction, session: SessionId) -> Result<usize, StoreError> {
-    let sql = "SELECT COUNT(*) AS joins FROM joined WHERE session_id = $1 AND ended IS NULL";
+    let sql = "SELECT COUNT(*) AS count FROM joined WHERE session_id = $1 AND ended IS NULL";
     let joins: i64 = match dialect::row(tx, sql, vec![session.0.into()]).await? {
-        Some(row) => dialect::get(&row, "joins")?,
+        Some(row) => dialect::get(&row, "count")?,
         None => 0,
     };
     usize::try_from(joins).map_err(|_| StoreError::Corrupt("count"))
 }
 
-async fn insert(tx: &Transaction, joining: &Joining, topic: TopicRow, next_slot: i32) -> Result<Joined, StoreError> {
+async fn insert(
+    tx: &Transaction,
+    joining: &JoinRequest,
+    topic: TopicRow,
+    next_join_number: i32,
+) -> Result<Join, StoreError> {
     let session = joining.session.0;
     let hidden = joining.hidden.unwrap_or(false);
-    let sql = "INSERT INTO joined (session_id, topic_id, slot, position, hidden) VALUES ($1, $2, $3, $4, $5) \
-               ON CONFLICT (session_id, topic_id) DO UPDATE SET slot = excluded.slot, position = excluded.position, \
+    let sql = "INSERT INTO joined (session_id, topic_id, join_number, position, hidden) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (session_id, topic_id) DO UPDATE SET join_number = excluded.join_number, position = excluded.position, \
                hidden = excluded.hidden, ended = NULL, ended_seq = NULL";
     let position = topic.last_seq;
-    let values = vec![session.into(), topic.key.into(), next_slot.into(), position.0.into(), hidden.into()];
+    let values = vec![session.into(), topic.key.into(), next_join_number.into(), position.0.into(), hidden.into()];
     dialect::exec(tx, sql, values).await?;
     dialect::exec(
         tx,
-        "UPDATE session SET next_slot = next_slot + 1, joins = joins + 1 WHERE id = $1",
+        "UPDATE session SET next_join_number = next_join_number + 1, joins_version = joins_version + 1 WHERE id = $1",
         vec![session.into()],
     )
     .await?;
-    let slot = Slot(u32::try_from(next_slot).map_err(|_| StoreError::Corrupt("slot"))?);
-    Ok(Joined { topic, slot, position, hidden })
+    let join_number = JoinNumber(u32::try_from(next_join_number).map_err(|_| StoreError::Corrupt("join_number"))?);
+    Ok(Join { topic, join_number, position, hidden })
 }
 
 /// A repeated join may show or hide the session, and nothing else.
-async fn show(tx: &Transaction, joining: &Joining, mut join: Joined) -> Result<Joined, StoreError> {
+async fn show(tx: &Transaction, joining: &JoinRequest, mut join: Join) -> Result<Join, StoreError> {
     if let Some(hidden) = joining.hidden.filter(|&hidden| hidden != join.hidden) {
         let sql = "UPDATE joined SET hidden = $1 WHERE session_id = $2 AND topic_id = $3";
         dialect::exec(tx, sql, vec![hidden.into(), joining.session.0.into(), join.topic.key.into()]).await?;
@@ -259,15 +268,15 @@ async fn show(tx: &Transaction, joining: &Joining, mut join: Joined) -> Result<J
     Ok(join)
 }
 
-pub(super) fn slot(row: &Row) -> Result<Slot, StoreError> {
-    let slot: i32 = dialect::get(row, "slot")?;
-    u32::try_from(slot).map(Slot).map_err(|_| StoreError::Corrupt("slot"))
+pub(super) fn join_number(row: &Row) -> Result<JoinNumber, StoreError> {
+    let join_number: i32 = dialect::get(row, "join_number")?;
+    u32::try_from(join_number).map(JoinNumber).map_err(|_| StoreError::Corrupt("join_number"))
 }
 
-fn joined(row: &Row) -> Result<Joined, StoreError> {
-    Ok(Joined {
+fn joined(row: &Row) -> Result<Join, StoreError> {
+    Ok(Join {
         topic: topics::topic(row)?,
-        slot: slot(row)?,
+        join_number: join_number(row)?,
         position: Seq(dialect::get(row, "position")?),
         hidden: dialect::get(row, "hidden")?,
     })

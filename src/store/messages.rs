@@ -11,7 +11,7 @@ use sea_orm::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub use append::{AppendError, Draft, DraftError, Stored};
+pub use append::{AppendError, Draft, DraftError, StoredMessage};
 pub use changes::{ChangeRefused, Changed, Target};
 pub(super) use rows::{Announcement, announce};
 
@@ -26,7 +26,7 @@ pub(super) const COLUMNS: &str = "id, seq, code, sender_id AS user_id, sender_na
 
 /// A stretch of a log.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch {
+pub struct LogRange {
     /// Which way it is read.
     pub direction: Direction,
     /// Where it starts, inclusive.
@@ -35,7 +35,7 @@ pub struct Stretch {
     pub changes: bool,
 }
 
-impl Stretch {
+impl LogRange {
     /// What its entries fulfil, `$1` being the topic and `$2` where it starts; and their order.
     fn sql(self) -> String {
         let (compare, order) = match self.direction {
@@ -49,7 +49,7 @@ impl Stretch {
 
 impl Store {
     /// The first `limit` entries of a stretch.
-    pub async fn history(&self, topic: &TopicRow, stretch: Stretch, limit: u64) -> Result<Vec<Message>, StoreError> {
+    pub async fn history(&self, topic: &TopicRow, stretch: LogRange, limit: u64) -> Result<Vec<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", stretch.sql());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.page(&topic.id, sql, vec![topic.key.into(), stretch.from.0.into(), limit.into()]).await
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Those of the entries from `first` to `last` that were edited behind `end`.
-    pub async fn edited_behind(
+    pub async fn edited_after(
         &self,
         key: TopicKey,
         end: Seq,
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Whether a stretch holds any entry.
-    pub async fn has_any(&self, topic: TopicKey, stretch: Stretch) -> Result<bool, StoreError> {
+    pub async fn has_any(&self, topic: TopicKey, stretch: LogRange) -> Result<bool, StoreError> {
         let sql = format!("SELECT seq FROM message WHERE {} LIMIT 1", stretch.sql());
         Ok(dialect::row(self.read(), sql, vec![topic.into(), stretch.from.0.into()]).await?.is_some())
     }
@@ -170,7 +170,7 @@ mod tests {
         let store = Store::new(pools, Clock::default());
         for (direction, compare) in [(Direction::Backward, "seq<?"), (Direction::Forward, "seq>?")] {
             for changes in [false, true] {
-                let stretch = Stretch { direction, from: Seq(5), changes };
+                let stretch = LogRange { direction, from: Seq(5), changes };
                 let sql = format!("EXPLAIN QUERY PLAN SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", stretch.sql());
                 let plan = dialect::rows(store.read(), sql, vec![1.into(), 5.into(), 100.into()]).await?;
                 let plan =

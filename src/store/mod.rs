@@ -11,10 +11,10 @@ mod dialect;
 mod error;
 mod groups;
 mod inbox;
+mod instances;
 mod joins;
 mod messages;
 mod meta;
-mod nodes;
 mod pool;
 mod presence;
 mod purge;
@@ -37,13 +37,13 @@ pub use groups::{
     GroupDeleted, GroupPatch, GroupPlace, GroupRow, MemberAct, MemberChanged, MemberRefused, MemberRow, NewGroup,
 };
 pub use inbox::{InboxTopic, RecentDm};
-pub use joins::{EndedJoin, JoinEnd, JoinMade, JoinRefused, Joined, Joining, LeaveReason};
-pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, Stored, Stretch, Target};
+pub use joins::{EndedJoin, Join, JoinEnd, JoinOutcome, JoinRefusal, JoinRequest, LeaveReason};
+pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, LogRange, StoredMessage, Target};
 pub use meta::Meta;
 pub use presence::Present;
 pub use read_marks::ReadMark;
 pub use sessions::{NewSession, SessionRow, Touch};
-pub use streams::{OpenStream, Opened, Resume};
+pub use streams::{OpenedStream, Resume, StreamRequest};
 pub use topics::TopicRow;
 
 use self::pool::{Connection as _, Pool};

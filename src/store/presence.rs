@@ -22,9 +22,9 @@ pub struct Present {
 
 /// Present sessions of topic $1 at the time $2; a lease that ended after $3 still counts.
 const PRESENT: &str = "FROM joined j JOIN session s ON s.id = j.session_id JOIN \"user\" u ON u.id = s.user_id \
-                       LEFT JOIN node n ON n.id = s.node \
+                       LEFT JOIN instance i ON i.id = s.instance_id \
                        WHERE j.topic_id = $1 AND j.ended IS NULL AND NOT j.hidden AND s.ended_at IS NULL \
-                       AND s.expires_at > $2 AND (s.online_until > $2 OR n.lease_until > $3)";
+                       AND s.expires_at > $2 AND (s.online_until > $2 OR i.lease_until > $3)";
 
 impl Store {
     /// The first `limit` present on a topic and the count. `own` is this instance: its streams end with a word, so they
@@ -89,8 +89,8 @@ impl Store {
         let values: Vec<Value> =
             vec![topic.into(), now.0.into(), now.minus(grace).0.into(), after.into(), limit.into()];
         let sql = format!(
-            "SELECT j.session_id, s.user_id, u.username, s.online_since, s.online_until, s.expires_at, s.node, \
-             n.lease_until {PRESENT} AND j.session_id > $4 ORDER BY j.session_id LIMIT $5"
+            "SELECT j.session_id, s.user_id, u.username, s.online_since, s.online_until, s.expires_at, s.instance_id, \
+             i.lease_until {PRESENT} AND j.session_id > $4 ORDER BY j.session_id LIMIT $5"
         );
         dialect::rows(self.read(), sql, values).await
     }
@@ -111,7 +111,7 @@ fn presence(row: &Row) -> Result<Presence, StoreError> {
 fn expiry(row: &Row, grace: Duration, own: Uuid) -> Result<Millis, StoreError> {
     let expires_at = Millis(dialect::get(row, "expires_at")?);
     let online_until = Millis(dialect::get(row, "online_until")?);
-    if dialect::get::<Option<Uuid>>(row, "node")? == Some(own) {
+    if dialect::get::<Option<Uuid>>(row, "instance_id")? == Some(own) {
         return Ok(expires_at);
     }
     let lease: Option<i64> = dialect::get(row, "lease_until")?;

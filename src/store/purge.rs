@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlour_entity::{generation, joined, session};
+use parlour_entity::{checkpoint, joined, session};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryTrait as _};
 use uuid::Uuid;
 
@@ -42,8 +42,8 @@ impl Store {
                 dialect::rows(tx, sql, ids.iter().map(|&id| id.into()).collect()).await?;
                 let of = joined::Column::SessionId.is_in(ids.iter().copied());
                 dialect::run(tx, joined::Entity::delete_many().filter(of).build(tx.backend())).await?;
-                let of = generation::Column::SessionId.is_in(ids.iter().copied());
-                dialect::run(tx, generation::Entity::delete_many().filter(of).build(tx.backend())).await?;
+                let of = checkpoint::Column::SessionId.is_in(ids.iter().copied());
+                dialect::run(tx, checkpoint::Entity::delete_many().filter(of).build(tx.backend())).await?;
                 dialect::run(
                     tx,
                     session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).build(tx.backend()),

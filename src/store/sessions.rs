@@ -68,8 +68,8 @@ pub struct Touch {
 }
 
 const SESSION: &str = "SELECT s.id, s.user_id, u.username, s.created_at, s.expires_at, s.ended_at, s.online_until, \
-                       s.online_since, n.lease_until FROM session s JOIN \"user\" u ON u.id = s.user_id \
-                       LEFT JOIN node n ON n.id = s.node";
+                       s.online_since, i.lease_until FROM session s JOIN \"user\" u ON u.id = s.user_id \
+                       LEFT JOIN instance i ON i.id = s.instance_id";
 
 impl Store {
     /// Opens a session.
@@ -84,8 +84,8 @@ impl Store {
         self.change_delayed(|_| Durability::Delayed, move |tx| {
             Box::pin(async move {
                 let user = ensure_user(tx, &whose, now).await?;
-                let sql = "INSERT INTO session (id, user_id, created_at, expires_at, generation, stream, online_since, \
-                           online_until, next_slot, joins) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1, 0)";
+                let sql = "INSERT INTO session (id, user_id, created_at, expires_at, last_checkpoint, stream_id, online_since, \
+                           online_until, next_join_number, joins_version) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1, 0)";
                 let expires_at = now.plus(lifetime);
                 let user_id = user.user_id.as_str().into();
                 dialect::exec(tx, sql, vec![id.0.into(), user_id, now.0.into(), expires_at.0.into()]).await?;
@@ -151,7 +151,7 @@ impl Store {
         let now = self.now();
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET ended_at = $1, node = NULL, online_until = 0 \
+                let sql = "UPDATE session SET ended_at = $1, instance_id = NULL, online_until = 0 \
                            WHERE id = $2 AND user_id = $3 AND ended_at IS NULL AND expires_at > $1";
                 let values = vec![now.0.into(), id.0.into(), owner.as_str().into()];
                 if dialect::exec(tx, sql, values).await? == 0 {
@@ -159,7 +159,7 @@ impl Store {
                 }
                 let topics = live_topics(tx, &[id.0]).await?;
                 dialect::exec(tx, "DELETE FROM joined WHERE session_id = $1", vec![id.0.into()]).await?;
-                dialect::exec(tx, "DELETE FROM generation WHERE session_id = $1", vec![id.0.into()]).await?;
+                dialect::exec(tx, "DELETE FROM checkpoint WHERE session_id = $1", vec![id.0.into()]).await?;
                 Ok(Some(topics))
             })
         })
@@ -211,8 +211,7 @@ pub(super) async fn touch_session(
     now: Millis,
 ) -> Result<bool, StoreError> {
     let until = touch.at.plus(grace);
-    let online =
-        "(online_until > $2 OR EXISTS (SELECT 1 FROM node n WHERE n.id = session.node AND n.lease_until > $3))";
+    let online = "(online_until > $2 OR EXISTS (SELECT 1 FROM instance i WHERE i.id = session.instance_id AND i.lease_until > $3))";
     let sql = format!(
         "UPDATE session SET online_until = $1, online_since = CASE WHEN {online} THEN online_since ELSE $2 END \
          WHERE id = $4 AND ended_at IS NULL AND online_until < $1 RETURNING online_since"

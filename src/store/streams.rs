@@ -1,6 +1,6 @@
-//! Streams: opening one (which takes the next generation), storing how far it has come, closing it.
+//! Streams: opening one (which takes the next checkpoint), storing how far it has come, closing it.
 //!
-//! A session has one stream at a time. The generation that a stream opened with is its name: whatever ends, closes or
+//! A session has one stream at a time. The checkpoint that a stream opened with is its name: whatever ends, closes or
 //! moves a stream acts only where that is still the session's latest.
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::joins::{LeaveReason, slot};
+use super::joins::{LeaveReason, join_number};
 use super::pool::{Durability, Row, Transaction};
 use super::sessions::{live_topics, touch_session};
 use super::{Store, StoreError, TopicKey, Touch, dialect};
-use crate::model::event_id::{EventId, Reached, Slot, positions_from_bytes, positions_to_bytes};
-use crate::model::{Millis, Seq, SessionId, TopicId};
+use crate::model::event_id::{EventId, JoinNumber, Progress, positions_from_bytes, positions_to_bytes};
+use crate::model::{CheckpointId, Millis, Seq, SessionId, StreamId, TopicId};
 
-/// Generations older than the one that was brought back go, but for so many of the latest.
+/// Checkpoints older than the one that was brought back go, but for so many of the latest.
 const KEPT_BEHIND: i64 = 8;
 /// A client that never brings an id back keeps so many.
 const KEPT: i64 = 1_000;
@@ -33,11 +33,11 @@ pub enum Resume {
 
 /// A stream to be opened.
 #[derive(Clone, Debug)]
-pub struct OpenStream {
+pub struct StreamRequest {
     /// Whose.
     pub session: SessionId,
     /// Which instance will hold it.
-    pub node: Uuid,
+    pub instance: Uuid,
     /// Where it shall start.
     pub resume: Resume,
     /// The presence grace period.
@@ -48,7 +48,7 @@ pub struct OpenStream {
 #[derive(Clone, Debug)]
 pub struct StreamJoin {
     /// The join's number in ids.
-    pub slot: Slot,
+    pub join_number: JoinNumber,
     /// The topic's key.
     pub key: TopicKey,
     /// The topic's id.
@@ -61,17 +61,17 @@ pub struct StreamJoin {
 
 /// A stream that has been opened.
 #[derive(Clone, Debug)]
-pub struct Opened {
-    /// Its name, and the generation that its first ids build on.
-    pub generation: u64,
-    /// The slot that the session's next join gets.
-    pub next_slot: Slot,
+pub struct OpenedStream {
+    /// The stream's id. Its first checkpoint has been stored with it.
+    pub stream: StreamId,
+    /// The join_number that the session's next join gets.
+    pub next_join_number: JoinNumber,
     /// The version of the session's joins.
     pub joins_version: i64,
     /// What it listens to.
     pub joins: Vec<StreamJoin>,
     /// What has ended without the client having been told.
-    pub left: Vec<(Slot, TopicId, LeaveReason)>,
+    pub left: Vec<(JoinNumber, TopicId, LeaveReason)>,
     /// Whether it carries on from the id that was given.
     pub resumed: bool,
     /// When the session's tokens end.
@@ -83,8 +83,8 @@ pub struct Opened {
 /// What changes when something happens to a session that its stream has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The generation that its latest stream opened with.
-    pub stream: u64,
+    /// The session's latest stream.
+    pub stream: StreamId,
     /// Counts the changes of its joins.
     pub joins: i64,
 }
@@ -93,15 +93,15 @@ pub struct Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamRefused;
 
-/// A stored generation.
-struct Generation {
-    next_slot: u32,
-    positions: BTreeMap<Slot, Reached>,
+/// A checkpoint as it is stored.
+struct Checkpoint {
+    next_join_number: u32,
+    positions: BTreeMap<JoinNumber, Progress>,
 }
 
 impl Store {
     /// Opens a session's stream; from here on any other one is the session's no more.
-    pub async fn open_stream(&self, open: OpenStream) -> Result<Result<Opened, StreamRefused>, StoreError> {
+    pub async fn open_stream(&self, open: StreamRequest) -> Result<Result<OpenedStream, StreamRefused>, StoreError> {
         let now = self.now();
         // A refusal changes nothing.
         let lasts =
@@ -110,26 +110,25 @@ impl Store {
         Ok(opened.await?.map(|(opened, _)| opened))
     }
 
-    /// Stores how far a stream has come as the session's next generation; `None` where another stream has taken over.
-    /// `next_slot` is the first slot that the stream knows nothing of.
-    pub async fn store_generation(
+    /// Stores how far a stream has come as the session's next checkpoint; `None` where another stream has taken over.
+    /// `next_join_number` is the first join_number that the stream knows nothing of.
+    pub async fn store_checkpoint(
         &self,
         session: SessionId,
-        stream: u64,
-        next_slot: Slot,
-        positions: Vec<(Slot, Reached)>,
-    ) -> Result<Option<u64>, StoreError> {
-        let stream = number(stream);
+        stream: StreamId,
+        next_join_number: JoinNumber,
+        positions: Vec<(JoinNumber, Progress)>,
+    ) -> Result<Option<CheckpointId>, StoreError> {
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET generation = generation + 1 \
-                           WHERE id = $1 AND stream = $2 AND ended_at IS NULL RETURNING generation";
-                let row = dialect::row(tx, sql, vec![session.0.into(), stream.into()]).await?;
+                let sql = "UPDATE session SET last_checkpoint = last_checkpoint + 1 \
+                           WHERE id = $1 AND stream_id = $2 AND ended_at IS NULL RETURNING last_checkpoint";
+                let row = dialect::row(tx, sql, vec![session.0.into(), stream.stored().into()]).await?;
                 let Some(row) = row else { return Ok(None) };
-                let generation: i64 = dialect::get(&row, "generation")?;
-                let next_slot = i32::try_from(next_slot.0).unwrap_or(i32::MAX);
-                insert(tx, session, generation, next_slot, &positions).await?;
-                Ok(Some(generation.unsigned_abs()))
+                let number: i64 = dialect::get(&row, "last_checkpoint")?;
+                let next_join_number = i32::try_from(next_join_number.0).unwrap_or(i32::MAX);
+                insert(tx, session, number, next_join_number, &positions).await?;
+                Ok(Some(CheckpointId(number.unsigned_abs())))
             })
         })
         .await
@@ -139,16 +138,16 @@ impl Store {
     /// topics on which their time runs from now.
     pub async fn close_streams(
         &self,
-        streams: Vec<(SessionId, u64)>,
+        streams: Vec<(SessionId, StreamId)>,
         grace: Duration,
     ) -> Result<Vec<TopicKey>, StoreError> {
         let until = self.now().plus(grace);
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET node = NULL, online_until = $1 WHERE id = $2 AND stream = $3";
+                let sql = "UPDATE session SET instance_id = NULL, online_until = $1 WHERE id = $2 AND stream_id = $3";
                 let mut closed = Vec::new();
                 for (session, stream) in streams {
-                    let values = vec![until.0.into(), session.0.into(), number(stream).into()];
+                    let values = vec![until.0.into(), session.0.into(), stream.stored().into()];
                     if dialect::exec(tx, sql, values).await? > 0 {
                         closed.push(session.0);
                     }
@@ -160,21 +159,22 @@ impl Store {
     }
 
     /// The streams that an instance holds, as far as the database knows.
-    pub async fn streams_of_node(&self, node: Uuid) -> Result<Vec<(SessionId, u64)>, StoreError> {
-        let sql = "SELECT id, stream FROM session WHERE node = $1";
-        let rows = dialect::rows(self.read(), sql, vec![node.into()]).await?;
-        let stream =
-            |row: &Row| Ok((SessionId(dialect::get(row, "id")?), dialect::get::<i64>(row, "stream")?.unsigned_abs()));
+    pub async fn streams_of_instance(&self, instance: Uuid) -> Result<Vec<(SessionId, StreamId)>, StoreError> {
+        let sql = "SELECT id, stream_id FROM session WHERE instance_id = $1";
+        let rows = dialect::rows(self.read(), sql, vec![instance.into()]).await?;
+        let stream = |row: &Row| {
+            Ok((SessionId(dialect::get(row, "id")?), StreamId(dialect::get::<i64>(row, "stream_id")?.unsigned_abs())))
+        };
         rows.iter().map(stream).collect()
     }
 
     /// Says once more that an instance holds these streams, where they are still their sessions' latest.
-    pub async fn assert_streams(&self, node: Uuid, streams: Vec<(SessionId, u64)>) -> Result<(), StoreError> {
+    pub async fn assert_streams(&self, instance: Uuid, streams: Vec<(SessionId, StreamId)>) -> Result<(), StoreError> {
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET node = $1 WHERE id = $2 AND stream = $3 AND ended_at IS NULL";
+                let sql = "UPDATE session SET instance_id = $1 WHERE id = $2 AND stream_id = $3 AND ended_at IS NULL";
                 for (session, stream) in streams {
-                    dialect::exec(tx, sql, vec![node.into(), session.0.into(), number(stream).into()]).await?;
+                    dialect::exec(tx, sql, vec![instance.into(), session.0.into(), stream.stored().into()]).await?;
                 }
                 Ok(())
             })
@@ -188,11 +188,13 @@ impl Store {
             return Ok(HashMap::new());
         }
         let places = dialect::places(1, sessions.len());
-        let sql = format!("SELECT id, stream, joins FROM session WHERE ended_at IS NULL AND id IN ({places})");
+        let sql =
+            format!("SELECT id, stream_id, joins_version FROM session WHERE ended_at IS NULL AND id IN ({places})");
         let rows = dialect::rows(self.read(), sql, sessions.iter().map(|s| s.0.into()).collect()).await?;
         let version = |row: &Row| {
-            let stream: i64 = dialect::get(row, "stream")?;
-            let version = Version { stream: stream.unsigned_abs(), joins: dialect::get(row, "joins")? };
+            let stream: i64 = dialect::get(row, "stream_id")?;
+            let version =
+                Version { stream: StreamId(stream.unsigned_abs()), joins: dialect::get(row, "joins_version")? };
             Ok((SessionId(dialect::get(row, "id")?), version))
         };
         rows.iter().map(version).collect()
@@ -201,22 +203,22 @@ impl Store {
 
 async fn open_stream(
     tx: &Transaction,
-    open: &OpenStream,
+    open: &StreamRequest,
     now: Millis,
-) -> Result<Result<(Opened, Durability), StreamRefused>, StoreError> {
+) -> Result<Result<(OpenedStream, Durability), StreamRefused>, StoreError> {
     let id = open.session;
     let sql = format!(
-        "SELECT generation, next_slot, joins, expires_at, resume_generation, resume_moved FROM session \
+        "SELECT last_checkpoint, next_join_number, joins_version, expires_at, resume_checkpoint, resume_moved FROM session \
          WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
         dialect::for_update(tx)
     );
     let Some(row) = dialect::row(tx, sql, vec![id.0.into(), now.0.into()]).await? else {
         return Ok(Err(StreamRefused));
     };
-    let generation = dialect::get::<i64>(&row, "generation")? + 1;
-    let next_slot: i32 = dialect::get(&row, "next_slot")?;
+    let number = dialect::get::<i64>(&row, "last_checkpoint")? + 1;
+    let next_join_number: i32 = dialect::get(&row, "next_join_number")?;
     let given = match &open.resume {
-        Resume::Id(event) => brought_back(tx, id, number(event.generation), &event.moved, generation).await?,
+        Resume::Id(event) => brought_back(tx, id, event.checkpoint.stored(), &event.moved, number).await?,
         Resume::Last | Resume::Now => None,
     };
     let resumed = given.is_some();
@@ -227,27 +229,27 @@ async fn open_stream(
     };
     let at_end = matches!(open.resume, Resume::Now);
     let (joins, left) = place(tx, id, base.as_ref(), at_end).await?;
-    // A generation that says what the joins say by themselves may be lost: the stream would start just there again, as
+    // A checkpoint that says what the joins say by themselves may be lost: the stream would start just there again, as
     // whatever it sends is stored later. Without any other, a client would get anew what it has.
     let says_nothing = base.is_none() && !at_end && left.is_empty() && joins.iter().all(|j| j.position == j.last_seq);
     let durability = if says_nothing { Durability::Delayed } else { Durability::Full };
 
-    let positions = joins.iter().map(|j| (j.slot, Reached::Seq(j.position)));
-    let untold = left.iter().map(|(slot, ..)| (*slot, Reached::Seq(Seq(0))));
+    let positions = joins.iter().map(|j| (j.join_number, Progress::SentUpTo(j.position)));
+    let untold = left.iter().map(|(join_number, ..)| (*join_number, Progress::SentUpTo(Seq(0))));
     let mut positions: Vec<_> = positions.chain(untold).collect();
-    positions.sort_by_key(|(slot, _)| *slot);
-    insert(tx, id, generation, next_slot, &positions).await?;
+    positions.sort_by_key(|(join_number, _)| *join_number);
+    insert(tx, id, number, next_join_number, &positions).await?;
 
     let appeared = touch_session(tx, Touch { session: id, at: now }, open.grace, now).await?;
-    let sql = "UPDATE session SET generation = $1, stream = $1, node = $2 WHERE id = $3";
-    dialect::exec(tx, sql, vec![generation.into(), open.node.into(), id.0.into()]).await?;
+    let sql = "UPDATE session SET last_checkpoint = $1, stream_id = $1, instance_id = $2 WHERE id = $3";
+    dialect::exec(tx, sql, vec![number.into(), open.instance.into(), id.0.into()]).await?;
     let appeared = if appeared { live_topics(tx, &[id.0]).await? } else { Vec::new() };
     let expires_at = Millis(dialect::get(&row, "expires_at")?);
-    let next_slot = Slot(next_slot.unsigned_abs());
-    let joins_version = dialect::get(&row, "joins")?;
-    let opened = Opened {
-        generation: generation.unsigned_abs(),
-        next_slot,
+    let next_join_number = JoinNumber(next_join_number.unsigned_abs());
+    let joins_version = dialect::get(&row, "joins_version")?;
+    let opened = OpenedStream {
+        stream: StreamId(number.unsigned_abs()),
+        next_join_number,
         joins_version,
         joins,
         left,
@@ -258,28 +260,28 @@ async fn open_stream(
     Ok(Ok((opened, durability)))
 }
 
-/// What an id that has been brought back says, remembered as the session's last; `None` where its generation is gone.
-/// To hold an id proves everything before it: older generations go.
+/// What an id that has been brought back says, remembered as the session's last; `None` where its checkpoint is gone.
+/// To hold an id proves everything before it: older checkpoints go.
 async fn brought_back(
     tx: &Transaction,
     session: SessionId,
     number: i64,
-    moved: &[(Slot, Reached)],
+    moved: &[(JoinNumber, Progress)],
     next: i64,
-) -> Result<Option<Generation>, StoreError> {
+) -> Result<Option<Checkpoint>, StoreError> {
     let Some(base) = read(tx, session, number, moved).await? else {
         return Ok(None);
     };
-    let sql = "UPDATE session SET resume_generation = $1, resume_moved = $2 WHERE id = $3";
+    let sql = "UPDATE session SET resume_checkpoint = $1, resume_moved = $2 WHERE id = $3";
     dialect::exec(tx, sql, vec![number.into(), positions_to_bytes(moved).into(), session.0.into()]).await?;
     let oldest = number.min(next - KEPT_BEHIND);
-    let sql = "DELETE FROM generation WHERE session_id = $1 AND number < $2";
+    let sql = "DELETE FROM checkpoint WHERE session_id = $1 AND number < $2";
     dialect::exec(tx, sql, vec![session.0.into(), oldest.into()]).await?;
     Ok(Some(base))
 }
 
-async fn last_brought_back(tx: &Transaction, session: SessionId, row: &Row) -> Result<Option<Generation>, StoreError> {
-    let number: Option<i64> = dialect::get(row, "resume_generation")?;
+async fn last_brought_back(tx: &Transaction, session: SessionId, row: &Row) -> Result<Option<Checkpoint>, StoreError> {
+    let number: Option<i64> = dialect::get(row, "resume_checkpoint")?;
     let moved: Option<Vec<u8>> = dialect::get(row, "resume_moved")?;
     let (Some(number), Some(moved)) = (number, moved) else {
         return Ok(None);
@@ -288,14 +290,14 @@ async fn last_brought_back(tx: &Transaction, session: SessionId, row: &Row) -> R
     read(tx, session, number, &moved).await
 }
 
-/// A generation with what has moved since.
+/// A checkpoint with what has moved since.
 async fn read(
     tx: &Transaction,
     session: SessionId,
     number: i64,
-    moved: &[(Slot, Reached)],
-) -> Result<Option<Generation>, StoreError> {
-    let sql = "SELECT next_slot, positions FROM generation WHERE session_id = $1 AND number = $2";
+    moved: &[(JoinNumber, Progress)],
+) -> Result<Option<Checkpoint>, StoreError> {
+    let sql = "SELECT next_join_number, positions FROM checkpoint WHERE session_id = $1 AND number = $2";
     let Some(row) = dialect::row(tx, sql, vec![session.0.into(), number.into()]).await? else {
         return Ok(None);
     };
@@ -303,45 +305,45 @@ async fn read(
     let mut positions: BTreeMap<_, _> =
         positions_from_bytes(&stored).ok_or(StoreError::Corrupt("positions"))?.into_iter().collect();
     positions.extend(moved.iter().copied());
-    let next_slot: i32 = dialect::get(&row, "next_slot")?;
-    Ok(Some(Generation { next_slot: next_slot.unsigned_abs(), positions }))
+    let next_join_number: i32 = dialect::get(&row, "next_join_number")?;
+    Ok(Some(Checkpoint { next_join_number: next_join_number.unsigned_abs(), positions }))
 }
 
-type Placed = (Vec<StreamJoin>, Vec<(Slot, TopicId, LeaveReason)>);
+type Placed = (Vec<StreamJoin>, Vec<(JoinNumber, TopicId, LeaveReason)>);
 
 /// Where each join of the session stands, and what has ended untold. What is proven to have been told is forgotten.
 async fn place(
     tx: &Transaction,
     session: SessionId,
-    base: Option<&Generation>,
+    base: Option<&Checkpoint>,
     at_end: bool,
 ) -> Result<Placed, StoreError> {
-    let sql = "SELECT j.topic_id, j.slot, j.position, j.ended, t.name, t.last_seq FROM joined j \
-               JOIN topic t ON t.id = j.topic_id WHERE j.session_id = $1 ORDER BY j.slot";
+    let sql = "SELECT j.topic_id, j.join_number, j.position, j.ended, t.name, t.last_seq FROM joined j \
+               JOIN topic t ON t.id = j.topic_id WHERE j.session_id = $1 ORDER BY j.join_number";
     let (mut joins, mut left) = (Vec::new(), Vec::new());
     for row in dialect::rows(tx, sql, vec![session.0.into()]).await? {
-        let slot = slot(&row)?;
+        let join_number = join_number(&row)?;
         let key: TopicKey = dialect::get(&row, "topic_id")?;
         let topic = TopicId::stored(&dialect::get::<String>(&row, "name")?);
-        let reached = base.and_then(|base| base.positions.get(&slot).copied());
+        let reached = base.and_then(|base| base.positions.get(&join_number).copied());
         let Some(ended) = dialect::get::<Option<i16>>(&row, "ended")? else {
             let joined = Seq(dialect::get(&row, "position")?);
             let last_seq = Seq(dialect::get(&row, "last_seq")?);
             let position = match reached {
                 _ if at_end => last_seq,
                 // An id moves its own stream only, between where it joined and what the database holds.
-                Some(Reached::Seq(seq)) => seq.clamp(joined, last_seq),
+                Some(Progress::SentUpTo(seq)) => seq.clamp(joined, last_seq),
                 _ => joined,
             };
-            joins.push(StreamJoin { slot, key, topic, position, last_seq });
+            joins.push(StreamJoin { join_number, key, topic, position, last_seq });
             continue;
         };
-        let gone_by_then = base.is_some_and(|base| slot.0 < base.next_slot && reached.is_none());
-        if gone_by_then || reached == Some(Reached::Told) {
+        let gone_by_then = base.is_some_and(|base| join_number.0 < base.next_join_number && reached.is_none());
+        if gone_by_then || reached == Some(Progress::EndSent) {
             let sql = "DELETE FROM joined WHERE session_id = $1 AND topic_id = $2 AND ended IS NOT NULL";
             dialect::exec(tx, sql, vec![session.0.into(), key.into()]).await?;
         } else {
-            left.push((slot, topic, LeaveReason::read(ended)?));
+            left.push((join_number, topic, LeaveReason::read(ended)?));
         }
     }
     Ok((joins, left))
@@ -350,24 +352,20 @@ async fn place(
 async fn insert(
     tx: &Transaction,
     session: SessionId,
-    generation: i64,
-    next_slot: i32,
-    positions: &[(Slot, Reached)],
+    number: i64,
+    next_join_number: i32,
+    positions: &[(JoinNumber, Progress)],
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO generation (session_id, number, next_slot, positions) VALUES ($1, $2, $3, $4)";
-    let values = vec![session.0.into(), generation.into(), next_slot.into(), positions_to_bytes(positions).into()];
+    let sql = "INSERT INTO checkpoint (session_id, number, next_join_number, positions) VALUES ($1, $2, $3, $4)";
+    let values = vec![session.0.into(), number.into(), next_join_number.into(), positions_to_bytes(positions).into()];
     dialect::exec(tx, sql, values).await?;
-    if generation <= KEPT {
+    if number <= KEPT {
         return Ok(());
     }
     // The one that the session brought back last stays: a stream without an id starts from it.
-    let sql = "DELETE FROM generation WHERE session_id = $1 AND number <= $2 \
-               AND number <> COALESCE((SELECT resume_generation FROM session WHERE id = $1), 0)";
-    dialect::exec(tx, sql, vec![session.0.into(), (generation - KEPT).into()]).await.map(drop)
-}
-
-fn number(generation: u64) -> i64 {
-    i64::try_from(generation).unwrap_or(i64::MAX)
+    let sql = "DELETE FROM checkpoint WHERE session_id = $1 AND number <= $2 \
+               AND number <> COALESCE((SELECT resume_checkpoint FROM session WHERE id = $1), 0)";
+    dialect::exec(tx, sql, vec![session.0.into(), (number - KEPT).into()]).await.map(drop)
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ async fn a_send_that_waited_for_a_leave_is_refused() {
     let mut options = sea_orm::ConnectOptions::new(url);
     options.max_connections(1).min_connections(1);
     let database = sea_orm::Database::connect(options).await.unwrap();
-    for sql in [begin, "UPDATE session SET joins = joins + 1", "UPDATE joined SET ended = 0"] {
+    for sql in [begin, "UPDATE session SET joins_version = joins_version + 1", "UPDATE joined SET ended = 0"] {
         database.execute_unprepared(sql).await.unwrap();
     }
     let mut send = Box::pin(ana.try_send("room:lobby", json!("behind")));

@@ -113,7 +113,7 @@ async fn a_process_that_was_frozen_for_longer_than_its_lease_recovers_by_itself(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_left_and_joined_anew_under_a_busy_stream_doubles_nothing() {
-    const ROOMS: usize = 140; // more than ids name at once: the stream has to wait for a generation
+    const ROOMS: usize = 140; // more than ids name at once: the stream has to wait for a checkpoint
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let room = |i: usize| format!("room:{i}");

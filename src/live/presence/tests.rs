@@ -45,7 +45,7 @@ proptest! {
         const LIMIT: usize = 6;
         let topic = TopicId::stored("room:a");
         let track = Track::default();
-        let mut shown: Option<Arc<View>> = None;
+        let mut shown: Option<Arc<PresenceView>> = None;
         let mut client = BTreeMap::new();
         for (sessions, awake) in steps {
             let view = track.renew(&began(&track), present(&sessions, LIMIT));

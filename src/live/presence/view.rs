@@ -10,14 +10,14 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::live::events::{PresenceChange, PresenceState};
 use crate::live::hub::lock;
-use crate::model::event_id::Digest;
+use crate::model::event_id::PresenceDigest;
 use crate::model::message::to_json;
 use crate::model::{Presence, SessionId, TopicId};
 use crate::store::Present;
 
 /// Who was present at one moment.
 #[derive(Debug)]
-pub struct View {
+pub struct PresenceView {
     /// Counts up within the topic.
     version: u64,
     list: Arc<List>,
@@ -80,7 +80,7 @@ pub(in crate::live) enum Difference {
     Afresh,
 }
 
-impl View {
+impl PresenceView {
     pub(in crate::live) fn new(version: u64, present: Present) -> Self {
         let truncated = present.count > present.list.len();
         let presences = present.list.into_iter().map(Arc::new).collect();
@@ -171,7 +171,7 @@ impl View {
 
     /// Tells views apart for a long poll, which comes back later, perhaps to another instance: it depends on what is
     /// shown and on nothing else.
-    pub(in crate::live) fn digest(&self) -> Digest {
+    pub(in crate::live) fn digest(&self) -> PresenceDigest {
         let mut hasher = DefaultHasher::new();
         self.count.hash(&mut hasher);
         if !self.truncated {
@@ -179,7 +179,7 @@ impl View {
                 (presence.session_id, presence.online_since, &presence.username).hash(&mut hasher);
             }
         }
-        Digest(u32::try_from(hasher.finish() >> 40).unwrap_or_default())
+        PresenceDigest(u32::try_from(hasher.finish() >> 40).unwrap_or_default())
     }
 
     pub(super) fn difference(&self, next: &Self, topic: &TopicId) -> Difference {

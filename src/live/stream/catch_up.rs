@@ -13,7 +13,7 @@ use crate::live::hub::Hub;
 use crate::live::pages::Page;
 use crate::live::signal::Listener;
 use crate::live::topic::HotTopic;
-use crate::model::event_id::Slot;
+use crate::model::event_id::JoinNumber;
 use crate::model::{Entry, Seq, TopicKind};
 use crate::store::StoreError;
 
@@ -50,9 +50,9 @@ impl Reading {
 impl Stream {
     /// Shows a page of the log as soon as it is there; answers whether there is more. A poll waits for it, as it answers
     /// with what there is.
-    pub(super) async fn catch_up(&mut self, slot: Slot, last: Seq) -> Result<bool, StoreError> {
+    pub(super) async fn catch_up(&mut self, join_number: JoinNumber, last: Seq) -> Result<bool, StoreError> {
         let waits = self.is_poll();
-        let Some(topic) = self.topics.get_mut(&slot) else {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return Ok(false);
         };
         let (hot, position) = (topic.hot.clone(), topic.place.position);
@@ -71,7 +71,7 @@ impl Stream {
             return Ok(true); // it may have been read before something was removed
         }
         let entries = &page.entries[page.entries.partition_point(|entry| entry.seq <= position)..];
-        let Some(withheld) = self.withheld(slot, entries).await? else {
+        let Some(withheld) = self.withheld(join_number, entries).await? else {
             self.reload = true;
             return Ok(true);
         };
@@ -81,25 +81,25 @@ impl Stream {
                 return Ok(true);
             }
             used += entry.json.len();
-            if self.say_pruned_before(slot, entry.seq) {
+            if self.say_pruned_before(join_number, entry.seq) {
                 return Ok(true);
             }
             if withheld.contains(&entry.seq) {
-                self.say_gap(slot, entry.seq, false);
-            } else if !self.say_entry(slot, entry) {
-                return Ok(!self.is_closed(slot));
+                self.say_gap(join_number, entry.seq, false);
+            } else if !self.say_entry(join_number, entry) {
+                return Ok(!self.is_closed(join_number));
             }
         }
-        self.say_pruned_before(slot, page.end.next());
+        self.say_pruned_before(join_number, page.end.next());
         Ok(true)
     }
 
     /// The log says of a message what it says now: which of these were edited after this user had lost the topic. `None`
     /// where the joins are to be read first: it is lost, and the end not known yet.
-    async fn withheld(&self, slot: Slot, entries: &[Entry]) -> Result<Option<Vec<Seq>>, StoreError> {
+    async fn withheld(&self, join_number: JoinNumber, entries: &[Entry]) -> Result<Option<Vec<Seq>>, StoreError> {
         let edited = |entry: &&Entry| entry.edited;
         let (Some(topic), Some(first), Some(last)) = (
-            self.topics.get(&slot).filter(|topic| topic.hot.id.kind() == TopicKind::Group),
+            self.topics.get(&join_number).filter(|topic| topic.hot.id.kind() == TopicKind::Group),
             entries.iter().find(edited),
             entries.iter().rfind(edited),
         ) else {
@@ -107,7 +107,7 @@ impl Stream {
         };
         let store = &self.hub.inner.store;
         if let Some(end) = topic.last {
-            return store.edited_behind(topic.hot.key, end, (first.seq, last.seq)).await.map(Some);
+            return store.edited_after(topic.hot.key, end, (first.seq, last.seq)).await.map(Some);
         }
         let joined = store.has_joined(self.session, topic.hot.key).await?;
         Ok(joined.then(Vec::new))
@@ -115,16 +115,16 @@ impl Stream {
 
     /// Entries that should stand before `next` and do not were pruned; answers whether there were such. One of them may
     /// have taken the topic from this user, so the joins are asked before anything else is shown.
-    fn say_pruned_before(&mut self, slot: Slot, next: Seq) -> bool {
-        let pruned = self.topics.get(&slot).is_some_and(|topic| topic.place.position.next() < next);
+    fn say_pruned_before(&mut self, join_number: JoinNumber, next: Seq) -> bool {
+        let pruned = self.topics.get(&join_number).is_some_and(|topic| topic.place.position.next() < next);
         if pruned {
-            self.say_gap(slot, Seq(next.0 - 1), true);
+            self.say_gap(join_number, Seq(next.0 - 1), true);
             self.reload = true;
         }
         pruned
     }
 
-    fn is_closed(&self, slot: Slot) -> bool {
-        self.topics.get(&slot).is_none_or(|topic| topic.closed)
+    fn is_closed(&self, join_number: JoinNumber) -> bool {
+        self.topics.get(&join_number).is_none_or(|topic| topic.closed)
     }
 }

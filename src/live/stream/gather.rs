@@ -3,9 +3,9 @@
 use super::Stream;
 use super::catch_up::TURN;
 use crate::live::events::Gap;
-use crate::live::presence::{Difference, View};
+use crate::live::presence::{Difference, PresenceView};
 use crate::live::topic::{Found, HotTopic, Item};
-use crate::model::event_id::{Digest, Slot};
+use crate::model::event_id::{JoinNumber, PresenceDigest};
 use crate::model::message::to_json;
 use crate::model::{Effect, Entry, Seq, TopicKind};
 use crate::store::StoreError;
@@ -20,15 +20,15 @@ impl Stream {
             if !self.has_room() {
                 return;
             }
-            let Some(slot) = self.queue.pop_front() else { return };
-            if let Some(topic) = self.topics.get_mut(&slot) {
+            let Some(join_number) = self.queue.pop_front() else { return };
+            if let Some(topic) = self.topics.get_mut(&join_number) {
                 topic.queued = false;
             }
-            match self.turn(slot).await {
-                Ok(true) => self.enqueue(slot),
+            match self.turn(join_number).await {
+                Ok(true) => self.enqueue(join_number),
                 Ok(false) => {}
                 Err(error) => {
-                    self.enqueue(slot);
+                    self.enqueue(join_number);
                     self.ask_later(&error);
                 }
             }
@@ -36,31 +36,31 @@ impl Stream {
     }
 
     /// A topic waits for its turn once, however often it is noted.
-    pub(super) fn enqueue(&mut self, slot: Slot) {
-        if let Some(topic) = self.topics.get_mut(&slot).filter(|topic| !topic.queued) {
+    pub(super) fn enqueue(&mut self, join_number: JoinNumber) {
+        if let Some(topic) = self.topics.get_mut(&join_number).filter(|topic| !topic.queued) {
             topic.queued = true;
-            self.queue.push_back(slot);
+            self.queue.push_back(join_number);
         }
     }
 
     /// One topic's turn; answers whether it has more.
-    async fn turn(&mut self, slot: Slot) -> Result<bool, StoreError> {
-        let Some(topic) = self.topics.get_mut(&slot).filter(|topic| !topic.closed) else {
+    async fn turn(&mut self, join_number: JoinNumber) -> Result<bool, StoreError> {
+        let Some(topic) = self.topics.get_mut(&join_number).filter(|topic| !topic.closed) else {
             return Ok(false);
         };
         // Before anything is read: what comes while this runs is noted again.
         let presence = topic.listener.look();
         // A join that has ended shows what the log holds up to its end, and nothing else.
         let shown = match (topic.last, &topic.shown) {
-            (None, None) => self.show_present(slot).await?,
-            (None, Some(_)) if presence => self.show_difference(slot).await?,
+            (None, None) => self.show_present(join_number).await?,
+            (None, Some(_)) if presence => self.show_difference(join_number).await?,
             _ => true,
         };
         if !shown {
             return Ok(true);
         }
-        self.skip_to_replay(slot);
-        let Some(topic) = self.topics.get_mut(&slot) else {
+        self.skip_to_replay(join_number);
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return Ok(false);
         };
         let mut place = topic.place;
@@ -77,21 +77,21 @@ impl Stream {
             Found::Items(items, more) => {
                 for item in items {
                     match item {
-                        Item::Entry(entry) if !self.say_entry(slot, &entry) => return Ok(false),
+                        Item::Entry(entry) if !self.say_entry(join_number, &entry) => return Ok(false),
                         Item::Entry(_) => {}
-                        Item::Ephemeral(whisper) => self.say(whisper.event(), false, whisper.json()),
+                        Item::Ephemeral(event) => self.say(event.event(), false, event.json()),
                     }
                 }
                 Ok(more)
             }
-            Found::Behind(last) => self.catch_up(slot, last).await,
+            Found::Behind(last) => self.catch_up(join_number, last).await,
         }
     }
 
     /// The whole list: at once where the view at hand shows this session, otherwise from a fresh look. `false` where joins
     /// have changed before it was read, and are to be read first.
-    async fn show_present(&mut self, slot: Slot) -> Result<bool, StoreError> {
-        let Some(topic) = self.topics.get(&slot) else {
+    async fn show_present(&mut self, join_number: JoinNumber) -> Result<bool, StoreError> {
+        let Some(topic) = self.topics.get(&join_number) else {
             return Ok(true);
         };
         let hot = topic.hot.clone();
@@ -104,7 +104,7 @@ impl Stream {
         if !self.may_show(&hot, &view).await? {
             return Ok(false);
         }
-        let Some(topic) = self.topics.get_mut(&slot) else {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return Ok(true);
         };
         let known = topic.known.take() == Some(view.digest());
@@ -116,8 +116,8 @@ impl Stream {
     }
 
     /// As [`Self::show_present`], what has changed since.
-    async fn show_difference(&mut self, slot: Slot) -> Result<bool, StoreError> {
-        let Some(topic) = self.topics.get_mut(&slot) else {
+    async fn show_difference(&mut self, join_number: JoinNumber) -> Result<bool, StoreError> {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return Ok(true);
         };
         let (Some(shown), Some(published)) = (topic.shown.clone(), topic.hot.presence.published()) else {
@@ -132,8 +132,8 @@ impl Stream {
                 return may;
             }
         }
-        if View::is_newer(&published.view, &shown)
-            && let Some(topic) = self.topics.get_mut(&slot)
+        if PresenceView::is_newer(&published.view, &shown)
+            && let Some(topic) = self.topics.get_mut(&join_number)
         {
             topic.shown = Some(published.view.clone());
         }
@@ -148,7 +148,7 @@ impl Stream {
     /// Whether a view of a topic may be shown, as far as is known behind its reading; if not, the joins are to be read
     /// first. No entry stands before a view, so that a lost hint could hide the end of a join: a group or a direct message
     /// whose view does not show this session is asked about.
-    async fn may_show(&mut self, hot: &HotTopic, view: &View) -> Result<bool, StoreError> {
+    async fn may_show(&mut self, hot: &HotTopic, view: &PresenceView) -> Result<bool, StoreError> {
         let asks = hot.id.kind() != TopicKind::Room && self.hub.inner.store.is_shared() && !view.shows(self.session);
         let ended = asks && !self.hub.inner.store.has_joined(self.session, hot.key).await?;
         if ended || self.wake.joins_noted() {
@@ -159,48 +159,49 @@ impl Stream {
     }
 
     /// What was missed beyond the replay is named, once, and left to history.
-    fn skip_to_replay(&mut self, slot: Slot) {
-        let Some(topic) = self.topics.get_mut(&slot) else {
+    fn skip_to_replay(&mut self, join_number: JoinNumber) {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return;
         };
         if let Some(to) = topic.gap_to.take() {
-            self.say_gap(slot, to, false);
+            self.say_gap(join_number, to, false);
         }
     }
 
-    pub(super) fn say_gap(&mut self, slot: Slot, to_seq: Seq, pruned: bool) {
-        let Some(topic) = self.topics.get_mut(&slot) else {
+    pub(super) fn say_gap(&mut self, join_number: JoinNumber, to_seq: Seq, pruned: bool) {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return;
         };
         let from_seq = topic.place.position.next();
         topic.place.position = to_seq;
         let data = to_json(&Gap { topic: &topic.hot.id, from_seq, to_seq, pruned });
-        self.positions.reach(slot, to_seq);
+        self.positions.reach(join_number, to_seq);
         self.say("gap", true, &data);
     }
 
     /// Answers whether more may follow. The entry that takes the topic from this user is the last: whether it was joined
     /// anew since, and how to call the end, the joins say.
-    pub(super) fn say_entry(&mut self, slot: Slot, entry: &Entry) -> bool {
-        let Some(topic) = self.topics.get_mut(&slot) else {
+    pub(super) fn say_entry(&mut self, join_number: JoinNumber, entry: &Entry) -> bool {
+        let Some(topic) = self.topics.get_mut(&join_number) else {
             return false;
         };
         topic.place.position = topic.place.position.max(entry.seq);
         topic.closed = topic.last.is_some_and(|last| last <= entry.seq)
-            || matches!(&entry.effect, Effect::Ends(user) if *user == self.user);
+            || matches!(&entry.effect, Effect::RevokesAccess(user) if *user == self.user);
         let closed = topic.closed;
         self.reload |= closed;
-        self.positions.reach(slot, entry.seq);
+        self.positions.reach(join_number, entry.seq);
         self.say("message", true, &entry.json);
         !closed
     }
 
     /// What the client of a long poll knows of presence; a stream's ids say nothing of it.
-    pub(super) fn digests(&self) -> Vec<(Slot, Digest)> {
+    pub(super) fn digests(&self) -> Vec<(JoinNumber, PresenceDigest)> {
         if !self.is_poll() || self.topics.len() > DIGESTS {
             return Vec::new();
         }
-        let shown = |(slot, topic): (&Slot, &super::Topic)| Some((*slot, topic.shown.as_ref()?.digest()));
+        let shown =
+            |(join_number, topic): (&JoinNumber, &super::Topic)| Some((*join_number, topic.shown.as_ref()?.digest()));
         self.topics.iter().filter_map(shown).collect()
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Stream, Topic};
 use crate::live::topic::HotTopic;
-use crate::model::event_id::Slot;
+use crate::model::event_id::JoinNumber;
 use crate::model::{Seq, TopicId};
-use crate::store::{EndedJoin, JoinEnd, Joined, StoreError, TopicKey, TopicRow};
+use crate::store::{EndedJoin, Join, JoinEnd, StoreError, TopicKey, TopicRow};
 
 impl Stream {
     /// Reads the session's joins again: starts what is new, ends what is gone.
@@ -21,29 +21,33 @@ impl Stream {
 
     async fn compare_joins(&mut self) -> Result<(), StoreError> {
         let store = self.hub.inner.store.clone();
-        let (version, next_slot, joins) = store.versioned_joins_of(self.session).await?;
-        let joins: HashMap<Slot, Joined> = joins.into_iter().map(|join| (join.slot, join)).collect();
-        let gone: Vec<Slot> = self.topics.keys().filter(|slot| !joins.contains_key(slot)).copied().collect();
-        let from = gone.iter().copied().min().unwrap_or(self.next_slot);
-        let ended = store.ended_joins(self.session, from.min(self.next_slot)).await?;
+        let (version, next_join_number, joins) = store.versioned_joins_of(self.session).await?;
+        let joins: HashMap<JoinNumber, Join> = joins.into_iter().map(|join| (join.join_number, join)).collect();
+        let gone: Vec<JoinNumber> =
+            self.topics.keys().filter(|join_number| !joins.contains_key(join_number)).copied().collect();
+        let from = gone.iter().copied().min().unwrap_or(self.next_join_number);
+        let ended = store.ended_joins(self.session, from.min(self.next_join_number)).await?;
         let mut sent: HashMap<TopicKey, Seq> = HashMap::new();
         for topic in self.topics.values() {
             let furthest = sent.entry(topic.hot.key).or_default();
             *furthest = topic.place.position.max(*furthest);
         }
-        self.end_joins(&gone, &ended.iter().map(|ended| (ended.slot, ended.end)).collect());
-        let unseen = self.next_slot..next_slot;
-        self.next_slot = self.next_slot.max(next_slot);
+        self.end_joins(&gone, &ended.iter().map(|ended| (ended.join_number, ended.end)).collect());
+        let unseen = self.next_join_number..next_join_number;
+        self.next_join_number = self.next_join_number.max(next_join_number);
         let mut fresh = Vec::new();
         for ended in ended {
-            if unseen.contains(&ended.slot) && !gone.contains(&ended.slot) && !joins.contains_key(&ended.slot) {
+            if unseen.contains(&ended.join_number)
+                && !gone.contains(&ended.join_number)
+                && !joins.contains_key(&ended.join_number)
+            {
                 fresh.extend(self.show_unseen(&ended, sent.get(&ended.key).copied()));
             }
         }
-        for (slot, join) in joins {
-            if !self.topics.contains_key(&slot) {
+        for (join_number, join) in joins {
+            if !self.topics.contains_key(&join_number) {
                 let TopicRow { key, id, .. } = join.topic;
-                let topic = self.go_on(slot, key, &id, join.position, sent.get(&key).copied());
+                let topic = self.go_on(join_number, key, &id, join.position, sent.get(&key).copied());
                 fresh.push(topic.hot.clone());
             }
         }
@@ -56,47 +60,54 @@ impl Stream {
 
     /// Starts listening where a topic was joined; where it was left and joined anew, behind what this stream has sent of
     /// it, were that more.
-    fn go_on(&mut self, slot: Slot, key: TopicKey, id: &TopicId, joined: Seq, sent: Option<Seq>) -> &mut Topic {
+    fn go_on(
+        &mut self,
+        join_number: JoinNumber,
+        key: TopicKey,
+        id: &TopicId,
+        joined: Seq,
+        sent: Option<Seq>,
+    ) -> &mut Topic {
         let position = sent.map_or(joined, |sent| sent.max(joined));
         if position > joined {
-            self.positions.reach(slot, position);
+            self.positions.reach(join_number, position);
         }
-        self.listen(slot, key, id, position)
+        self.listen(join_number, key, id, position)
     }
 
     /// A join that came and went between two looks: its client was answered, and hears all the same what was said up to
     /// the entry that ended it, or else that it has ended. Answers the topic, where there is something to hear.
     fn show_unseen(&mut self, ended: &EndedJoin, sent: Option<Seq>) -> Option<Arc<HotTopic>> {
-        let EndedJoin { slot, key, topic, position, end } = ended;
+        let EndedJoin { join_number, key, topic, position, end } = ended;
         if end.last.is_none_or(|last| sent.unwrap_or_default().max(*position) >= last) {
-            self.say_left(*slot, topic, end.reason.as_str());
+            self.say_left(*join_number, topic, end.reason.as_str());
             return None;
         }
-        let topic = self.go_on(*slot, *key, topic, *position, sent);
+        let topic = self.go_on(*join_number, *key, topic, *position, sent);
         topic.last = end.last;
         Some(topic.hot.clone())
     }
 
     /// Stops listening, once the entry that ended the join has been shown; says so, unless the topic was joined anew,
-    /// under another slot.
-    fn end_joins(&mut self, slots: &[Slot], ended: &HashMap<Slot, JoinEnd>) {
-        for slot in slots {
-            let Some(topic) = self.topics.get_mut(slot) else {
+    /// under another join_number.
+    fn end_joins(&mut self, join_numbers: &[JoinNumber], ended: &HashMap<JoinNumber, JoinEnd>) {
+        for join_number in join_numbers {
+            let Some(topic) = self.topics.get_mut(join_number) else {
                 continue;
             };
-            let last = ended.get(slot).and_then(|end| end.last);
+            let last = ended.get(join_number).and_then(|end| end.last);
             if !topic.closed && last.is_some_and(|last| topic.place.position < last) {
                 topic.last = last;
-                self.enqueue(*slot);
+                self.enqueue(*join_number);
                 continue;
             }
-            let Some(topic) = self.topics.remove(slot) else {
+            let Some(topic) = self.topics.remove(join_number) else {
                 continue;
             };
             topic.hot.unlisten(topic.number);
-            match ended.get(slot) {
-                Some(end) => self.say_left(*slot, &topic.hot.id, end.reason.as_str()),
-                None => self.positions.told(*slot),
+            match ended.get(join_number) {
+                Some(end) => self.say_left(*join_number, &topic.hot.id, end.reason.as_str()),
+                None => self.positions.told(*join_number),
             }
         }
     }

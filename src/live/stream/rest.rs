@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::Stream;
 use crate::live::fanout::Batch;
 use crate::live::signal::Wake;
-use crate::model::event_id::Slot;
+use crate::model::event_id::JoinNumber;
 
 /// A stream, and where it is written to.
 #[derive(Debug)]
@@ -61,14 +61,20 @@ impl Stream {
 
 impl Resting {
     /// Writes entries that follow what the stream has sent; `false` where something else is to be done first, or instead.
-    pub(in crate::live) fn serve(&mut self, slot: Slot, batch: &Batch, scratch: &mut BytesMut, now: Instant) -> bool {
+    pub(in crate::live) fn serve(
+        &mut self,
+        join_number: JoinNumber,
+        batch: &Batch,
+        scratch: &mut BytesMut,
+        now: Instant,
+    ) -> bool {
         let Self { stream, socket } = self;
-        if !stream.has_only_to_write(slot, batch) {
-            return stream.has_sent(slot, batch);
+        if !stream.has_only_to_write(join_number, batch) {
+            return stream.has_sent(join_number, batch);
         }
         stream.frames.use_memory(std::mem::take(scratch));
         for entry in &batch.entries {
-            stream.say_entry(slot, entry);
+            stream.say_entry(join_number, entry);
         }
         stream.written_at = now;
         let mut chunk = stream.frames.take_chunk();
@@ -84,7 +90,7 @@ impl Resting {
         }
         chunk.clear();
         *scratch = chunk;
-        if stream.generation_due().is_some() {
+        if stream.checkpoint_due().is_some() {
             stream.wake.ring(); // ids have grown long: its task stores where it stands
         }
         true
@@ -94,9 +100,9 @@ impl Resting {
 impl Stream {
     /// Whether a batch is all that the stream has to send: nothing waits, nothing is missed before it, and no sign is out
     /// that something else has happened.
-    fn has_only_to_write(&self, slot: Slot, batch: &Batch) -> bool {
+    fn has_only_to_write(&self, join_number: JoinNumber, batch: &Batch) -> bool {
         let at_rest = self.queue.is_empty() && self.unsent.is_empty() && self.frames.is_empty() && !self.reload;
-        let Some(topic) = self.topics.get(&slot) else {
+        let Some(topic) = self.topics.get(&join_number) else {
             return false;
         };
         let in_step = topic.place.position == batch.after && topic.gap_to.is_none() && topic.reading.is_none();
@@ -105,8 +111,8 @@ impl Stream {
     }
 
     /// Whether all of a batch has been sent before.
-    fn has_sent(&self, slot: Slot, batch: &Batch) -> bool {
+    fn has_sent(&self, join_number: JoinNumber, batch: &Batch) -> bool {
         let last = batch.entries.last().map_or(batch.after, |entry| entry.seq);
-        self.topics.get(&slot).is_some_and(|topic| topic.place.position >= last)
+        self.topics.get(&join_number).is_some_and(|topic| topic.place.position >= last)
     }
 }

@@ -10,9 +10,10 @@ use super::*;
 use crate::live::testing;
 use crate::model::event_id::EventId;
 use crate::model::group::Act;
-use crate::model::{Content, GroupId, MessageId, Whisper};
+use crate::model::{Content, EphemeralEvent, GroupId, MessageId};
 use crate::store::{
-    Draft, JoinMade, Joining, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Stored, Target, TopicKey,
+    Draft, JoinOutcome, JoinRequest, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, StoredMessage,
+    Target, TopicKey,
 };
 
 type Tested = Result<(), Box<dyn Error>>;
@@ -66,7 +67,7 @@ impl Group {
         let (id, topic) = (MessageId(hub.inner.clock.uuid()), self.topic.clone());
         let draft = Draft { id, topic, session: self.bea, content: content(text)?, key: None };
         let done = hub.inner.store.append(&Arc::from([draft])).await?.pop().ok_or("an answer")?;
-        let Stored { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
+        let StoredMessage { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
         Ok(message.id)
     }
 
@@ -83,12 +84,12 @@ fn content(text: &str) -> Result<Content, Box<dyn Error>> {
 }
 
 async fn open(hub: &Hub, session: SessionId) -> Result<Stream, Box<dyn Error>> {
-    Ok(Stream::open(hub, session, user("ana")?, Resume::Last, Form::Sse).await?)
+    Ok(Stream::open(hub, session, user("ana")?, Resume::Last, Format::Sse).await?)
 }
 
 async fn join(hub: &Hub, session: SessionId, topic: &TopicId) -> Result<TopicKey, Box<dyn Error>> {
-    let joining = Joining { session, topic: topic.clone(), hidden: None, max: 10, grace: hub.grace() };
-    let JoinMade { join, .. } = hub.inner.store.join(joining).await?.map_err(|refused| format!("{refused:?}"))?;
+    let joining = JoinRequest { session, topic: topic.clone(), hidden: None, max: 10, grace: hub.grace() };
+    let JoinOutcome { join, .. } = hub.inner.store.join(joining).await?.map_err(|refused| format!("{refused:?}"))?;
     hub.joins_changed(session);
     Ok(join.topic.key)
 }
@@ -97,13 +98,14 @@ async fn join(hub: &Hub, session: SessionId, topic: &TopicId) -> Result<TopicKey
 async fn fill(stream: &mut Stream) {
     for _ in 0..5_000 {
         stream.fill(CHUNK).await;
-        let reading = stream.topics.iter().filter(|(_, topic)| topic.reading.is_some()).map(|(slot, _)| *slot);
-        let reading: Vec<Slot> = reading.collect();
+        let reading =
+            stream.topics.iter().filter(|(_, topic)| topic.reading.is_some()).map(|(join_number, _)| *join_number);
+        let reading: Vec<JoinNumber> = reading.collect();
         if reading.is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
-        reading.into_iter().for_each(|slot| stream.enqueue(slot));
+        reading.into_iter().for_each(|join_number| stream.enqueue(join_number));
     }
     panic!("a page of the log does not come");
 }
@@ -114,7 +116,7 @@ fn said(stream: &mut Stream) -> Result<String, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn what_is_whispered_after_a_join_has_ended_is_not_shown() -> Tested {
+async fn an_ephemeral_message_after_a_join_has_ended_is_not_shown() -> Tested {
     let folder = tempfile::tempdir()?;
     let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
     let room = TopicId::stored("room:a");
@@ -122,12 +124,12 @@ async fn what_is_whispered_after_a_join_has_ended_is_not_shown() -> Tested {
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     fill(&mut stream).await;
-    hub.whisper(key, Seq(0), Whisper::Message("\"first\"".into()));
+    hub.send_ephemeral(key, Seq(0), EphemeralEvent::Message("\"first\"".into()));
     stream.hear().await;
     // The stream has heard, and is about to look, when the join ends and somebody who was not in time whispers.
     hub.inner.store.leave(session, &room, LeaveReason::Blocked).await?;
     hub.joins_changed(session);
-    hub.whisper(key, Seq(0), Whisper::Message("\"after\"".into()));
+    hub.send_ephemeral(key, Seq(0), EphemeralEvent::Message("\"after\"".into()));
     fill(&mut stream).await;
     stream.hear().await;
     fill(&mut stream).await;
@@ -137,14 +139,14 @@ async fn what_is_whispered_after_a_join_has_ended_is_not_shown() -> Tested {
 }
 
 #[tokio::test]
-async fn a_whisper_is_shown_though_another_join_has_changed() -> Tested {
+async fn an_ephemeral_message_is_shown_though_another_join_has_changed() -> Tested {
     let folder = tempfile::tempdir()?;
     let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
     let key = join(&hub, session, &TopicId::stored("room:a")).await?;
     let mut stream = open(&hub, session).await?;
     stream.hear().await;
     fill(&mut stream).await;
-    hub.whisper(key, Seq(0), Whisper::Message("\"hello\"".into()));
+    hub.send_ephemeral(key, Seq(0), EphemeralEvent::Message("\"hello\"".into()));
     stream.hear().await;
     join(&hub, session, &TopicId::stored("room:b")).await?;
     for _ in 0..2 {
@@ -180,7 +182,7 @@ async fn a_join_that_came_and_went_unseen_is_told_to_have_ended_once() -> Tested
     stream.positions.write_id(&[], &mut Vec::new(), &mut id);
     let id = EventId::decode(hub.tag(session), &String::from_utf8(id)?).ok_or("an id")?;
     let ana = UserId::parse("ana").ok_or("an id")?;
-    let mut again = Stream::open(&hub, session, ana, Resume::Id(id), Form::Sse).await?;
+    let mut again = Stream::open(&hub, session, ana, Resume::Id(id), Format::Sse).await?;
     let heard = said(&mut again)?;
     assert!(heard.contains("event: ready") && !heard.contains("event: left"), "{heard}");
     Ok(())
@@ -238,8 +240,8 @@ async fn who_comes_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags()
         hub.look(&hot).await?;
         assert!(hot.presence.publish(&hot.id));
         hot.wake_for_presence();
-        let slot = *stream.topics.keys().next().ok_or("a topic")?;
-        stream.enqueue(slot);
+        let join_number = *stream.topics.keys().next().ok_or("a topic")?;
+        stream.enqueue(join_number);
         fill(&mut stream).await;
     }
     hub.read_ends(&[group.key]).await?;

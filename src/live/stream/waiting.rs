@@ -50,7 +50,7 @@ impl Stream {
             return Poll::Ready(());
         }
         let keepalive = self.written_at + self.hub.inner.settings.keepalive;
-        let sometimes = [self.again_at, self.generation_due(), self.activity_due(), until];
+        let sometimes = [self.again_at, self.checkpoint_due(), self.activity_due(), until];
         let due = sometimes.into_iter().flatten().fold(keepalive.min(self.check_at), Instant::min);
         if self.timer.is_elapsed() || due < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(due.into());

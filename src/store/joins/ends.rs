@@ -2,8 +2,8 @@
 
 use sea_orm::Value;
 
-use super::slot;
-use crate::model::event_id::Slot;
+use super::join_number;
+use crate::model::event_id::JoinNumber;
 use crate::model::{Seq, SessionId, TopicId, UserId};
 use crate::store::pool::{Row, Transaction};
 use crate::store::{Store, StoreError, TopicKey, dialect, topics};
@@ -70,7 +70,7 @@ pub struct JoinEnd {
 #[derive(Clone, Debug)]
 pub struct EndedJoin {
     /// Its number in event ids.
-    pub slot: Slot,
+    pub join_number: JoinNumber,
     /// The topic's key.
     pub key: TopicKey,
     /// The topic's id.
@@ -98,13 +98,13 @@ impl Store {
                 let Some(topic) = topics::find(tx, &topic, "").await? else {
                     return Ok(None);
                 };
-                let sql = "UPDATE session SET joins = joins + 1 WHERE id = $1";
+                let sql = "UPDATE session SET joins_version = joins_version + 1 WHERE id = $1";
                 dialect::exec(tx, sql, vec![session.0.into()]).await?;
                 let sql = "UPDATE joined SET ended = $1 WHERE session_id = $2 AND topic_id = $3 AND ended IS NULL";
                 let values = vec![reason.stored().into(), session.0.into(), topic.key.into()];
                 let left = dialect::exec(tx, sql, values).await? > 0;
                 let sql = "DELETE FROM joined WHERE session_id = $1 AND ended IS NOT NULL \
-                           AND slot < (SELECT next_slot FROM session WHERE id = $1) - $2";
+                           AND join_number < (SELECT next_join_number FROM session WHERE id = $1) - $2";
                 dialect::exec(tx, sql, vec![session.0.into(), ENDED_KEPT.into()]).await?;
                 Ok(left.then_some(topic.key))
             })
@@ -112,18 +112,18 @@ impl Store {
         .await
     }
 
-    /// The session's joins from this slot on that have ended and were not made anew.
-    pub async fn ended_joins(&self, session: SessionId, from: Slot) -> Result<Vec<EndedJoin>, StoreError> {
-        let sql = "SELECT j.slot, j.topic_id, j.position, j.ended, j.ended_seq, t.name FROM joined j \
+    /// The session's joins from this join_number on that have ended and were not made anew.
+    pub async fn ended_joins(&self, session: SessionId, from: JoinNumber) -> Result<Vec<EndedJoin>, StoreError> {
+        let sql = "SELECT j.join_number, j.topic_id, j.position, j.ended, j.ended_seq, t.name FROM joined j \
                    JOIN topic t ON t.id = j.topic_id \
-                   WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.slot >= $2 ORDER BY j.slot";
+                   WHERE j.session_id = $1 AND j.ended IS NOT NULL AND j.join_number >= $2 ORDER BY j.join_number";
         let from = i32::try_from(from.0).unwrap_or(i32::MAX);
         let rows = dialect::rows(self.read(), sql, vec![session.0.into(), from.into()]).await?;
         let ended = |row: &Row| {
             let reason = LeaveReason::read(dialect::get(row, "ended")?)?;
             let last = dialect::get::<Option<i64>>(row, "ended_seq")?.map(Seq);
             Ok(EndedJoin {
-                slot: slot(row)?,
+                join_number: join_number(row)?,
                 key: dialect::get(row, "topic_id")?,
                 topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
                 position: Seq(dialect::get(row, "position")?),
@@ -151,7 +151,10 @@ pub(in crate::store) async fn end_joins(
     let rows = dialect::rows(tx, sql, whose).await?;
     let sessions = rows.iter().map(|row| dialect::get(row, "id").map(SessionId)).collect::<Result<Vec<_>, _>>()?;
     for some in sessions.chunks(500) {
-        let sql = format!("UPDATE session SET joins = joins + 1 WHERE id IN ({})", dialect::places(1, some.len()));
+        let sql = format!(
+            "UPDATE session SET joins_version = joins_version + 1 WHERE id IN ({})",
+            dialect::places(1, some.len())
+        );
         dialect::exec(tx, sql, some.iter().map(|session| session.0.into()).collect()).await?;
         let sql = format!(
             "UPDATE joined SET ended = $1, ended_seq = $2 WHERE topic_id = $3 AND ended IS NULL AND session_id IN ({})",

@@ -56,7 +56,7 @@ pub enum AppendError {
 
 /// A message that the log holds.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredMessage {
     /// Where.
     pub key: TopicKey,
     /// What.
@@ -73,7 +73,7 @@ type KeyOf<'a> = (TopicKey, &'a str, &'a str);
 impl Store {
     /// Appends drafts to their logs, in their order, in one transaction. A draft that may not be stored is answered with
     /// its reason and burns no number.
-    pub async fn append(&self, drafts: &Arc<[Draft]>) -> Result<Vec<Result<Stored, DraftError>>, AppendError> {
+    pub async fn append(&self, drafts: &Arc<[Draft]>) -> Result<Vec<Result<StoredMessage, DraftError>>, AppendError> {
         let (drafts, now) = (drafts.clone(), self.now());
         let work = move |client: Client| -> BoxFuture<'static, _> {
             Box::pin(async move {
@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
-    pub async fn which_stored(&self, drafts: &Arc<[Draft]>) -> Result<HashMap<MessageId, Stored>, StoreError> {
+    pub async fn which_stored(&self, drafts: &Arc<[Draft]>) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
         let drafts = drafts.clone();
         let work =
             move |client: Client| -> BoxFuture<'static, _> { Box::pin(async move { look_up(&client, &drafts).await }) };
@@ -102,7 +102,7 @@ impl Store {
 
 /// Appends a draft by one statement, where that can be done. Where its answer was lost, the log itself tells: a connection
 /// may have been cut long before, and then nothing was asked.
-async fn append_lone(client: &Client, draft: &Draft, now: Millis) -> Result<Option<Stored>, AppendError> {
+async fn append_lone(client: &Client, draft: &Draft, now: Millis) -> Result<Option<StoredMessage>, AppendError> {
     match lone::append(client, draft, now).await {
         Ok(stored) => Ok(Some(stored)),
         Err(Lone::Plain) => Ok(None),
@@ -114,14 +114,14 @@ async fn append_lone(client: &Client, draft: &Draft, now: Millis) -> Result<Opti
     }
 }
 
-async fn look_up(client: &Client, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
+async fn look_up(client: &Client, drafts: &[Draft]) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
     let transaction = client.begin().await?;
     let stored = which_stored(&transaction, drafts).await?;
     transaction.rollback().await?;
     Ok(stored)
 }
 
-async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, Stored>, StoreError> {
+async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
     let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
     // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
     let topics = topics::lock_all(tx, &ids).await?;
@@ -132,7 +132,7 @@ async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<Mess
         let key: TopicKey = dialect::get(row, "topic_id")?;
         let topic = topics.iter().find(|t| t.key == key).ok_or(StoreError::Corrupt("topic of a message"))?;
         let message = message(row, &topic.id)?;
-        stored.insert(message.id, Stored { key, message, fresh: true, online_until: None });
+        stored.insert(message.id, StoredMessage { key, message, fresh: true, online_until: None });
     }
     Ok(stored)
 }
@@ -141,12 +141,12 @@ async fn append(
     tx: &Transaction,
     drafts: &[Draft],
     now: Millis,
-) -> Result<Vec<Result<Stored, DraftError>>, StoreError> {
+) -> Result<Vec<Result<StoredMessage, DraftError>>, StoreError> {
     let wanted = drafts.iter().map(|draft| (draft.session.0, &draft.topic)).collect();
     let (mut topics, senders) = senders::lock(tx, &wanted, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
-    let mut done: Vec<Result<Stored, DraftError>> = Vec::with_capacity(drafts.len());
+    let mut done: Vec<Result<StoredMessage, DraftError>> = Vec::with_capacity(drafts.len());
     for draft in drafts {
         done.push(number(draft, &mut topics, &senders, &mut used, now));
     }
@@ -166,7 +166,7 @@ fn number<'a>(
     senders: &'a Senders,
     used: &mut HashMap<(TopicKey, String, String), (Message, Vec<u8>)>,
     now: Millis,
-) -> Result<Stored, DraftError> {
+) -> Result<StoredMessage, DraftError> {
     let sender = senders.get(&draft.session.0).ok_or(DraftError::SessionEnded)?;
     let topic = topics.get_mut(&draft.topic).ok_or(DraftError::NotJoined)?;
     let online_until = (!sender.streaming).then_some(sender.online_until);
@@ -176,7 +176,7 @@ fn number<'a>(
         && let Some((message, first_hash)) = used.get(key)
     {
         let same = first_hash.as_slice() == hash.as_slice();
-        let stored = Stored { key: topic.key, message: message.clone(), fresh: false, online_until };
+        let stored = StoredMessage { key: topic.key, message: message.clone(), fresh: false, online_until };
         return if same { Ok(stored) } else { Err(DraftError::KeyReused) };
     }
     // After the repeats: who has lost the answer, and the session with it, still learns what became of the message.
@@ -188,11 +188,11 @@ fn number<'a>(
     if let Some((key, hash)) = key {
         used.insert(key, (message.clone(), hash.to_vec()));
     }
-    Ok(Stored { key: topic.key, message, fresh: true, online_until })
+    Ok(StoredMessage { key: topic.key, message, fresh: true, online_until })
 }
 
-fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<Stored, DraftError>]) -> Vec<rows::Row<'a>> {
-    let row = |(draft, done): (&'a Draft, &'a Result<Stored, DraftError>)| {
+fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<StoredMessage, DraftError>]) -> Vec<rows::Row<'a>> {
+    let row = |(draft, done): (&'a Draft, &'a Result<StoredMessage, DraftError>)| {
         let stored = done.as_ref().ok().filter(|stored| stored.fresh)?;
         let key = draft.key.as_ref().map(|(key, hash)| (key.as_str(), hash.as_slice()));
         Some(rows::Row { topic: stored.key, message: &stored.message, key, target: None })

@@ -9,7 +9,7 @@
 
 use sea_orm::{DbBackend, Value};
 
-use super::append::{Draft, Stored};
+use super::append::{Draft, StoredMessage};
 use super::rows::ENTRY;
 use crate::model::{Code, Message, Millis, Seq};
 use crate::store::pool::{Client, Once, Row};
@@ -26,7 +26,7 @@ pub(super) enum Lone {
 }
 
 /// Appends a draft to its log.
-pub(super) async fn append(client: &Client, draft: &Draft, now: Millis) -> Result<Stored, Lone> {
+pub(super) async fn append(client: &Client, draft: &Draft, now: Millis) -> Result<StoredMessage, Lone> {
     if client.backend() != DbBackend::Postgres {
         return Err(Lone::Plain);
     }
@@ -46,11 +46,11 @@ fn sql() -> String {
     format!(
         "WITH grown AS MATERIALIZED (UPDATE topic SET last_seq = last_seq + 1, last_at = GREATEST(last_at, $1) \
          WHERE name = $2 RETURNING id, last_seq, last_at), \
-         held AS MATERIALIZED (SELECT s.id, s.joins FROM grown JOIN session s ON s.id = $3 \
+         held AS MATERIALIZED (SELECT s.id, s.joins_version FROM grown JOIN session s ON s.id = $3 \
          WHERE s.ended_at IS NULL AND s.expires_at > $1 FOR SHARE OF s), \
-         sender AS MATERIALIZED (SELECT s.user_id, u.username, n.lease_until, s.online_until \
-         FROM held JOIN session s ON s.id = held.id AND s.joins = held.joins JOIN \"user\" u ON u.id = s.user_id \
-         LEFT JOIN node n ON n.id = s.node JOIN grown ON TRUE \
+         sender AS MATERIALIZED (SELECT s.user_id, u.username, i.lease_until, s.online_until \
+         FROM held JOIN session s ON s.id = held.id AND s.joins_version = held.joins_version JOIN \"user\" u ON u.id = s.user_id \
+         LEFT JOIN instance i ON i.id = s.instance_id JOIN grown ON TRUE \
          JOIN joined j ON j.session_id = s.id AND j.topic_id = grown.id AND j.ended IS NULL), \
          entry AS ({ENTRY} SELECT grown.id, grown.last_seq, $4, $5, sender.user_id, sender.username, $6, grown.last_at, \
          $7, $8, NULL FROM grown LEFT JOIN sender ON TRUE), \
@@ -75,7 +75,7 @@ fn values(draft: &Draft, now: Millis) -> Vec<Value> {
     ]
 }
 
-fn stored(draft: &Draft, row: &Row, now: Millis) -> Result<Stored, StoreError> {
+fn stored(draft: &Draft, row: &Row, now: Millis) -> Result<StoredMessage, StoreError> {
     let message = Message {
         id: draft.id,
         topic: draft.topic.clone(),
@@ -89,7 +89,7 @@ fn stored(draft: &Draft, row: &Row, now: Millis) -> Result<Stored, StoreError> {
     };
     let streaming = dialect::get::<Option<i64>>(row, "lease_until")?.is_some_and(|until| until > now.0);
     let online_until = Millis(dialect::get(row, "online_until")?);
-    Ok(Stored {
+    Ok(StoredMessage {
         key: dialect::get(row, "topic")?,
         message,
         fresh: true,

@@ -35,8 +35,9 @@ pub(super) type Topics = HashMap<TopicId, TopicRow>;
 pub(super) type Wanted<'a> = BTreeSet<(Uuid, &'a TopicId)>;
 
 /// What a sender is; the topics that matter stand behind it.
-const COLUMNS: &str = "s.id AS session, s.joins, s.user_id, u.username, n.lease_until, s.online_until, j.topic_id";
-const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
+const COLUMNS: &str =
+    "s.id AS session, s.joins_version, s.user_id, u.username, i.lease_until, s.online_until, j.topic_id";
+const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN instance i ON i.id = s.instance_id \
                     LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id";
 
 /// Locks topics and then sessions, each in order, as every transaction that locks several does. Answers the topics that
@@ -74,12 +75,12 @@ async fn lock_and_read(
     // The parts are read one after the other, each to its end.
     let sql = format!(
         "WITH locked AS MATERIALIZED ({TOPIC} WHERE name IN ({names}) ORDER BY id FOR UPDATE), \
-         held AS MATERIALIZED (SELECT id, joins, ended_at, expires_at FROM session WHERE id IN ({ids}) \
+         held AS MATERIALIZED (SELECT id, joins_version, ended_at, expires_at FROM session WHERE id IN ({ids}) \
          ORDER BY id FOR SHARE) \
-         SELECT 0 AS part, id, name, last_seq, last_at, created_at, NULL AS session, NULL AS joins, NULL AS user_id, \
+         SELECT 0 AS part, id, name, last_seq, last_at, created_at, NULL AS session, NULL AS joins_version, NULL AS user_id, \
          NULL AS username, CAST(NULL AS BIGINT) AS lease_until, CAST(NULL AS BIGINT) AS online_until, \
          CAST(NULL AS BIGINT) AS topic_id FROM locked \
-         UNION ALL SELECT 1, NULL, NULL, NULL, NULL, NULL, id, joins, NULL, NULL, NULL, NULL, NULL FROM held \
+         UNION ALL SELECT 1, NULL, NULL, NULL, NULL, NULL, id, joins_version, NULL, NULL, NULL, NULL, NULL FROM held \
          WHERE ended_at IS NULL AND expires_at > $1 \
          UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL, {COLUMNS} {FROM} \
          IN (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
@@ -92,9 +93,9 @@ async fn lock_and_read(
                 let topic = topics::topic(&row)?;
                 found.insert(topic.id.clone(), topic);
             }
-            1 => drop(held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins")?)),
+            1 => drop(held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins_version")?)),
             _ => match held.get(&dialect::get::<Uuid>(&row, "session")?) {
-                Some(joins) if *joins == dialect::get::<i64>(&row, "joins")? => add(&mut senders, &row, now)?,
+                Some(joins) if *joins == dialect::get::<i64>(&row, "joins_version")? => add(&mut senders, &row, now)?,
                 Some(_) => stale = true,
                 None => {} // ended
             },

@@ -13,9 +13,9 @@ use crate::store::sqlite::Connection;
 use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
 
 /// A living session, the topic where it wants to send, if there is one, and whether it has joined that.
-const SENDER: &str = "SELECT s.user_id, u.username, n.lease_until, s.online_until, \
+const SENDER: &str = "SELECT s.user_id, u.username, i.lease_until, s.online_until, \
                       t.id, t.last_seq, t.last_at, t.created_at, j.topic_id IS NOT NULL \
-                      FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN node n ON n.id = s.node \
+                      FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN instance i ON i.id = s.instance_id \
                       LEFT JOIN topic t ON t.name = ?1 \
                       LEFT JOIN joined j ON j.session_id = s.id AND j.topic_id = t.id AND j.ended IS NULL \
                       WHERE s.id = ?2 AND s.ended_at IS NULL AND s.expires_at > ?3";

@@ -1,13 +1,13 @@
 use super::*;
-use crate::model::event_id::Kind;
+use crate::model::event_id::EventIdKind;
 use crate::model::{Clock, UserId};
 use crate::store::pool::Pool;
-use crate::store::{Joining, NewSession, Pools, sqlite};
+use crate::store::{JoinRequest, NewSession, Pools, sqlite};
 
 /// Whether a stream that opens like this has to be on the disk before its client hears of it.
 async fn lasts(store: &Store, session: SessionId, resume: Resume) -> Result<Durability, StoreError> {
     let (now, grace) = (store.now(), Duration::from_secs(10));
-    let open = OpenStream { session, node: Uuid::nil(), resume, grace };
+    let open = StreamRequest { session, instance: Uuid::nil(), resume, grace };
     let opened = store.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await?;
     Ok(opened.map_err(|_| StoreError::Corrupt("session"))?.1)
 }
@@ -18,9 +18,9 @@ async fn is_due(store: &Store) -> Result<bool, StoreError> {
     Ok(writer.ask(sqlite::Connection::due).await?.is_some())
 }
 
-/// What a generation alone knows must not be lost, or a client would get anew what it has.
+/// What a checkpoint alone knows must not be lost, or a client would get anew what it has.
 #[tokio::test]
-async fn a_generation_that_says_something_is_durable_in_full() -> Result<(), Box<dyn std::error::Error>> {
+async fn a_checkpoint_that_says_something_is_durable_in_full() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
     let pools = Pools::connect(&url, 2).await?;
@@ -31,17 +31,18 @@ async fn a_generation_that_says_something_is_durable_in_full() -> Result<(), Box
     store.open_session(session, whose, Duration::from_secs(60)).await?;
     assert_eq!(lasts(&store, session, Resume::Last).await?, Durability::Delayed);
     let topic = TopicId::stored("room:a");
-    let joining = Joining { session, topic, hidden: None, max: 10, grace: Duration::from_secs(10) };
+    let joining = JoinRequest { session, topic, hidden: None, max: 10, grace: Duration::from_secs(10) };
     store.join(joining).await?.map_err(|refused| format!("{refused:?}"))?;
     assert_eq!(lasts(&store, session, Resume::Last).await?, Durability::Delayed);
     assert_eq!(lasts(&store, session, Resume::Now).await?, Durability::Full);
     store.change(|tx| Box::pin(dialect::exec(tx, "UPDATE topic SET last_seq = 1", vec![]))).await?;
     assert_eq!(lasts(&store, session, Resume::Last).await?, Durability::Full, "something is to be sent");
-    let open = OpenStream { session, node: Uuid::nil(), resume: Resume::Last, grace: Duration::from_secs(10) };
+    let open = StreamRequest { session, instance: Uuid::nil(), resume: Resume::Last, grace: Duration::from_secs(10) };
     store.open_stream(open).await?.map_err(|refused| format!("{refused:?}"))?;
     assert!(!is_due(&store).await?, "it is on the disk, and what came before it");
-    let moved = vec![(Slot(1), Reached::Seq(Seq(1)))];
-    let given = Resume::Id(EventId { generation: 2, moved, digests: Vec::new(), kind: Kind::Position });
+    let moved = vec![(JoinNumber(1), Progress::SentUpTo(Seq(1)))];
+    let given =
+        Resume::Id(EventId { checkpoint: CheckpointId(2), moved, digests: Vec::new(), kind: EventIdKind::Position });
     assert_eq!(lasts(&store, session, given).await?, Durability::Full, "something has been brought back");
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn a_stream_resumes_exactly_at_every_point_of_a_burst_over_40_topics() {
     let total = 3 * TOPICS as u64;
     burst(&writer, &rooms, 2, &mut random).await;
     let mut moments = read_to(&mut stream, &mut tally, 2 * TOPICS as u64).await;
-    // Long enough for a generation to be stored and named in the middle of it.
+    // Long enough for a checkpoint to be stored and named in the middle of it.
     stream.expect_none_of("message", Duration::from_millis(1_200)).await;
     burst(&writer, &rooms, 1, &mut random).await;
     moments.append(&mut read_to(&mut stream, &mut tally, total).await);

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "generation")]
+#[sea_orm(table_name = "checkpoint")]
 pub struct Model {
     /// Whose.
     #[sea_orm(primary_key, auto_increment = false)]
@@ -13,7 +13,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub number: i64,
     /// The session's next slot when this was made: what is below it and not in `positions` had ended by then.
-    pub next_slot: i32,
+    pub next_join_number: i32,
     /// (slot, reached) pairs, as the service's `model::event_id` writes them.
     pub positions: Vec<u8>,
 }

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 /// A row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "node")]
+#[sea_orm(table_name = "instance")]
 pub struct Model {
     /// Made at its start.
     #[sea_orm(primary_key, auto_increment = false)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlour_entity::node as entity;
+use parlour_entity::instance as entity;
 use sea_orm::{DbBackend, EntityTrait as _, QueryTrait as _};
 use uuid::Uuid;
 
@@ -11,17 +11,17 @@ use super::{Store, StoreError, dialect};
 use crate::model::Millis;
 
 /// Sessions that are taken from a dead instance in one transaction.
-const BURIED: usize = 500;
+const EXPIRE_BATCH: usize = 500;
 
 impl Store {
     /// Says that this instance lives for `lease` from now, and learns the database's time by the way. Answers until
     /// when.
-    pub async fn renew_lease(&self, node: Uuid, lease: Duration) -> Result<Millis, StoreError> {
+    pub async fn renew_lease(&self, instance: Uuid, lease: Duration) -> Result<Millis, StoreError> {
         self.learn_clock().await?;
         let until = self.now().plus(lease);
-        let sql = "INSERT INTO node (id, lease_until) VALUES ($1, $2) \
+        let sql = "INSERT INTO instance (id, lease_until) VALUES ($1, $2) \
                    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
-        let values = vec![node.into(), until.0.into()];
+        let values = vec![instance.into(), until.0.into()];
         if self.inner.changes.is_some() {
             self.change(move |tx| Box::pin(async move { dialect::exec(tx, sql, values).await })).await?;
         } else {
@@ -48,49 +48,57 @@ impl Store {
     }
 
     /// Gives the lease back: streams that were not closed one by one count as closed now.
-    pub async fn release_lease(&self, node: Uuid, grace: Duration) -> Result<(), StoreError> {
-        self.bury(node, self.now().plus(grace), Millis(i64::MAX)).await
+    pub async fn release_lease(&self, instance: Uuid, grace: Duration) -> Result<(), StoreError> {
+        self.take_offline(instance, self.now().plus(grace), Millis(i64::MAX)).await
     }
 
     /// Buries other instances whose lease lapsed longer than `grace` ago; their sessions are offline already, by the
     /// clock.
-    pub async fn sweep_nodes(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
+    pub async fn expire_instances(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
         let lapsed = self.now().minus(grace);
-        let sql = "SELECT id, lease_until FROM node WHERE lease_until < $1 AND id <> $2";
+        let sql = "SELECT id, lease_until FROM instance WHERE lease_until < $1 AND id <> $2";
         let dead = dialect::rows(self.read(), sql, vec![lapsed.0.into(), own.into()]).await?;
         for row in dead {
-            let node: Uuid = dialect::get(&row, "id")?;
+            let instance: Uuid = dialect::get(&row, "id")?;
             let until = Millis(dialect::get(&row, "lease_until")?).plus(grace);
-            self.bury(node, until, lapsed).await?;
+            self.take_offline(instance, until, lapsed).await?;
         }
         Ok(())
     }
 
     /// Takes its sessions from an instance whose lease ended before `lapsed`, in batches, and then forgets it.
-    async fn bury(&self, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<(), StoreError> {
-        while self.change(move |tx| Box::pin(bury(tx, node, online_until, lapsed))).await? {}
+    async fn take_offline(&self, instance: Uuid, online_until: Millis, lapsed: Millis) -> Result<(), StoreError> {
+        while self.change(move |tx| Box::pin(take_offline(tx, instance, online_until, lapsed))).await? {}
         Ok(())
     }
 }
 
 /// One batch; answers whether there may be more.
-async fn bury(tx: &Transaction, node: Uuid, online_until: Millis, lapsed: Millis) -> Result<bool, StoreError> {
+async fn take_offline(
+    tx: &Transaction,
+    instance: Uuid,
+    online_until: Millis,
+    lapsed: Millis,
+) -> Result<bool, StoreError> {
     // Locked, so that an instance that wakes renews its lease before this batch or after it. Its streams are its own
     // from then on.
-    let sql = format!("SELECT id FROM node WHERE id = $1 AND lease_until < $2{}", dialect::for_update(tx));
-    if dialect::row(tx, sql, vec![node.into(), lapsed.0.into()]).await?.is_none() {
+    let sql = format!("SELECT id FROM instance WHERE id = $1 AND lease_until < $2{}", dialect::for_update(tx));
+    if dialect::row(tx, sql, vec![instance.into(), lapsed.0.into()]).await?.is_none() {
         return Ok(false);
     }
     // In the order in which every transaction locks sessions.
-    let sql = format!("SELECT id FROM session WHERE node = $1 ORDER BY id LIMIT {BURIED}{}", dialect::for_update(tx));
-    let rows = dialect::rows(tx, sql, vec![node.into()]).await?;
+    let sql = format!(
+        "SELECT id FROM session WHERE instance = $1 ORDER BY id LIMIT {EXPIRE_BATCH}{}",
+        dialect::for_update(tx)
+    );
+    let rows = dialect::rows(tx, sql, vec![instance.into()]).await?;
     if rows.is_empty() {
-        dialect::run(tx, entity::Entity::delete_by_id(node).build(tx.backend())).await?;
+        dialect::run(tx, entity::Entity::delete_by_id(instance).build(tx.backend())).await?;
         return Ok(false);
     }
     let sessions = rows.iter().map(|row| dialect::get::<Uuid>(row, "id")).collect::<Result<Vec<_>, _>>()?;
     let places = dialect::places(2, sessions.len());
-    let sql = format!("UPDATE session SET node = NULL, online_until = $1 WHERE id IN ({places})");
+    let sql = format!("UPDATE session SET instance = NULL, online_until = $1 WHERE id IN ({places})");
     let values = [online_until.0.into()].into_iter().chain(sessions.into_iter().map(Into::into));
     dialect::exec(tx, sql, values.collect()).await?;
     Ok(true)

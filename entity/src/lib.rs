@@ -6,7 +6,6 @@ pub mod dm;
 pub mod group;
 pub mod group_member;
 pub mod instance;
-pub mod instance;
 pub mod joined;
 pub mod message;
 pub mod meta;

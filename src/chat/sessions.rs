@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::tokens::device_hash;
 use super::users::checked_username;
 use super::{Chat, ChatError, Claims};
-use crate::live::{Form, Stream, StreamError};
+use crate::live::{Format, Stream, StreamError};
 use crate::model::event_id::{EventId, IdTag};
 use crate::model::text::{USERNAME_MAX, is_name};
 use crate::model::{Millis, SessionId, User, UserId};
@@ -164,7 +164,7 @@ impl Chat {
     }
 
     /// Opens the session's stream.
-    pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Form) -> Result<Stream, StreamError> {
+    pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Format) -> Result<Stream, StreamError> {
         Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, format).await
     }
 }

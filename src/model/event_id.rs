@@ -24,9 +24,9 @@ pub struct PresenceDigest(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Everything up to this entry has been sent.
-    Seq(Seq),
+    SentUpTo(Seq),
     /// The client has been told that the join has ended.
-    Told,
+    EndSent,
 }
 
 /// What an id says. Slots ascend.

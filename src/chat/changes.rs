@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError};
-use crate::model::{Message, MessageId};
+use crate::model::{Message, MessageId, TopicId};
 use crate::store::{ChangeRefused, Changed, Target};
 
 impl Chat {
@@ -13,7 +13,7 @@ impl Chat {
     pub async fn edit(
         &self,
         caller: &Caller,
-        topic: &str,
+        topic: TopicId,
         message: MessageId,
         content: &RawValue,
     ) -> Result<Message, ChatError> {
@@ -23,7 +23,7 @@ impl Chat {
     }
 
     /// Takes a message's content away: the caller's own, or as an admin of the group anybody's. A repeat changes nothing.
-    pub async fn remove(&self, caller: &Caller, topic: &str, message: MessageId) -> Result<(), ChatError> {
+    pub async fn remove(&self, caller: &Caller, topic: TopicId, message: MessageId) -> Result<(), ChatError> {
         let target = self.target(caller, topic, message).await?;
         self.to_the_end(|chat| async move {
             chat.tell(chat.store().remove_message(target).await??);
@@ -32,8 +32,8 @@ impl Chat {
         .await
     }
 
-    async fn target(&self, caller: &Caller, topic: &str, message: MessageId) -> Result<Target, ChatError> {
-        let (topic, _) = self.visible(topic, &caller.user.user_id).await?;
+    async fn target(&self, caller: &Caller, topic: TopicId, message: MessageId) -> Result<Target, ChatError> {
+        self.visible(&topic, &caller.user.user_id).await?;
         Ok(Target { session: caller.session, topic, message })
     }
 

@@ -29,14 +29,13 @@ impl Chat {
     }
 
     /// Moves the caller's read mark forward to `seq`, at most to the end. No join is needed. Answers where it stands.
-    pub async fn mark_read(&self, caller: &Caller, topic: &str, seq: Seq) -> Result<(TopicId, ReadMark), ChatError> {
+    pub async fn mark_read(&self, caller: &Caller, topic: &TopicId, seq: Seq) -> Result<ReadMark, ChatError> {
         let user = caller.user.user_id.clone();
-        let (id, row) = self.visible(topic, &user).await?;
-        let Some(row) = row else {
-            return Ok((id, ReadMark::default())); // a direct message in which nobody has said anything
+        let Some(row) = self.visible(topic, &user).await? else {
+            return Ok(ReadMark::default()); // a direct message without any entry
         };
         let mark = self.to_the_end(move |chat| async move { Ok(chat.store().mark_read(&user, row.key, seq).await?) });
-        Ok((id, mark.await?.ok_or(ChatError::NotFound("topic"))?))
+        mark.await?.ok_or(ChatError::NotFound("topic"))
     }
 }
 

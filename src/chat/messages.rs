@@ -75,8 +75,6 @@ struct Place {
 /// A page of history.
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
-    /// Whose.
-    pub topic: TopicId,
     /// In the order of the direction.
     pub messages: Vec<Message>,
     /// Leads on; none where the direction has ended, except forward.
@@ -87,8 +85,7 @@ pub struct HistoryPage {
 
 impl Chat {
     /// Sends. Whether the session lives and has joined is checked where the message gets its number.
-    pub async fn send(&self, claims: &Claims, topic: &str, outgoing: Outgoing) -> Result<Receipt, ChatError> {
-        let topic = self.topic_id(topic, &claims.user)?;
+    pub async fn send(&self, claims: &Claims, topic: TopicId, outgoing: Outgoing) -> Result<Receipt, ChatError> {
         let content = self.content(&outgoing.content)?;
         if outgoing.ephemeral {
             if outgoing.key.is_some() {
@@ -132,8 +129,8 @@ impl Chat {
     }
 
     /// One message.
-    pub async fn message(&self, caller: &Caller, topic: &str, id: MessageId) -> Result<Message, ChatError> {
-        let (_, row) = self.visible(topic, &caller.user.user_id).await?;
+    pub async fn message(&self, caller: &Caller, topic: &TopicId, id: MessageId) -> Result<Message, ChatError> {
+        let row = self.visible(topic, &caller.user.user_id).await?;
         let row = row.ok_or(ChatError::NotFound("message"))?;
         let message = self.store().message(&row, id).await?;
         self.check_member(&row.id, &caller.user.user_id).await?;
@@ -141,22 +138,25 @@ impl Chat {
     }
 
     /// A page of history; no join is needed.
-    pub async fn history(&self, caller: &Caller, topic: &str, query: HistoryQuery) -> Result<HistoryPage, ChatError> {
-        let (topic, row) = self.visible(topic, &caller.user.user_id).await?;
-        let cursor = match &query.cursor {
-            Some(text) => Some(HistoryCursor::decode(text, &topic, query.direction).ok_or(ChatError::BadCursor)?),
-            None => None,
-        };
+    pub async fn history(
+        &self,
+        caller: &Caller,
+        topic: &TopicId,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, ChatError> {
+        let row = self.visible(topic, &caller.user.user_id).await?;
+        let decode = |text: &String| HistoryCursor::decode(text, topic, query.direction).ok_or(ChatError::BadCursor);
+        let cursor = query.cursor.as_ref().map(decode).transpose()?;
         let Some(row) = row else {
             // A direct message in which nobody has said anything: forward, there is something to wait for.
             let beyond = cursor.map_or(Seq(0), |cursor| cursor.beyond);
-            let next = HistoryCursor { direction: query.direction, back: false, beyond }.encode(&topic);
+            let next = HistoryCursor { direction: query.direction, back: false, beyond }.encode(topic);
             let next = (query.direction == Direction::Forward).then_some(next);
-            return Ok(HistoryPage { topic, messages: Vec::new(), next, prev: None });
+            return Ok(HistoryPage { messages: Vec::new(), next, prev: None });
         };
         let (from, back) = match cursor {
             Some(cursor) => (cursor.from(), cursor.back),
-            None => (self.first_page_from(&row, &query).await?, false),
+            None => (self.first_page_from(&row, query).await?, false),
         };
         let place = Place { direction: query.direction, back, from, changes: query.changes };
         let page = self.page(&row, place, query.limit).await?;
@@ -219,7 +219,7 @@ impl Chat {
         let cursor = |back, beyond| HistoryCursor { direction, back, beyond }.encode(&row.id);
         let next = (ahead || direction == Direction::Forward).then(|| cursor(false, last));
         let prev = behind.then(|| cursor(true, first));
-        Ok(HistoryPage { topic: row.id.clone(), messages, next, prev })
+        Ok(HistoryPage { messages, next, prev })
     }
 }
 

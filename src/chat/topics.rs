@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use uuid::Uuid;
-
 use super::sessions::ENDED;
 use super::{Caller, Chat, ChatError, Claims};
 use crate::live::PresenceView;
-use crate::model::topic::TopicError;
+use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, UserId};
 use crate::store::{Join, JoinOutcome, JoinRefusal, JoinRequest, LeaveReason, TopicRow};
 
@@ -29,8 +27,6 @@ pub struct JoinedTopic {
 /// A topic, for those who may see it.
 #[derive(Clone, Debug)]
 pub struct TopicInfo {
-    /// Its id.
-    pub id: TopicId,
     /// The newest entry; 0 where there is none yet.
     pub last_seq: Seq,
     /// A room's or a group's name.
@@ -42,24 +38,15 @@ pub struct TopicInfo {
 }
 
 impl Chat {
-    /// The topic that `user` means by `text`. Whether they belong to a group is for the act to find out.
-    pub(super) fn topic_id(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
-        TopicId::parse(text, user).map_err(|error| match error {
-            TopicError::NotYours => ChatError::NotFound("topic"),
-            TopicError::Malformed | TopicError::WithOneself => ChatError::invalid(error.to_string()),
-        })
-    }
-
-    /// A topic that the caller may see, and its row where it has one: a direct message exists before its first join.
-    /// What they may not see answers as what does not exist.
-    pub(super) async fn visible(&self, text: &str, user: &UserId) -> Result<(TopicId, Option<TopicRow>), ChatError> {
-        let id = self.topic_id(text, user)?;
-        self.check_member(&id, user).await?;
-        let row = self.store().topic(&id).await?;
+    /// The row of a topic that `user` may see; `None` for a direct message that has none yet: it exists before its first
+    /// join. A topic that they may not see is refused as one that does not exist.
+    pub(super) async fn visible(&self, id: &TopicId, user: &UserId) -> Result<Option<TopicRow>, ChatError> {
+        self.check_member(id, user).await?;
+        let row = self.store().topic(id).await?;
         if row.is_none() {
-            self.check_unmade(&id, user).await?;
+            self.check_unmade(id, user).await?;
         }
-        Ok((id, row))
+        Ok(row)
     }
 
     /// A group's chat exists for its members only. Whoever reads asks after reading as well: what was stored after they
@@ -78,14 +65,13 @@ impl Chat {
         self.store().user(&other).await?.map(drop).ok_or(ChatError::NotFound("topic"))
     }
 
-    /// A topic that the caller may join or leave: unlike what can be seen, a room need not exist yet.
-    async fn joinable(&self, text: &str, user: &UserId) -> Result<TopicId, ChatError> {
-        let id = self.topic_id(text, user)?;
-        self.check_member(&id, user).await?;
-        if id.kind() == TopicKind::Dm && self.store().topic(&id).await?.is_none() {
-            self.check_unmade(&id, user).await?;
+    /// Refuses a topic that `user` may neither join nor leave. A room need not exist yet, unlike in [`Self::visible`].
+    async fn check_joinable(&self, id: &TopicId, user: &UserId) -> Result<(), ChatError> {
+        self.check_member(id, user).await?;
+        if id.kind() == TopicKind::Dm && self.store().topic(id).await?.is_none() {
+            self.check_unmade(id, user).await?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// What a sender hears who has not joined: to join first, that a block forbids it, or that there is nothing to join.
@@ -101,15 +87,12 @@ impl Chat {
     }
 
     /// Joins; a repeat moves nothing.
-    pub async fn join(&self, claims: &Claims, topic: &str, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
-        let topic = match self.topic_id(topic, &claims.user) {
-            // Anybody may: whether the session lives, the act itself finds out.
-            Ok(id) if id.kind() == TopicKind::Room => id,
-            _ => {
-                self.caller(claims).await?;
-                self.joinable(topic, &claims.user).await?
-            }
-        };
+    pub async fn join(&self, claims: &Claims, topic: TopicId, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
+        // Any user may join a room, and the join itself checks that the session is alive.
+        if topic.kind() != TopicKind::Room {
+            self.caller(claims).await?;
+            self.check_joinable(&topic, &claims.user).await?;
+        }
         let (session, max, grace) = (claims.session, self.inner.rules.max_joins, self.inner.hub.grace());
         let joining = JoinRequest { session, topic, hidden, max, grace };
         let (join, own) = self.to_the_end(|chat| async move { chat.join_and_tell(joining).await }).await?;
@@ -138,8 +121,8 @@ impl Chat {
     }
 
     /// Leaves; where nothing was joined, nothing happens.
-    pub async fn leave(&self, caller: &Caller, topic: &str) -> Result<(), ChatError> {
-        let topic = self.joinable(topic, &caller.user.user_id).await?;
+    pub async fn leave(&self, caller: &Caller, topic: TopicId) -> Result<(), ChatError> {
+        self.check_joinable(&topic, &caller.user.user_id).await?;
         let session = caller.session;
         self.to_the_end(|chat| async move {
             if let Some(key) = chat.store().leave(session, &topic, LeaveReason::Left).await? {
@@ -173,33 +156,36 @@ impl Chat {
     }
 
     /// A topic.
-    pub async fn topic(&self, caller: &Caller, topic: &str) -> Result<TopicInfo, ChatError> {
-        let (id, row) = self.visible(topic, &caller.user.user_id).await?;
+    pub async fn topic(&self, caller: &Caller, id: &TopicId) -> Result<TopicInfo, ChatError> {
+        let row = self.visible(id, &caller.user.user_id).await?;
         let presence_count = match &row {
             Some(row) => self.store().count_present(row.key, self.inner.hub.grace()).await?,
             None => 0,
         };
         let last_seq = row.as_ref().map(|row| row.last_seq).unwrap_or_default();
-        let name = self.names_of([&id]).await?.pop().flatten();
-        self.check_member(&id, &caller.user.user_id).await?;
-        Ok(TopicInfo { id, last_seq, name, presence_count, created_at: row.map(|row| row.created_at) })
+        let name = self.names_of([id]).await?.pop().flatten();
+        self.check_member(id, &caller.user.user_id).await?;
+        Ok(TopicInfo { last_seq, name, presence_count, created_at: row.map(|row| row.created_at) })
     }
 
-    /// Up to `limit` of those present, beyond `after`, and the topic's id.
+    /// Up to `limit` of the sessions that are present, after the one that `cursor` names.
     pub async fn presences(
         &self,
         caller: &Caller,
-        topic: &str,
-        after: impl FnOnce(&TopicId) -> Result<Option<Uuid>, ChatError>,
+        id: &TopicId,
+        cursor: Option<&str>,
         limit: usize,
-    ) -> Result<(TopicId, Vec<Presence>), ChatError> {
-        let (id, row) = self.visible(topic, &caller.user.user_id).await?;
-        let after = after(&id)?;
+    ) -> Result<Vec<Presence>, ChatError> {
+        let row = self.visible(id, &caller.user.user_id).await?;
+        let after = cursor.map(|text| IdCursor::decode(text, id.as_str()).ok_or(ChatError::BadCursor)).transpose()?;
         let list = match row {
-            Some(row) => self.store().present_page(row.key, after, limit, self.inner.hub.grace()).await?,
+            Some(row) => {
+                let after = after.map(|IdCursor(session)| session);
+                self.store().present_page(row.key, after, limit, self.inner.hub.grace()).await?
+            }
             None => Vec::new(),
         };
-        self.check_member(&id, &caller.user.user_id).await?;
-        Ok((id, list))
+        self.check_member(id, &caller.user.user_id).await?;
+        Ok(list)
     }
 }

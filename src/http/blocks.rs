@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Params, Segments};
+use super::extract::StrictQuery;
+use super::paging::{PageParams, cut, page_size, start_after};
+use super::path::UserPath;
 use super::problem::Problem;
-use super::sessions::PageParams;
-use super::state::{Session, Shared, page_size};
-use super::users::user_id;
-use crate::chat::{Block, ChatError};
+use super::state::Shared;
+use crate::chat::{Block, Caller, Chat};
 use crate::model::cursor::KeyCursor;
 use crate::model::{Millis, User, UserId};
 
@@ -57,23 +57,16 @@ impl From<Block> for BlockDto {
     ),
 )]
 async fn list(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Params(page): Params<PageParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    StrictQuery(page): StrictQuery<PageParams>,
 ) -> Result<Json<BlockList>, Problem> {
     let limit = page_size(page.limit)?;
     let owner = format!("blocks of {}", caller.user.user_id);
-    let beyond = |text| UserId::parse(&KeyCursor::decode(text, &owner)?.0);
-    let after = match &page.cursor {
-        Some(text) => Some(beyond(text).ok_or(ChatError::BadCursor)?),
-        None => None,
-    };
-    let mut blocks = shared.chat.blocks(&caller, after.as_ref(), limit as u64 + 1).await?;
-    let more = blocks.len() > limit;
-    blocks.truncate(limit);
-    let last = blocks.last().filter(|_| more);
-    let next_cursor = last.map(|block| KeyCursor(block.user.user_id.to_string()).encode(&owner));
-    Ok(Json(BlockList { blocks: blocks.into_iter().map(BlockDto::from).collect(), next_cursor }))
+    let after = start_after(page.cursor.as_deref(), |text| UserId::parse(&KeyCursor::decode(text, &owner)?.0))?;
+    let blocks = chat.blocks(&caller, after.as_ref(), limit as u64 + 1).await?;
+    let (blocks, next_cursor) = cut(blocks, limit, |block| KeyCursor(block.user.user_id.to_string()).encode(&owner));
+    Ok(Json(BlockList { blocks, next_cursor }))
 }
 
 /// Blocks a user
@@ -83,19 +76,15 @@ async fn list(
 /// for both. Rooms and groups are not touched. A repeat changes nothing. Nobody can block themselves (422).
 #[utoipa::path(
     put, path = "/v1/me/blocks/{user_id}", tag = "blocks", operation_id = "block_user",
-    params(("user_id" = UserId, Path, description = "Whom.")),
+    params(UserPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Blocked."),
         (status = 404, description = "Nobody has been seen under this id (`not_found`)."),
     ),
 )]
-async fn block(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.block(&caller, &user_id(&id)?).await?;
+async fn block(State(chat): State<Chat>, caller: Caller, path: UserPath) -> Result<StatusCode, Problem> {
+    chat.block(&caller, &path.user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -104,15 +93,11 @@ async fn block(
 /// The direct message may be joined again, unless the other side blocks, too. Where there was no block, nothing happens.
 #[utoipa::path(
     delete, path = "/v1/me/blocks/{user_id}", tag = "blocks", operation_id = "unblock_user",
-    params(("user_id" = UserId, Path, description = "Whom.")),
+    params(UserPath),
     security(("session_token" = [])),
     responses((status = 204, description = "Not blocked by the caller.")),
 )]
-async fn unblock(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.unblock(&caller, &user_id(&id)?).await?;
+async fn unblock(State(chat): State<Chat>, caller: Caller, path: UserPath) -> Result<StatusCode, Problem> {
+    chat.unblock(&caller, &path.user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,10 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, Params, Segments, Whole};
+use super::extract::{Body, Integer, StrictQuery};
+use super::paging::{cut, page_size, start_after};
+use super::path::GroupPath;
 use super::problem::Problem;
-use super::state::{Session, Shared, cut, page_size};
-use crate::chat::{ChatError, CreateGroup, GroupPatch, GroupPlace, GroupQuery, GroupRow};
+use super::state::Shared;
+use crate::chat::{Caller, Chat, CreateGroup, GroupPatch, GroupPlace, GroupQuery, GroupRow};
 use crate::model::cursor::{IdCursor, KeyCursor};
 use crate::model::group::{Role, Standing};
 use crate::model::text::lower_case;
@@ -35,7 +37,7 @@ pub(crate) struct NewGroup {
     open: Option<bool>,
     /// How many members it takes; 100 where nothing is said.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000, example = 100)]
-    max_members: Option<Whole<u32>>,
+    max_members: Option<Integer<u32>>,
 }
 
 /// What is to be changed of a group; what is left out, or null, stays.
@@ -52,7 +54,7 @@ pub(crate) struct PatchGroup {
     open: Option<bool>,
     /// How many members it takes. Nobody has to go when there are more.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
-    max_members: Option<Whole<u32>>,
+    max_members: Option<Integer<u32>>,
 }
 
 /// A group, as the caller sees it.
@@ -199,11 +201,6 @@ impl From<GroupRow> for GroupDto {
     }
 }
 
-/// The group in a path.
-pub(super) fn group_id(text: &str) -> Result<GroupId, ChatError> {
-    GroupId::parse(text).ok_or(ChatError::invalid("a group id is a UUID in lower case"))
-}
-
 /// Makes a group
 ///
 /// The caller is its first member and superadmin. Its chat is the topic `group:` and its id.
@@ -214,13 +211,13 @@ pub(super) fn group_id(text: &str) -> Result<GroupId, ChatError> {
     responses((status = 201, description = "The group.", body = GroupDto)),
 )]
 async fn create(
-    State(shared): State<Shared>,
-    Session(caller): Session,
+    State(chat): State<Chat>,
+    caller: Caller,
     Body(body): Body<NewGroup>,
 ) -> Result<(StatusCode, Json<GroupDto>), Problem> {
     let NewGroup { name, description, open, max_members } = body;
-    let max_members = max_members.map(|Whole(number)| number);
-    let group = shared.chat.create_group(&caller, CreateGroup { name, description, open, max_members }).await?;
+    let max_members = max_members.map(|Integer(number)| number);
+    let group = chat.create_group(&caller, CreateGroup { name, description, open, max_members }).await?;
     Ok((StatusCode::CREATED, Json(group.into())))
 }
 
@@ -237,23 +234,22 @@ async fn create(
     ),
 )]
 async fn list(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Params(params): Params<GroupParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    StrictQuery(params): StrictQuery<GroupParams>,
 ) -> Result<Json<GroupList>, Problem> {
-    let (limit, prefix) = (page_size(params.limit)?, params.prefix.unwrap_or_default());
+    let limit = page_size(params.limit)?;
+    let prefix = params.prefix.unwrap_or_default();
     let owner = format!("groups {prefix}");
-    let after = match &params.cursor {
-        Some(text) => Some(place(text, &owner).ok_or(ChatError::BadCursor)?),
-        None => None,
-    };
-    let groups = shared.chat.groups(&caller, GroupQuery { prefix, after, limit: limit + 1 }).await?;
+    let after = start_after(params.cursor.as_deref(), |text| decode(text, &owner))?;
+    let groups = chat.groups(&caller, GroupQuery { prefix, after, limit: limit + 1 }).await?;
     let cursor = |row: &GroupRow| KeyCursor(format!("{}\n{}", lower_case(&row.name), row.id)).encode(&owner);
     let (groups, next_cursor) = cut(groups, limit, cursor);
     Ok(Json(GroupList { groups, next_cursor }))
 }
 
-fn place(text: &str, owner: &str) -> Option<GroupPlace> {
+/// The name in lower case and the id of the last group of the page before.
+fn decode(text: &str, owner: &str) -> Option<GroupPlace> {
     let KeyCursor(key) = KeyCursor::decode(text, owner)?;
     let (name, id) = key.split_once('\n')?;
     Some((name.to_owned(), GroupId::parse(id)?))
@@ -262,19 +258,15 @@ fn place(text: &str, owner: &str) -> Option<GroupPlace> {
 /// Reads a group
 #[utoipa::path(
     get, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "read_group",
-    params(("group_id" = GroupId, Path, description = "Which.")),
+    params(GroupPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The group.", body = GroupDto),
         (status = 404, description = "There is no such group (`not_found`)."),
     ),
 )]
-async fn read(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
-) -> Result<Json<GroupDto>, Problem> {
-    Ok(Json(shared.chat.group(&caller, group_id(&id)?).await?.into()))
+async fn read(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Result<Json<GroupDto>, Problem> {
+    Ok(Json(chat.group(&caller, path.group_id).await?.into()))
 }
 
 /// Changes a group
@@ -282,7 +274,7 @@ async fn read(
 /// Admins may.
 #[utoipa::path(
     patch, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "patch_group",
-    params(("group_id" = GroupId, Path, description = "Which.")),
+    params(GroupPath),
     request_body = PatchGroup,
     security(("session_token" = [])),
     responses(
@@ -292,15 +284,15 @@ async fn read(
     ),
 )]
 async fn change(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    path: GroupPath,
     Body(body): Body<PatchGroup>,
 ) -> Result<Json<GroupDto>, Problem> {
     let PatchGroup { name, description, open, max_members } = body;
-    let max_members = max_members.map(|Whole(number)| number);
+    let max_members = max_members.map(|Integer(number)| number);
     let patch = GroupPatch { name, description, open, max_members };
-    Ok(Json(shared.chat.change_group(&caller, group_id(&id)?, patch).await?.into()))
+    Ok(Json(chat.change_group(&caller, path.group_id, patch).await?.into()))
 }
 
 /// Deletes a group
@@ -309,7 +301,7 @@ async fn change(
 /// `group_deleted`.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "delete_group",
-    params(("group_id" = GroupId, Path, description = "Which.")),
+    params(GroupPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Deleted."),
@@ -317,12 +309,8 @@ async fn change(
         (status = 404, description = "There is no such group (`not_found`)."),
     ),
 )]
-async fn delete(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.delete_group(&caller, group_id(&id)?).await?;
+async fn delete(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Result<StatusCode, Problem> {
+    chat.delete_group(&caller, path.group_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -339,9 +327,9 @@ async fn delete(
     ),
 )]
 async fn mine(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Params(params): Params<MyGroupParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    StrictQuery(params): StrictQuery<MyGroupParams>,
 ) -> Result<Json<GroupList>, Problem> {
     let limit = page_size(params.limit)?;
     let (state, list) = match params.state {
@@ -349,11 +337,8 @@ async fn mine(
         MyState::Requested => (MemberState::Requested, "requests"),
     };
     let owner = format!("{list} of {}", caller.user.user_id);
-    let after = match &params.cursor {
-        Some(text) => Some(GroupId(IdCursor::decode(text, &owner).ok_or(ChatError::BadCursor)?.0)),
-        None => None,
-    };
-    let groups = shared.chat.my_groups(&caller, state.standings(), after, limit + 1).await?;
+    let after = start_after(params.cursor.as_deref(), |text| Some(GroupId(IdCursor::decode(text, &owner)?.0)))?;
+    let groups = chat.my_groups(&caller, state.standings(), after, limit + 1).await?;
     let (groups, next_cursor) = cut(groups, limit, |row| IdCursor(row.id.0).encode(&owner));
     Ok(Json(GroupList { groups, next_cursor }))
 }

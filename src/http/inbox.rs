@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, Params, Segments, Whole};
+use super::extract::{Body, Integer, StrictQuery};
+use super::paging::{PageParams, page_size};
+use super::path::TopicPath;
 use super::problem::Problem;
-use super::sessions::PageParams;
-use super::state::{Session, Shared, page_size};
-use crate::chat::{ChatError, InboxPage, InboxTopic};
+use super::state::Shared;
+use crate::chat::{Caller, Chat, ChatError, InboxPage, InboxTopic};
 use crate::model::{Message, Seq, TopicId, TopicKind, User};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -61,7 +62,7 @@ pub(crate) struct InboxList {
 pub(crate) struct MarkRead {
     /// The last entry that they have read.
     #[schema(value_type = i64, minimum = 0, example = 42)]
-    seq: Whole<i64>,
+    seq: Integer<i64>,
 }
 
 /// A read mark.
@@ -80,9 +81,16 @@ pub(crate) struct ReadMarkDto {
 
 impl From<InboxTopic> for InboxTopicDto {
     fn from(topic: InboxTopic) -> Self {
-        let InboxTopic { id, mark, last_message, name, other, .. } = topic;
-        let (kind, last_seq, read_seq, unread) = (id.kind(), mark.last_seq, mark.read_seq, mark.unread());
-        Self { topic: id, kind, name, user: other, last_seq, last_message, read_seq, unread }
+        Self {
+            kind: topic.id.kind(),
+            topic: topic.id,
+            name: topic.name,
+            user: topic.other,
+            last_seq: topic.mark.last_seq,
+            last_message: topic.last_message,
+            read_seq: topic.mark.read_seq,
+            unread: topic.mark.unread(),
+        }
     }
 }
 
@@ -100,12 +108,12 @@ impl From<InboxTopic> for InboxTopicDto {
     ),
 )]
 async fn list(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Params(page): Params<PageParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    StrictQuery(page): StrictQuery<PageParams>,
 ) -> Result<Json<InboxList>, Problem> {
     let limit = page_size(page.limit)?;
-    let InboxPage { topics, next } = shared.chat.inbox(&caller, page.cursor.as_deref(), limit).await?;
+    let InboxPage { topics, next } = chat.inbox(&caller, page.cursor.as_deref(), limit).await?;
     Ok(Json(InboxList { topics: topics.into_iter().map(InboxTopicDto::from).collect(), next_cursor: next }))
 }
 
@@ -115,7 +123,7 @@ async fn list(
 /// join is needed.
 #[utoipa::path(
     put, path = "/v1/topics/{topic}/read", tag = "topics", operation_id = "mark_read",
-    params(("topic" = TopicId, Path, description = "Which.")),
+    params(TopicPath),
     request_body = MarkRead,
     security(("session_token" = [])),
     responses(
@@ -124,15 +132,15 @@ async fn list(
     ),
 )]
 async fn mark_read(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(topic): Segments<String>,
-    Body(MarkRead { seq: Whole(seq) }): Body<MarkRead>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    path: TopicPath,
+    Body(MarkRead { seq: Integer(seq) }): Body<MarkRead>,
 ) -> Result<Json<ReadMarkDto>, Problem> {
     if seq < 0 {
         return Err(ChatError::invalid("seq must not be negative").into());
     }
-    let (topic, mark) = shared.chat.mark_read(&caller, &topic, Seq(seq)).await?;
-    let (last_seq, read_seq, unread) = (mark.last_seq, mark.read_seq, mark.unread());
-    Ok(Json(ReadMarkDto { topic, last_seq, read_seq, unread }))
+    let mark = chat.mark_read(&caller, &path.topic, Seq(seq)).await?;
+    let unread = mark.unread();
+    Ok(Json(ReadMarkDto { topic: path.topic, last_seq: mark.last_seq, read_seq: mark.read_seq, unread }))
 }

@@ -8,15 +8,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Params, Segments};
-use super::groups::{MemberState, StandingDto, group_id};
+use super::extract::StrictQuery;
+use super::groups::{MemberState, StandingDto};
+use super::paging::{cut, page_size, start_after};
+use super::path::{GroupPath, MemberPath};
 use super::problem::Problem;
-use super::state::{Session, Shared, cut, page_size};
-use super::users::user_id;
-use crate::chat::{ChatError, MemberRow};
+use super::state::Shared;
+use crate::chat::{Caller, Chat, MemberRow};
 use crate::model::cursor::KeyCursor;
 use crate::model::group::Act;
-use crate::model::{GroupId, Millis, User, UserId};
+use crate::model::{Millis, User};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -80,7 +81,7 @@ impl From<MemberRow> for MemberDto {
 /// accepts or declines. A repeat changes nothing.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/join", tag = "groups", operation_id = "join_group",
-    params(("group_id" = GroupId, Path, description = "Which.")),
+    params(GroupPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The caller is a member, or asks to become one.", body = StandingDto),
@@ -89,12 +90,8 @@ impl From<MemberRow> for MemberDto {
         (status = 409, description = "The group is full (`group_full`)."),
     ),
 )]
-async fn join(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(group): Segments<String>,
-) -> Result<Json<StandingDto>, Problem> {
-    let member = shared.chat.act_in_group(&caller, group_id(&group)?, Act::Join, None).await?;
+async fn join(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Result<Json<StandingDto>, Problem> {
+    let member = chat.act_in_group(&caller, path.group_id, Act::Join, None).await?;
     Ok(Json(member.standing.into()))
 }
 
@@ -104,7 +101,7 @@ async fn join(
 /// when the last member leaves, the group is deleted.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/leave", tag = "groups", operation_id = "leave_group",
-    params(("group_id" = GroupId, Path, description = "Which.")),
+    params(GroupPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "The caller is no member."),
@@ -112,12 +109,8 @@ async fn join(
         (status = 409, description = "There would be members and no superadmin (`last_superadmin`)."),
     ),
 )]
-async fn leave(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(group): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.act_in_group(&caller, group_id(&group)?, Act::Leave, None).await?;
+async fn leave(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Result<StatusCode, Problem> {
+    chat.act_in_group(&caller, path.group_id, Act::Leave, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -126,7 +119,7 @@ async fn leave(
 /// Of an open group anyone sees the members, of a closed one its members do. Requests and bans are for admins.
 #[utoipa::path(
     get, path = "/v1/groups/{group_id}/members", tag = "groups", operation_id = "list_members",
-    params(("group_id" = GroupId, Path, description = "Whose."), MemberParams),
+    params(GroupPath, MemberParams),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "A page.", body = MemberList),
@@ -136,25 +129,23 @@ async fn leave(
     ),
 )]
 async fn list(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(group): Segments<String>,
-    Params(params): Params<MemberParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    path: GroupPath,
+    StrictQuery(params): StrictQuery<MemberParams>,
 ) -> Result<Json<MemberList>, Problem> {
-    let (limit, group) = (page_size(params.limit)?, group_id(&group)?);
+    let limit = page_size(params.limit)?;
     let standings = params.state.standings();
-    let owner = format!("members {group} {:?}", standings.0);
-    let after = match &params.cursor {
-        Some(text) => Some(place(text, &owner).ok_or(ChatError::BadCursor)?),
-        None => None,
-    };
-    let members = shared.chat.members(&caller, group, standings, after, limit + 1).await?;
+    let owner = format!("members {} {:?}", path.group_id, standings.0);
+    let after = start_after(params.cursor.as_deref(), |text| decode(text, &owner))?;
+    let members = chat.members(&caller, path.group_id, standings, after, limit + 1).await?;
     let key = |row: &MemberRow| format!("{}\n{}", row.standing.stored().unwrap_or_default(), row.user.user_id);
     let (members, next_cursor) = cut(members, limit, |row| KeyCursor(key(row)).encode(&owner));
     Ok(Json(MemberList { members, next_cursor }))
 }
 
-fn place(text: &str, owner: &str) -> Option<(i16, String)> {
+/// The standing as it is stored and the user id of the last member of the page before.
+fn decode(text: &str, owner: &str) -> Option<(i16, String)> {
     let KeyCursor(key) = KeyCursor::decode(text, owner)?;
     let (standing, user) = key.split_once('\n')?;
     Some((standing.parse().ok()?, user.to_owned()))
@@ -165,10 +156,7 @@ fn place(text: &str, owner: &str) -> Option<(i16, String)> {
 /// Admins may. The chat says so (code 2). A member stays what they are.
 #[utoipa::path(
     put, path = "/v1/groups/{group_id}/members/{user_id}", tag = "groups", operation_id = "add_member",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The member.", body = MemberDto),
@@ -177,13 +165,8 @@ fn place(text: &str, owner: &str) -> Option<(i16, String)> {
         (status = 409, description = "The user is banned (`user_banned`), or the group is full (`group_full`)."),
     ),
 )]
-async fn add(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<Json<MemberDto>, Problem> {
-    let (group, user) = ids(&path)?;
-    Ok(Json(shared.chat.act_in_group(&caller, group, Act::Add, Some(user)).await?.into()))
+async fn add(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<Json<MemberDto>, Problem> {
+    Ok(Json(chat.act_in_group(&caller, path.group_id, Act::Add, Some(path.user_id)).await?.into()))
 }
 
 /// Removes a member from a group, or declines a request
@@ -192,10 +175,7 @@ async fn add(
 /// history: that entry is the last that their streams receive, then `left`. Of who is neither nothing changes.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}/members/{user_id}", tag = "groups", operation_id = "kick_member",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "The user is no member, and asks for nothing."),
@@ -204,13 +184,8 @@ async fn add(
         (status = 409, description = "The group would have no superadmin (`last_superadmin`)."),
     ),
 )]
-async fn kick(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    let (group, user) = ids(&path)?;
-    shared.chat.act_in_group(&caller, group, Act::Kick, Some(user)).await?;
+async fn kick(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<StatusCode, Problem> {
+    chat.act_in_group(&caller, path.group_id, Act::Kick, Some(path.user_id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -219,10 +194,7 @@ async fn kick(
 /// Admins make members admins, superadmins make admins superadmins. The chat says so (code 5).
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/promote", tag = "groups", operation_id = "promote_member",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The member, with the new role.", body = MemberDto),
@@ -231,13 +203,8 @@ async fn kick(
         (status = 409, description = "There is no higher role (`no_further_role`)."),
     ),
 )]
-async fn promote(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<Json<MemberDto>, Problem> {
-    let (group, user) = ids(&path)?;
-    Ok(Json(shared.chat.act_in_group(&caller, group, Act::Promote, Some(user)).await?.into()))
+async fn promote(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<Json<MemberDto>, Problem> {
+    Ok(Json(chat.act_in_group(&caller, path.group_id, Act::Promote, Some(path.user_id)).await?.into()))
 }
 
 /// Gives a member the next lower role
@@ -245,10 +212,7 @@ async fn promote(
 /// Admins make admins members, superadmins make superadmins admins. The chat says so (code 9).
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/demote", tag = "groups", operation_id = "demote_member",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The member, with the new role.", body = MemberDto),
@@ -258,13 +222,8 @@ async fn promote(
                                       (`last_superadmin`)."),
     ),
 )]
-async fn demote(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<Json<MemberDto>, Problem> {
-    let (group, user) = ids(&path)?;
-    Ok(Json(shared.chat.act_in_group(&caller, group, Act::Demote, Some(user)).await?.into()))
+async fn demote(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<Json<MemberDto>, Problem> {
+    Ok(Json(chat.act_in_group(&caller, path.group_id, Act::Demote, Some(path.user_id)).await?.into()))
 }
 
 /// Bans a user from a group, member or not
@@ -273,10 +232,7 @@ async fn demote(
 /// history.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/ban", tag = "groups", operation_id = "ban_member",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "The user is banned."),
@@ -285,13 +241,8 @@ async fn demote(
         (status = 409, description = "The group would have no superadmin (`last_superadmin`)."),
     ),
 )]
-async fn ban(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    let (group, user) = ids(&path)?;
-    shared.chat.act_in_group(&caller, group, Act::Ban, Some(user)).await?;
+async fn ban(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<StatusCode, Problem> {
+    chat.act_in_group(&caller, path.group_id, Act::Ban, Some(path.user_id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -300,10 +251,7 @@ async fn ban(
 /// Admins may. The user is a stranger to the group then, and may join or ask.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}/bans/{user_id}", tag = "groups", operation_id = "unban_user",
-    params(
-        ("group_id" = GroupId, Path, description = "Where."),
-        ("user_id" = UserId, Path, description = "Whom."),
-    ),
+    params(MemberPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "The user is not banned."),
@@ -311,16 +259,7 @@ async fn ban(
         (status = 404, description = "There is no such group or user (`not_found`)."),
     ),
 )]
-async fn unban(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(path): Segments<(String, String)>,
-) -> Result<StatusCode, Problem> {
-    let (group, user) = ids(&path)?;
-    shared.chat.act_in_group(&caller, group, Act::Unban, Some(user)).await?;
+async fn unban(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Result<StatusCode, Problem> {
+    chat.act_in_group(&caller, path.group_id, Act::Unban, Some(path.user_id)).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn ids((group, user): &(String, String)) -> Result<(GroupId, UserId), ChatError> {
-    Ok((group_id(group)?, user_id(user)?))
 }

@@ -11,13 +11,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, IdempotencyKey, Params, Segments};
+use super::extract::{Body, IdempotencyKey, StrictQuery};
+use super::json::JsonBytes;
+use super::paging::page_size;
+use super::path::{MessagePath, TopicPath};
 use super::problem::Problem;
-use super::state::{Session, Shared, Signed, json, page_size};
-use crate::chat::{ChatError, HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
+use super::state::Shared;
+use crate::chat::{Caller, Chat, ChatError, Claims, HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
 use crate::model::cursor::Direction;
 use crate::model::message::EphemeralMessage;
-use crate::model::{Message, MessageId, Millis, Seq, TopicId};
+use crate::model::{Message, Millis, Seq, TopicId};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(send, history)).routes(routes!(read, edit, remove))
@@ -93,7 +96,7 @@ pub(crate) struct HistoryParams {
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "send_message",
     params(
-        ("topic" = TopicId, Path, description = "Where to."),
+        TopicPath,
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
          description = "Within 24 hours a repeat with the same key and content, by the same user in the same topic, \
                         answers with the first message instead of sending again."),
@@ -115,19 +118,19 @@ pub(crate) struct HistoryParams {
 )]
 async fn send(
     State(shared): State<Shared>,
-    Signed(claims): Signed,
-    Segments(topic): Segments<String>,
+    claims: Claims,
+    path: TopicPath,
     IdempotencyKey(key): IdempotencyKey,
     Body(message): Body<SendMessage>,
 ) -> Result<Response, Problem> {
     shared.rates.check_send(claims.session)?;
     let SendMessage { content, ephemeral } = message;
-    let receipt =
-        shared.chat.send(&claims, &topic, Outgoing { content, ephemeral: ephemeral.unwrap_or(false), key }).await?;
+    let outgoing = Outgoing { content, ephemeral: ephemeral.unwrap_or(false), key };
+    let receipt = shared.chat.send(&claims, path.topic, outgoing).await?;
     Ok(match receipt {
-        Receipt::Stored(message) => (StatusCode::CREATED, json(message)),
-        Receipt::Repeated(message) => (StatusCode::OK, json(message)),
-        Receipt::Delivered(message) => (StatusCode::ACCEPTED, json(message)),
+        Receipt::Stored(message) => (StatusCode::CREATED, JsonBytes(message)),
+        Receipt::Repeated(message) => (StatusCode::OK, JsonBytes(message)),
+        Receipt::Delivered(message) => (StatusCode::ACCEPTED, JsonBytes(message)),
     }
     .into_response())
 }
@@ -139,7 +142,7 @@ async fn send(
 /// themselves, which a stream carries, are left out unless `changes=true`.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "read_history",
-    params(("topic" = TopicId, Path, description = "Whose."), HistoryParams),
+    params(TopicPath, HistoryParams),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "A page.", body = MessageList,
@@ -149,17 +152,16 @@ async fn send(
     ),
 )]
 async fn history(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(topic): Segments<String>,
-    Params(params): Params<HistoryParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    path: TopicPath,
+    StrictQuery(params): StrictQuery<HistoryParams>,
 ) -> Result<(HeaderMap, Json<MessageList>), Problem> {
     let query = query(params)?;
-    let (direction, limit, changes) = (query.direction, query.limit, query.changes);
-    let HistoryPage { topic, messages, next, prev } = shared.chat.history(&caller, &topic, query).await?;
+    let HistoryPage { messages, next, prev } = chat.history(&caller, &path.topic, &query).await?;
     let mut headers = HeaderMap::new();
     for (cursor, rel) in [(&next, "next"), (&prev, "prev")] {
-        if let Some(link) = cursor.as_ref().and_then(|cursor| link(&topic, direction, limit, changes, cursor, rel)) {
+        if let Some(link) = cursor.as_ref().and_then(|cursor| link(&path.topic, &query, cursor, rel)) {
             headers.append(header::LINK, link);
         }
     }
@@ -169,22 +171,15 @@ async fn history(
 /// Reads one message
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "read_message",
-    params(
-        ("topic" = TopicId, Path, description = "Where."),
-        ("message_id" = MessageId, Path, description = "Which."),
-    ),
+    params(MessagePath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The message.", body = Message),
         (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
     ),
 )]
-async fn read(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments((topic, id)): Segments<(String, String)>,
-) -> Result<Json<Message>, Problem> {
-    Ok(Json(shared.chat.message(&caller, &topic, message_id(&id)?).await?))
+async fn read(State(chat): State<Chat>, caller: Caller, path: MessagePath) -> Result<Json<Message>, Problem> {
+    Ok(Json(chat.message(&caller, &path.topic, path.message_id).await?))
 }
 
 /// Edits a message
@@ -193,10 +188,7 @@ async fn read(
 /// content `{"message_id", "seq", "content"}`, which streams carry. No join is needed. Counts as a send.
 #[utoipa::path(
     patch, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "edit_message",
-    params(
-        ("topic" = TopicId, Path, description = "Where."),
-        ("message_id" = MessageId, Path, description = "Which."),
-    ),
+    params(MessagePath),
     request_body = EditMessage,
     security(("session_token" = [])),
     responses(
@@ -211,12 +203,12 @@ async fn read(
 )]
 async fn edit(
     State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments((topic, id)): Segments<(String, String)>,
+    caller: Caller,
+    path: MessagePath,
     Body(EditMessage { content }): Body<EditMessage>,
 ) -> Result<Json<Message>, Problem> {
     shared.rates.check_send(caller.session)?;
-    Ok(Json(shared.chat.edit(&caller, &topic, message_id(&id)?, &content).await?))
+    Ok(Json(shared.chat.edit(&caller, path.topic, path.message_id, &content).await?))
 }
 
 /// Removes a message
@@ -226,10 +218,7 @@ async fn edit(
 /// streams carry. A repeat changes nothing. No join is needed. Counts as a send.
 #[utoipa::path(
     delete, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "remove_message",
-    params(
-        ("topic" = TopicId, Path, description = "Where."),
-        ("message_id" = MessageId, Path, description = "Which."),
-    ),
+    params(MessagePath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Removed, now or earlier."),
@@ -238,18 +227,10 @@ async fn edit(
         (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
     ),
 )]
-async fn remove(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments((topic, id)): Segments<(String, String)>,
-) -> Result<StatusCode, Problem> {
+async fn remove(State(shared): State<Shared>, caller: Caller, path: MessagePath) -> Result<StatusCode, Problem> {
     shared.rates.check_send(caller.session)?;
-    shared.chat.remove(&caller, &topic, message_id(&id)?).await?;
+    shared.chat.remove(&caller, path.topic, path.message_id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn message_id(text: &str) -> Result<MessageId, ChatError> {
-    MessageId::parse(text).ok_or(ChatError::invalid("a message id is a UUID in lower case"))
 }
 
 fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
@@ -273,20 +254,13 @@ fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
 /// RFC 3986's unreserved characters stay as they are.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-fn link(
-    topic: &TopicId,
-    direction: Direction,
-    limit: usize,
-    changes: bool,
-    cursor: &str,
-    rel: &str,
-) -> Option<HeaderValue> {
+fn link(topic: &TopicId, query: &HistoryQuery, cursor: &str, rel: &str) -> Option<HeaderValue> {
     let topic = utf8_percent_encode(topic.as_str(), SEGMENT);
-    let direction = match direction {
+    let direction = match query.direction {
         Direction::Backward => "backward",
         Direction::Forward => "forward",
     };
-    let changes = if changes { "&changes=true" } else { "" };
-    let query = format!("direction={direction}&limit={limit}{changes}&cursor={cursor}");
+    let changes = if query.changes { "&changes=true" } else { "" };
+    let query = format!("direction={direction}&limit={}{changes}&cursor={cursor}", query.limit);
     HeaderValue::from_str(&format!("</v1/topics/{topic}/messages?{query}>; rel=\"{rel}\"")).ok()
 }

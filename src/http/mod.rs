@@ -2,15 +2,19 @@
 //! here.
 
 mod address;
+mod auth;
 mod blocks;
 mod cors;
 mod extract;
 mod groups;
 mod inbox;
+mod json;
 mod members;
 mod messages;
 mod metrics;
 mod openapi;
+mod paging;
+mod path;
 mod problem;
 mod rate;
 mod request_id;

@@ -4,16 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::address::ClientAddr;
-use super::extract::{BearerToken, OptionalBody, Params, Segments};
+use super::auth::UnlimitedCaller;
+use super::extract::{BearerToken, OptionalBody, StrictQuery};
+use super::paging::{PageParams, cut, page_size, start_after};
+use super::path::SessionPath;
 use super::problem::Problem;
-use super::state::{Session, Shared, page_size};
+use super::state::Shared;
 use super::topics::JoinDto;
-use crate::chat::{ChatError, OpenedSession, SessionRow};
+use crate::chat::{Caller, Chat, OpenedSession, SessionRow};
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, SessionId, User};
 
@@ -110,19 +113,6 @@ pub(crate) struct SessionList {
     next_cursor: Option<String>,
 }
 
-/// Which page of a list.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PageParams {
-    /// How many items at most.
-    #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
-    pub(super) limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]+$")]
-    pub(super) cursor: Option<String>,
-}
-
 impl From<SessionRow> for SessionDto {
     fn from(row: SessionRow) -> Self {
         Self { id: row.id, user: row.user, created_at: row.created_at, expires_at: row.expires_at }
@@ -185,9 +175,9 @@ async fn open(
     responses((status = 200, description = "The session, what it has joined, whether its stream is open.",
                body = OwnSessionDto)),
 )]
-async fn read(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<OwnSessionDto>, Problem> {
-    let topics = shared.chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
-    let stream_open = shared.chat.is_streaming(&caller.row);
+async fn read(State(chat): State<Chat>, caller: Caller) -> Result<Json<OwnSessionDto>, Problem> {
+    let topics = chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
+    let stream_open = chat.is_streaming(&caller.row);
     Ok(Json(OwnSessionDto { session: caller.row.into(), topics, stream_open }))
 }
 
@@ -199,8 +189,8 @@ async fn read(State(shared): State<Shared>, Session(caller): Session) -> Result<
     security(("session_token" = [])),
     responses((status = 204, description = "The session has ended.")),
 )]
-async fn end(State(shared): State<Shared>, Session(caller): Session) -> Result<StatusCode, Problem> {
-    shared.chat.end_session(&caller, caller.session).await?;
+async fn end(State(chat): State<Chat>, UnlimitedCaller(caller): UnlimitedCaller) -> Result<StatusCode, Problem> {
+    chat.end_session(&caller, caller.session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -219,11 +209,11 @@ async fn end(State(shared): State<Shared>, Session(caller): Session) -> Result<S
     ),
 )]
 async fn refresh(
-    State(shared): State<Shared>,
-    Session(caller): Session,
+    State(chat): State<Chat>,
+    caller: Caller,
     OptionalBody(body): OptionalBody<RefreshSession>,
 ) -> Result<Secret<OpenedSessionDto>, Problem> {
-    Ok(secret(shared.chat.refresh(&caller, body.user_token.as_deref()).await?))
+    Ok(secret(chat.refresh(&caller, body.user_token.as_deref()).await?))
 }
 
 /// Lists my sessions, on all devices
@@ -237,22 +227,17 @@ async fn refresh(
     ),
 )]
 async fn list(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Params(page): Params<PageParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    StrictQuery(page): StrictQuery<PageParams>,
 ) -> Result<Json<SessionList>, Problem> {
     let limit = page_size(page.limit)?;
     let owner = caller.user.user_id.as_str();
-    let after = match &page.cursor {
-        Some(text) => Some(IdCursor::decode(text, owner).ok_or(ChatError::BadCursor)?.0),
-        None => None,
-    };
-    let mut rows = shared.chat.sessions(&caller, after, limit as u64 + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|row| IdCursor(row.id.0).encode(owner));
+    let after = start_after(page.cursor.as_deref(), |text| Some(IdCursor::decode(text, owner)?.0))?;
+    let rows = chat.sessions(&caller, after, limit as u64 + 1).await?;
+    let (rows, next_cursor): (Vec<SessionRow>, _) = cut(rows, limit, |row| IdCursor(row.id.0).encode(owner));
     let listed = |row: SessionRow| ListedSessionDto {
-        stream_open: shared.chat.is_streaming(&row),
+        stream_open: chat.is_streaming(&row),
         current: row.id == caller.session,
         session: row.into(),
     };
@@ -262,19 +247,14 @@ async fn list(
 /// Ends one of my sessions
 #[utoipa::path(
     delete, path = "/v1/me/sessions/{session_id}", tag = "sessions", operation_id = "end_session_by_id",
-    params(("session_id" = SessionId, Path, description = "Which.")),
+    params(SessionPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "It has ended."),
         (status = 404, description = "The caller has no such living session (`not_found`)."),
     ),
 )]
-async fn end_one(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(id): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    let id = SessionId::parse(&id).ok_or(ChatError::invalid("a session id is a UUID in lower case"))?;
-    shared.chat.end_session(&caller, id).await?;
+async fn end_one(State(chat): State<Chat>, caller: Caller, path: SessionPath) -> Result<StatusCode, Problem> {
+    chat.end_session(&caller, path.session_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

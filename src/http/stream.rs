@@ -20,10 +20,11 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{BearerToken, LastEventId, Params};
+use super::extract::{BearerToken, LastEventId, StrictQuery};
+use super::json::JsonBytes;
 use super::problem::Problem;
 use super::server::Handover;
-use super::state::{Shared, json};
+use super::state::Shared;
 use crate::chat::{ChatError, Claims, Resume};
 use crate::live::events::{Activity, Bye, Gap, Left, PresenceChange, PresenceState, Ready, Typing};
 use crate::live::{Format, Stream, StreamError};
@@ -157,7 +158,7 @@ impl FromRequestParts<Shared> for Listener {
                 Err(error) => Ok(Self::Late(chat.claims_of_any_age(token).map_err(|_| error)?)),
             };
         }
-        let Params(params) = Params::<EventsParams>::from_request_parts(parts, shared).await?;
+        let StrictQuery(params) = StrictQuery::<EventsParams>::from_request_parts(parts, shared).await?;
         let missing = || Problem::unauthenticated("bring the stream token as access_token, or a token as the Bearer");
         let token = params.access_token.ok_or_else(missing)?;
         Ok(Self::Welcome(shared.chat.stream_claims(&token)?))
@@ -194,7 +195,7 @@ async fn events(
     headers: HeaderMap,
     handover: Option<Extension<Handover>>,
     listener: Listener,
-    Params(params): Params<EventsParams>,
+    StrictQuery(params): StrictQuery<EventsParams>,
     LastEventId(header_id): LastEventId,
 ) -> Result<Response, Problem> {
     let claims = match listener {
@@ -269,7 +270,7 @@ async fn poll(stream: Stream, wait: Duration) -> Response {
     body.extend_from_slice(b"],\"last_event_id\":\"");
     body.extend_from_slice(answer.last_event_id.as_bytes());
     body.extend_from_slice(b"\"}");
-    ([(header::CACHE_CONTROL, "no-store")], json(body.into())).into_response()
+    ([(header::CACHE_CONTROL, "no-store")], JsonBytes(body.into())).into_response()
 }
 
 fn sse(body: Body) -> Response {

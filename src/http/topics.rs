@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{OptionalBody, Params, Segments};
+use super::extract::{OptionalBody, StrictQuery};
+use super::paging::{PageParams, cut, page_size};
+use super::path::TopicPath;
 use super::problem::Problem;
-use super::sessions::PageParams;
-use super::state::{Session, Shared, Signed, cut, page_size};
-use crate::chat::{ChatError, Join, JoinedTopic, TopicInfo};
+use super::state::Shared;
+use crate::chat::{Caller, Chat, Claims, Join, JoinedTopic, TopicInfo};
 use crate::live::PresenceView;
 use crate::model::cursor::IdCursor;
 use crate::model::{Millis, Presence, Seq, TopicId, TopicKind};
@@ -128,14 +129,14 @@ pub(crate) struct PresenceList {
 }
 
 impl TopicDto {
-    fn new(id: &TopicId, name: Option<String>, last_seq: Seq) -> Self {
-        Self { kind: id.kind(), name, last_seq, id: id.clone() }
+    fn new(id: TopicId, name: Option<String>, last_seq: Seq) -> Self {
+        Self { kind: id.kind(), name, last_seq, id }
     }
 }
 
 impl From<(Join, Option<String>)> for JoinDto {
     fn from((join, name): (Join, Option<String>)) -> Self {
-        let topic = TopicDto::new(&join.topic.id, name, join.topic.last_seq);
+        let topic = TopicDto::new(join.topic.id, name, join.topic.last_seq);
         Self { topic, position: join.position, hidden: join.hidden }
     }
 }
@@ -146,8 +147,8 @@ impl From<(Join, Option<String>)> for JoinDto {
     security(("session_token" = [])),
     responses((status = 200, description = "The joins.", body = JoinList)),
 )]
-async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<Json<JoinList>, Problem> {
-    let topics = shared.chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
+async fn list(State(chat): State<Chat>, caller: Caller) -> Result<Json<JoinList>, Problem> {
+    let topics = chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
     Ok(Json(JoinList { topics, next_cursor: None }))
 }
 
@@ -157,7 +158,7 @@ async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<
 /// entry after `position`.
 #[utoipa::path(
     put, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "join_topic",
-    params(("topic" = TopicId, Path, description = "Which: `room:NAME`, `group:UUID`, `dm:USER` or `dm:A:B`.")),
+    params(TopicPath),
     request_body(content = JoinTopic, description = "May be left out."),
     security(("session_token" = [])),
     responses(
@@ -168,14 +169,17 @@ async fn list(State(shared): State<Shared>, Session(caller): Session) -> Result<
     ),
 )]
 async fn join(
-    State(shared): State<Shared>,
-    Signed(claims): Signed,
-    Segments(topic): Segments<String>,
+    State(chat): State<Chat>,
+    claims: Claims,
+    path: Result<TopicPath, Problem>,
     OptionalBody(body): OptionalBody<JoinTopic>,
 ) -> Result<Json<JoinedDto>, Problem> {
-    let JoinedTopic { join, own, name, present } = shared.chat.join(&claims, &topic, body.hidden).await?;
+    if path.is_err() {
+        chat.caller(&claims).await?; // a session that has ended is 401 whatever the path is
+    }
+    let JoinedTopic { join, own, name, present } = chat.join(&claims, path?.topic, body.hidden).await?;
     Ok(Json(JoinedDto {
-        topic: TopicDto::new(&join.topic.id, name, join.topic.last_seq),
+        topic: TopicDto::new(join.topic.id, name, join.topic.last_seq),
         own,
         truncated: present.is_truncated(),
         presence_count: present.count(),
@@ -189,39 +193,31 @@ async fn join(
 /// Where it was not joined, nothing happens.
 #[utoipa::path(
     delete, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "leave_topic",
-    params(("topic" = TopicId, Path, description = "Which.")),
+    params(TopicPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Left."),
         (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
-async fn leave(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(topic): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.leave(&caller, &topic).await?;
+async fn leave(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Result<StatusCode, Problem> {
+    chat.leave(&caller, path.topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Reads a topic
 #[utoipa::path(
     get, path = "/v1/topics/{topic}", tag = "topics", operation_id = "read_topic",
-    params(("topic" = TopicId, Path, description = "Which.")),
+    params(TopicPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The topic.", body = TopicInfoDto),
         (status = 404, description = "There is no such topic for the caller (`not_found`)."),
     ),
 )]
-async fn read(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(topic): Segments<String>,
-) -> Result<Json<TopicInfoDto>, Problem> {
-    let TopicInfo { id, last_seq, name, presence_count, created_at } = shared.chat.topic(&caller, &topic).await?;
-    Ok(Json(TopicInfoDto { topic: TopicDto::new(&id, name, last_seq), presence_count, created_at }))
+async fn read(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Result<Json<TopicInfoDto>, Problem> {
+    let TopicInfo { last_seq, name, presence_count, created_at } = chat.topic(&caller, &path.topic).await?;
+    Ok(Json(TopicInfoDto { topic: TopicDto::new(path.topic, name, last_seq), presence_count, created_at }))
 }
 
 /// Lists who is present on a topic
@@ -229,7 +225,7 @@ async fn read(
 /// No join is needed.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/presences", tag = "topics", operation_id = "list_presences",
-    params(("topic" = TopicId, Path, description = "Which."), PageParams),
+    params(TopicPath, PageParams),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "Who is there.", body = PresenceList),
@@ -238,18 +234,14 @@ async fn read(
     ),
 )]
 async fn presences(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Segments(topic): Segments<String>,
-    Params(page): Params<PageParams>,
+    State(chat): State<Chat>,
+    caller: Caller,
+    path: TopicPath,
+    StrictQuery(page): StrictQuery<PageParams>,
 ) -> Result<Json<PresenceList>, Problem> {
     let limit = page_size(page.limit)?;
-    let after = |id: &TopicId| match &page.cursor {
-        Some(text) => Ok(Some(IdCursor::decode(text, id.as_str()).ok_or(ChatError::BadCursor)?.0)),
-        None => Ok(None),
-    };
-    let (id, presences) = shared.chat.presences(&caller, &topic, after, limit + 1).await?;
-    let cursor = |presence: &Presence| IdCursor(presence.session_id.0).encode(id.as_str());
+    let presences = chat.presences(&caller, &path.topic, page.cursor.as_deref(), limit + 1).await?;
+    let cursor = |presence: &Presence| IdCursor(presence.session_id.0).encode(path.topic.as_str());
     let (presences, next_cursor) = cut(presences, limit, cursor);
     Ok(Json(PresenceList { presences, next_cursor }))
 }

@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::Segments;
+use super::path::TopicPath;
 use super::problem::Problem;
-use super::state::{Shared, Signed};
-use crate::model::TopicId;
+use super::state::Shared;
+use crate::chat::{Chat, Claims};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(tell))
@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 /// topic. It tells at most once in two seconds: what comes sooner is answered alike, and dropped.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/typing", tag = "messages", operation_id = "tell_typing",
-    params(("topic" = TopicId, Path, description = "Where.")),
+    params(TopicPath),
     security(("session_token" = [])),
     responses(
         (status = 204, description = "Told, or dropped."),
@@ -29,11 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         (status = 409, description = "The session has not joined the topic (`not_joined`)."),
     ),
 )]
-async fn tell(
-    State(shared): State<Shared>,
-    Signed(claims): Signed,
-    Segments(topic): Segments<String>,
-) -> Result<StatusCode, Problem> {
-    shared.chat.tell_typing(&claims, &topic).await?;
+async fn tell(State(chat): State<Chat>, claims: Claims, path: TopicPath) -> Result<StatusCode, Problem> {
+    chat.tell_typing(&claims, &path.topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }

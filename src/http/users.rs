@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Body, Segments};
+use super::extract::Body;
+use super::path::UserPath;
 use super::problem::Problem;
-use super::state::{Session, Shared};
-use crate::chat::ChatError;
-use crate::model::{User, UserId};
+use super::state::Shared;
+use crate::chat::{Caller, Chat};
+use crate::model::User;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(me, rename)).routes(routes!(profile))
@@ -32,7 +33,7 @@ pub(crate) struct PatchUser {
     security(("session_token" = [])),
     responses((status = 200, description = "The caller.", body = User)),
 )]
-async fn me(Session(caller): Session) -> Json<User> {
+async fn me(caller: Caller) -> Json<User> {
     Json(caller.user)
 }
 
@@ -45,33 +46,20 @@ async fn me(Session(caller): Session) -> Json<User> {
     security(("session_token" = [])),
     responses((status = 200, description = "The caller as they are called now.", body = User)),
 )]
-async fn rename(
-    State(shared): State<Shared>,
-    Session(caller): Session,
-    Body(patch): Body<PatchUser>,
-) -> Result<Json<User>, Problem> {
-    Ok(Json(shared.chat.rename(&caller, &patch.username).await?))
+async fn rename(State(chat): State<Chat>, caller: Caller, Body(patch): Body<PatchUser>) -> Result<Json<User>, Problem> {
+    Ok(Json(chat.rename(&caller, &patch.username).await?))
 }
 
 /// Reads a public profile
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "users", operation_id = "read_user",
-    params(("user_id" = UserId, Path, description = "Who.")),
+    params(UserPath),
     security(("session_token" = [])),
     responses(
         (status = 200, description = "The user.", body = User),
         (status = 404, description = "Nobody has been seen under this id (`not_found`)."),
     ),
 )]
-async fn profile(
-    State(shared): State<Shared>,
-    Session(_): Session,
-    Segments(id): Segments<String>,
-) -> Result<Json<User>, Problem> {
-    Ok(Json(shared.chat.user(&user_id(&id)?).await?))
-}
-
-/// A user's id in a path.
-pub(super) fn user_id(text: &str) -> Result<UserId, ChatError> {
-    UserId::parse(text).ok_or(ChatError::invalid("a user id has 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = -"))
+async fn profile(State(chat): State<Chat>, _: Caller, path: UserPath) -> Result<Json<User>, Problem> {
+    Ok(Json(chat.user(&path.user_id).await?))
 }

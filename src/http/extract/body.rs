@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use super::text::shorten;
 use crate::http::problem::{BODY_TOO_LARGE, MALFORMED_JSON, Problem, REQUEST_TIMEOUT};
 
 /// How long a whole body may take. Bodies are some kilobytes: what trickles longer than this only holds a connection.
@@ -23,9 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// unread bytes makes the client's kernel throw our answer away; who sends more than this may lose it.
 const OVERFLOW: usize = 1 << 20;
 const OVERFLOW_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The longest piece of a parser's message that is told, as it may quote the input.
-const MAX_QUOTE: usize = 200;
 
 /// The longest body that [`Body`] and [`OptionalBody`] read, in bytes. Part of the router's state.
 #[derive(Clone, Copy, Debug)]
@@ -146,12 +144,4 @@ fn refuse(error: serde_json::Error) -> Problem {
 
 fn malformed(why: &str) -> Problem {
     Problem::new(&MALFORMED_JSON, format!("the body is not JSON: {why}"))
-}
-
-/// At most [`MAX_QUOTE`] characters.
-pub(super) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use tower::ServiceExt as _;
 
 use super::body::whole;
+use super::text::shorten;
 use super::*;
 
 #[derive(Deserialize, Default)]
@@ -26,14 +27,15 @@ struct Draft {
     count: u8,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Direction {
     Forward,
     Backward,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 struct Page {
     direction: Option<Direction>,
     limit: Option<u16>,
@@ -47,7 +49,7 @@ fn app() -> Router {
         .route("/optional", post(async |OptionalBody(draft): OptionalBody<Draft>| told(&draft)))
         .route(
             "/page",
-            get(async |Params(page): Params<Page>| {
+            get(async |StrictQuery(page): StrictQuery<Page>| {
                 let direction =
                     page.direction.map(|d| if matches!(d, Direction::Forward) { "forward" } else { "backward" });
                 format!("{direction:?} {:?} {:?} {:?}", page.limit, page.cursor, page.changes)
@@ -56,7 +58,10 @@ fn app() -> Router {
         .route("/one/{a}", get(async |Segments(a): Segments<String>| a))
         .route("/two/{a}/to/{b}", get(async |Segments((a, b)): Segments<(String, String)>| format!("{a}|{b}")))
         .route("/token", get(async |token: BearerToken| token.as_str().to_owned()))
-        .route("/maybe", get(async |token: Option<BearerToken>| token.map_or("none".to_owned(), |t| t.0)))
+        .route(
+            "/maybe",
+            get(async |token: Option<BearerToken>| token.map_or("none".to_owned(), |t| t.as_str().to_owned())),
+        )
         .route("/key", get(async |IdempotencyKey(key): IdempotencyKey| format!("{key:?}")))
         .route("/event", get(async |LastEventId(id): LastEventId| format!("{:?}", id.map(|id| id.len()))))
         .with_state(BodyLimit(64))
@@ -128,7 +133,7 @@ async fn a_body_that_never_ends_is_408() {
 
 #[tokio::test]
 async fn refusals_quote_only_a_little_of_the_input() {
-    let long = body::shorten(&"ü".repeat(500));
+    let long = shorten(&"ü".repeat(500));
     assert_eq!(long.chars().count(), 201);
     let (status, text) = fetch(&format!("/page?{}=1", "x".repeat(5_000)), &[]).await;
     assert!(status == 422 && text.len() < 600, "{text}");

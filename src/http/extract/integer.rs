@@ -1,19 +1,19 @@
-//! Whole numbers in bodies. To JSON Schema `5.0` is an integer like `5`, and a client whose language has only one kind
-//! of number may well write it so.
+//! Integers in bodies. To JSON Schema `5.0` is an integer like `5`, and a client whose language has only one type of
+//! number may write it so.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// Behind the last `i64`: two to the 63rd.
+/// The first number after the largest `i64`: two to the power of 63.
 const END: f64 = 9_223_372_036_854_775_808.0;
 
-/// A whole number, however it is written.
+/// A whole number in any of JSON's notations: `5`, `5.0`, `0.5e1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Whole<T>(pub(crate) T);
+pub(crate) struct Integer<T>(pub(crate) T);
 
-impl<'de, T: TryFrom<i64>> Deserialize<'de> for Whole<T> {
+impl<'de, T: TryFrom<i64>> Deserialize<'de> for Integer<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_i64(Number(PhantomData))
     }
@@ -22,23 +22,23 @@ impl<'de, T: TryFrom<i64>> Deserialize<'de> for Whole<T> {
 struct Number<T>(PhantomData<T>);
 
 impl<T: TryFrom<i64>> Visitor<'_> for Number<T> {
-    type Value = Whole<T>;
+    type Value = Integer<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a whole number within bounds")
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Whole<T>, E> {
-        let fits = T::try_from(value).ok().map(Whole);
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Integer<T>, E> {
+        let fits = T::try_from(value).ok().map(Integer);
         fits.ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Whole<T>, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Integer<T>, E> {
         let signed = i64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self));
         self.visit_i64(signed?)
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Whole<T>, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Integer<T>, E> {
         if value.fract() != 0.0 || !(-END..END).contains(&value) {
             return Err(E::invalid_value(Unexpected::Float(value), &self));
         }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn read<T: TryFrom<i64>>(text: &str) -> Option<T> {
-        serde_json::from_str(text).ok().map(|Whole(number)| number)
+        serde_json::from_str(text).ok().map(|Integer(number)| number)
     }
 
     #[test]

@@ -111,10 +111,14 @@ impl Pools {
         if self.is_migrated().await? {
             return Ok(());
         }
-        let mut options = common(self.url.expose_secret(), 1);
-        options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "0"), ("statement_timeout", "0")]));
-        options.map_sqlx_sqlite_opts(|sqlite| sqlite.busy_timeout(ACQUIRE));
-        let connection = Database::connect(options).await?;
+        let connection = match &self.write {
+            Pool::Sqlite(threads) => threads.database().await?,
+            Pool::Postgres(_) => {
+                let mut options = common(self.url.expose_secret(), 1);
+                options.map_sqlx_postgres_opts(|pg| pg.options([("lock_timeout", "0"), ("statement_timeout", "0")]));
+                Database::connect(options).await?
+            }
+        };
         let done = parlour_migration::Migrator::up(&connection, None).await;
         connection.close().await?;
         Ok(done?)
@@ -168,20 +172,20 @@ mod tests {
         assert!(!pools.is_migrated().await?);
         pools.migrate().await?;
         assert!(pools.is_migrated().await?);
-        let database = Database::connect(common(&url, 1)).await?;
-        assert_eq!(block::Entity::find().one(&database).await?, None);
-        assert_eq!(dm::Entity::find().one(&database).await?, None);
-        assert_eq!(checkpoint::Entity::find().one(&database).await?, None);
-        assert_eq!(group::Entity::find().one(&database).await?, None);
-        assert_eq!(group_member::Entity::find().one(&database).await?, None);
-        assert_eq!(joined::Entity::find().one(&database).await?, None);
-        assert_eq!(message::Entity::find().one(&database).await?, None);
-        assert_eq!(meta::Entity::find().one(&database).await?, None);
-        assert_eq!(instance::Entity::find().one(&database).await?, None);
-        assert_eq!(read_mark::Entity::find().one(&database).await?, None);
-        assert_eq!(session::Entity::find().one(&database).await?, None);
-        assert_eq!(topic::Entity::find().one(&database).await?, None);
-        assert_eq!(user::Entity::find().one(&database).await?, None);
+        let database = &pools.read;
+        assert_eq!(block::Entity::find().one(database).await?, None);
+        assert_eq!(dm::Entity::find().one(database).await?, None);
+        assert_eq!(checkpoint::Entity::find().one(database).await?, None);
+        assert_eq!(group::Entity::find().one(database).await?, None);
+        assert_eq!(group_member::Entity::find().one(database).await?, None);
+        assert_eq!(joined::Entity::find().one(database).await?, None);
+        assert_eq!(message::Entity::find().one(database).await?, None);
+        assert_eq!(meta::Entity::find().one(database).await?, None);
+        assert_eq!(instance::Entity::find().one(database).await?, None);
+        assert_eq!(read_mark::Entity::find().one(database).await?, None);
+        assert_eq!(session::Entity::find().one(database).await?, None);
+        assert_eq!(topic::Entity::find().one(database).await?, None);
+        assert_eq!(user::Entity::find().one(database).await?, None);
         Ok(())
     }
 
@@ -191,13 +195,13 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
         let pools = Pools::connect(&url, 2).await?;
-        let database = Database::connect(common(&url, 1)).await?;
-        parlour_migration::Migrator::up(&database, Some(1)).await?;
+        let Pool::Sqlite(writer) = &pools.write else { return Err("it is SQLite".into()) };
+        parlour_migration::Migrator::up(&writer.database().await?, Some(1)).await?;
         let sql = "INSERT INTO topic (id, name, last_seq, last_at, created_at) \
                    VALUES (1, 'room:dm:x:y', 1, 1, 1), (2, 'dm:ana:~b@c', 1, 1, 1)";
         dialect::exec(&pools.write, sql, vec![]).await?;
         pools.migrate().await?;
-        let found = dm::Entity::find().all(&database).await?;
+        let found = dm::Entity::find().all(&pools.read).await?;
         let mut found: Vec<_> = found.into_iter().map(|row| (row.user_id, row.topic_id)).collect();
         found.sort();
         assert_eq!(found, [("ana".to_owned(), 2), ("~b@c".to_owned(), 2)]);

@@ -30,7 +30,7 @@ pub(super) async fn rows(
     sql: impl Into<String>,
     values: Vec<Value>,
 ) -> Result<Vec<Row>, StoreError> {
-    on.query(sql.into(), values).await
+    on.query_sql(sql.into(), values).await
 }
 
 /// The first row of a query.
@@ -44,12 +44,12 @@ pub(super) async fn row(
 
 /// Runs a statement; answers how many rows it changed.
 pub(super) async fn exec(on: &impl Connection, sql: impl Into<String>, values: Vec<Value>) -> Result<u64, StoreError> {
-    on.execute(sql.into(), values).await
+    on.execute_sql(sql.into(), values).await
 }
 
 /// Runs a statement that was built from entities for the same database.
 pub(super) async fn run(on: &impl Connection, statement: Statement) -> Result<u64, StoreError> {
-    on.execute(statement.sql, statement.values.map_or_else(Vec::new, |values| values.0)).await
+    on.execute_sql(statement.sql, statement.values.map_or_else(Vec::new, |values| values.0)).await
 }
 
 /// A column of a row.
@@ -58,8 +58,8 @@ pub(super) fn get<T: TryGetable + FromSql>(row: &Row, column: &str) -> Result<T,
 }
 
 /// Fills a list for `IN` up to a power of two: there are few texts then, and they stay prepared.
-pub(super) fn filled(values: impl IntoIterator<Item = Value>) -> Vec<Value> {
-    let mut values: Vec<Value> = values.into_iter().collect();
+pub(super) fn filled<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.into_iter().collect();
     if let Some(last) = values.last().cloned() {
         values.resize(values.len().next_power_of_two(), last);
     }

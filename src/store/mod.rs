@@ -15,6 +15,7 @@ mod instances;
 mod joins;
 mod messages;
 mod meta;
+mod orm;
 mod pool;
 mod presence;
 mod purge;

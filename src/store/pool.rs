@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
     TransactionTrait as _, TryGetable, Value,
 };
 
@@ -31,15 +31,15 @@ pub(super) enum Durability {
 }
 
 /// Whatever runs statements.
-pub(super) trait Connection: Sync {
+pub(super) trait Connection: ConnectionTrait {
     /// Which dialect they are in.
     fn backend(&self) -> DbBackend;
 
     /// The rows that a statement answers.
-    fn query(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+    fn query_sql(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
     /// Runs a statement; answers how many rows it changed.
-    fn execute(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn execute_sql(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// A row of an answer.
@@ -194,7 +194,7 @@ impl Connection for Pool {
         }
     }
 
-    async fn query(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+    async fn query_sql(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Postgres(pool) => {
                 let statement = statement(sql, values);
@@ -207,7 +207,7 @@ impl Connection for Pool {
         }
     }
 
-    async fn execute(&self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
+    async fn execute_sql(&self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
         match self {
             Self::Postgres(pool) => {
                 let statement = statement(sql, values);
@@ -229,14 +229,14 @@ impl Connection for Transaction {
         }
     }
 
-    async fn query(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+    async fn query_sql(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Postgres(transaction) => postgres_rows(transaction.query_all_raw(statement(sql, values))).await,
             Self::Sqlite(transaction) => Ok(sqlite_rows(transaction.connection().query(&sql, &values)?)),
         }
     }
 
-    async fn execute(&self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
+    async fn execute_sql(&self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
         match self {
             Self::Postgres(transaction) => {
                 Ok(answered(transaction.execute_raw(statement(sql, values))).await?.rows_affected())
@@ -259,7 +259,7 @@ fn sqlite_rows(rows: Vec<sqlite::Row>) -> Vec<Row> {
 }
 
 /// Asks once more where the connection had been cut.
-async fn again<T, F: Future<Output = Result<T, DbErr>>>(ask: impl Fn() -> F) -> Result<T, DbErr> {
+pub(super) async fn again<T, F: Future<Output = Result<T, DbErr>>>(ask: impl Fn() -> F) -> Result<T, DbErr> {
     for _ in 1..TRIES {
         match ask().await {
             Err(error) if was_cut(&error) => {}

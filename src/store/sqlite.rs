@@ -6,6 +6,7 @@
 //! one statement, and goes there by itself.
 
 mod connection;
+mod entities;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use std::thread;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use percent_encoding::percent_decode_str;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -200,13 +201,33 @@ fn wait(connection: &Connection, handed: &mpsc::Receiver<Job>) -> Option<Job> {
 
 /// The file of a URL like `sqlite://parlour.db?mode=rwc`, as SQLite's own URI.
 fn file(url: &str) -> Result<String, StoreError> {
-    // The same URL serves sqlx, which brings the tables up to date.
-    url.parse::<SqliteConnectOptions>().map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let rest = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    check(path, options).map_err(|why| StoreError::Unavailable(format!("error with configuration: {why}")))?;
     let path = path.replace('#', "%23");
     let mode = if options.split('&').any(|option| option.starts_with("mode=")) { "" } else { "&mode=rw" };
     Ok(format!("file:{path}?{options}{mode}"))
+}
+
+/// Refuses what SQLite would ignore: a parameter that is misspelt, or a value that the parameter does not have.
+fn check(path: &str, options: &str) -> Result<(), String> {
+    percent_decode_str(path).decode_utf8().map_err(|error| error.to_string())?;
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        let known: &[&str] = match &*name {
+            "mode" => &["ro", "rw", "rwc", "memory"],
+            "cache" => &["private", "shared"],
+            "immutable" => &["true", "1", "false", "0"],
+            "vfs" => continue,
+            _ => return Err(format!("unknown query parameter `{name}` while parsing connection URL")),
+        };
+        if !known.contains(&&*value) {
+            return Err(format!("unknown value {value:?} for `{name}`"));
+        }
+    }
+    Ok(())
 }
 
 fn gone() -> StoreError {
@@ -223,7 +244,9 @@ mod tests {
         assert_eq!(file("sqlite://parlour.db?mode=rwc")?, "file:parlour.db?mode=rwc");
         assert_eq!(file("sqlite:///var/lib/p%20q.db?mode=ro")?, "file:/var/lib/p%20q.db?mode=ro");
         assert_eq!(file("sqlite:a#b.db")?, "file:a%23b.db?&mode=rw");
-        assert!(file("sqlite://p.db?mode=fast").is_err());
+        for wrong in ["?mode=fast", "?mode=rwc&cache=big", "?immutable=yes", "?mood=rwc", "%ff"] {
+            assert!(file(&format!("sqlite://p.db{wrong}")).is_err(), "{wrong}");
+        }
         Ok(())
     }
 

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{PresenceView, Session, TestApp, number, seqs, text};
+use crate::support::{DatabaseConnection, PresenceView, Session, TestApp, number, seqs, text};
 
 const ROOM: &str = "room:lobby";
 
@@ -119,15 +118,13 @@ async fn a_send_that_waited_for_a_leave_is_refused() {
     ana.send("room:lobby", json!("before")).await;
     let url = app.database_url();
     let begin = if url.starts_with("sqlite:") { "BEGIN IMMEDIATE" } else { "BEGIN" };
-    let mut options = sea_orm::ConnectOptions::new(url);
-    options.max_connections(1).min_connections(1);
-    let database = sea_orm::Database::connect(options).await.unwrap();
+    let database = DatabaseConnection::open(&url).await;
     for sql in [begin, "UPDATE session SET joins_version = joins_version + 1", "UPDATE joined SET ended = 0"] {
-        database.execute_unprepared(sql).await.unwrap();
+        database.execute(sql).await;
     }
     let mut send = Box::pin(ana.try_send("room:lobby", json!("behind")));
     assert!(timeout(Duration::from_millis(300), &mut send).await.is_err(), "it waits");
-    database.execute_unprepared("COMMIT").await.unwrap();
+    database.execute("COMMIT").await;
     assert_eq!(send.await.refused(409), "not_joined");
 }
 

@@ -5,11 +5,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Connection, Event, EventStream, PresenceView, ServerProcess, Session, TestApp, encode};
+use crate::support::{
+    Connection, DatabaseConnection, Event, EventStream, PresenceView, ServerProcess, Session, TestApp, encode,
+};
 
 const ROOM: &str = "room:lobby";
 
@@ -19,15 +20,13 @@ async fn hold_writer(app: &TestApp) -> Option<DatabaseConnection> {
     if !url.starts_with("sqlite:") {
         return None;
     }
-    let mut options = sea_orm::ConnectOptions::new(url);
-    options.max_connections(1).min_connections(1);
-    let database = sea_orm::Database::connect(options).await.unwrap();
-    database.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    let database = DatabaseConnection::open(&url).await;
+    database.execute("BEGIN IMMEDIATE").await;
     Some(database)
 }
 
 async fn let_go(database: &DatabaseConnection) {
-    database.execute_unprepared("COMMIT").await.unwrap();
+    database.execute("COMMIT").await;
 }
 
 async fn listen(session: &Session) -> EventStream {

@@ -275,7 +275,7 @@ impl Row {
 }
 
 /// SQLite takes `$1` for a name, and knows no numbers but by the order in which names come.
-fn bind(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
+pub(super) fn bind(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
     for place in 1..=statement.parameter_count() {
         let named = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
         let value = values.get(named.unwrap_or(place) - 1);
@@ -293,6 +293,10 @@ impl ToSql for Parameter<'_> {
             Value::SmallInt(value) => value.to_sql(),
             Value::Int(value) => value.to_sql(),
             Value::BigInt(value) => value.to_sql(),
+            // What sea-orm takes as a LIMIT.
+            Value::BigUnsigned(value) => {
+                Ok(value.map_or(Null.into(), |value| i64::try_from(value).unwrap_or(i64::MAX).into()))
+            }
             Value::String(value) => value.to_sql(),
             Value::Bytes(value) => value.to_sql(),
             Value::Uuid(Some(value)) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(value.as_bytes()))),

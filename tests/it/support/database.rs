@@ -13,6 +13,40 @@ pub(crate) enum TestDatabase {
     Postgres(postgres::Database),
 }
 
+/// One connection to a database, on which a test may hold a transaction open.
+pub(crate) enum DatabaseConnection {
+    Sqlite(rusqlite::Connection),
+    Postgres(sea_orm::DatabaseConnection),
+}
+
+impl DatabaseConnection {
+    pub(crate) async fn open(url: &str) -> Self {
+        if let Some(rest) = url.strip_prefix("sqlite://") {
+            return Self::Sqlite(rusqlite::Connection::open(format!("file:{rest}")).unwrap());
+        }
+        let mut options = sea_orm::ConnectOptions::new(url);
+        options.max_connections(1).min_connections(1).sqlx_logging(false);
+        Self::Postgres(sea_orm::Database::connect(options).await.unwrap())
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match self {
+            Self::Sqlite(connection) => connection.execute_batch(sql).unwrap(),
+            Self::Postgres(connection) => {
+                connection.execute_unprepared(sql).await.unwrap();
+            }
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Sqlite(connection) => connection.close().unwrap(),
+            Self::Postgres(connection) => connection.close().await.unwrap(),
+        }
+    }
+}
+
 impl TestDatabase {
     pub(crate) async fn create() -> Self {
         match std::env::var("PARLOUR_TEST_DATABASE").as_deref() {
@@ -50,11 +84,9 @@ impl TestDatabase {
 
     /// Runs a statement.
     pub(crate) async fn execute(&self, sql: &str) {
-        let mut options = sea_orm::ConnectOptions::new(self.url());
-        options.max_connections(1).sqlx_logging(false);
-        let connection = sea_orm::Database::connect(options).await.unwrap();
-        connection.execute_unprepared(sql).await.unwrap();
-        connection.close().await.unwrap();
+        let connection = DatabaseConnection::open(&self.url()).await;
+        connection.execute(sql).await;
+        connection.close().await;
     }
 
     /// Cuts every connection of applications that are called so, where there are any.

@@ -28,7 +28,7 @@ pub(crate) use app::TestApp;
 pub(crate) use browser::{Chromium, Look, Tab};
 pub(crate) use cluster::{Cluster, Route};
 pub(crate) use connection::Connection;
-pub(crate) use database::TestDatabase;
+pub(crate) use database::{DatabaseConnection, TestDatabase};
 pub(crate) use group::{Group, announced, entry, role_entry, silent, until_left, whole_list};
 pub(crate) use process::{ServerProcess, run_command};
 pub(crate) use proxy::{Proxy, Speech};

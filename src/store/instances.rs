@@ -88,7 +88,7 @@ async fn take_offline(
     }
     // In the order in which every transaction locks sessions.
     let sql = format!(
-        "SELECT id FROM session WHERE instance = $1 ORDER BY id LIMIT {EXPIRE_BATCH}{}",
+        "SELECT id FROM session WHERE instance_id = $1 ORDER BY id LIMIT {EXPIRE_BATCH}{}",
         dialect::for_update(tx)
     );
     let rows = dialect::rows(tx, sql, vec![instance.into()]).await?;
@@ -98,7 +98,7 @@ async fn take_offline(
     }
     let sessions = rows.iter().map(|row| dialect::get::<Uuid>(row, "id")).collect::<Result<Vec<_>, _>>()?;
     let places = dialect::places(2, sessions.len());
-    let sql = format!("UPDATE session SET instance = NULL, online_until = $1 WHERE id IN ({places})");
+    let sql = format!("UPDATE session SET instance_id = NULL, online_until = $1 WHERE id IN ({places})");
     let values = [online_until.0.into()].into_iter().chain(sessions.into_iter().map(Into::into));
     dialect::exec(tx, sql, values.collect()).await?;
     Ok(true)

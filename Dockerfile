@@ -1,17 +1,19 @@
-# An image that holds one static program, the certificates it believes, and an empty folder for SQLite: no shell, no
-# libraries, nothing to keep up to date but Parlour itself. Build it with BuildKit: docker build -t parlour .
+# An image that contains one static program, the certificates that it trusts, and an empty folder for SQLite. It has no
+# shell and no libraries, so nothing in it needs updates except Parlour. Build it with BuildKit: docker build -t parlour .
 
-FROM rust:1-slim-bookworm AS build
-# What the allocator is built with.
+# The version of rust-toolchain.toml.
+FROM rust:1.95-slim-bookworm AS build
+# The build of the allocator needs make.
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# The registry and what was compiled stay in caches between builds, so that a change compiles what has changed.
+# The registry and the compiled libraries stay in caches between builds, so that a build compiles only what has changed.
 #
-# Linked with glibc, all of it inside: Parlour was measured with it, and musl's allocator, which SQLite would use, is slow
-# under threads. Since 2.34, glibc finds names by /etc/hosts and DNS without loading libraries, so a static program does,
-# too; the linker's warning about getaddrinfo speaks of other ways, like LDAP. With --target named, even where it is
-# the machine's own, the flags leave macros alone, which are libraries and cannot be static.
+# The program is linked statically with glibc. Parlour was measured with glibc, and musl's allocator, which SQLite would
+# use, is slow with several threads. Since 2.34, glibc resolves names by /etc/hosts and DNS without loading libraries, so a
+# static program does, too; the linker's warning about getaddrinfo concerns other ways, like LDAP. The flags do not apply
+# to procedural macros, which are libraries and cannot be static, because --target is given, even if it is the machine's
+# own target.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     target="$(rustc --print host-tuple)" \
@@ -24,14 +26,14 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 
 FROM scratch
 COPY --from=build /image/ /
-# As a number, so that Kubernetes can see that it is not root; nobody needs a name here.
+# A number, so that Kubernetes can verify that it is not root. No name is needed here.
 USER 65532:65532
-# The one folder that this user may write. Without a PARLOUR_DATABASE_URL, parlour.db is made here: mount a volume, or
-# it goes with the container.
+# The one folder that this user may write. Without a PARLOUR_DATABASE_URL, parlour.db is created here: mount a volume, or
+# it is deleted with the container.
 WORKDIR /data
-# Not PARLOUR_LISTEN, which would go before the PORT that a platform sets.
+# Not PARLOUR_LISTEN, which would take precedence over the PORT that a platform sets.
 ENV PORT=8080
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: it would need a program in here to ask with. Whoever runs the image asks /healthz and /readyz.
+# No HEALTHCHECK: it would need a program in the image that sends the request. Let the platform call /healthz and /readyz.
 ENTRYPOINT ["/parlour"]

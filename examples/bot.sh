@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A bot that answers in a room, with bash, curl and jq:
+# A bot that answers commands in a room, with bash, curl and jq:
 #
 #     BASE=http://127.0.0.1:8080 examples/bot.sh room:lobby
 #
-# A cut or a restart of the service costs it nothing: the id of the last event says where to go on, and each answer has
-# an idempotency key, so that no command stays without an answer or gets two. Ctrl-C signs it out. Whoever sets
-# DEVICE_ID, a secret of 16 to 128 characters, has the same bot again the next time.
+# It loses nothing when the connection breaks or the service restarts: the id of the last event says where to continue, and
+# each answer has an idempotency key, so each command gets exactly one answer. Ctrl-C signs it out. With DEVICE_ID, a
+# secret of 16 to 128 characters, it is the same user at each start.
 set -uo pipefail
 
 BASE=${BASE:-http://127.0.0.1:8080}
@@ -15,27 +15,27 @@ DEVICE_ID=${DEVICE_ID:-$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')}
 TOKEN='' LAST='' PAUSE=1 CURL='' STATUS='' BODY=''
 ROOM=$(jq -rn --arg topic "$TOPIC" '$topic | @uri') || exit
 
-# A signal ends a `wait`, but no `sleep`. Some tenths by chance keep bots from coming back all at once.
-rest() {
+# A signal ends a `wait`, but not a `sleep`. The random tenths keep bots from reconnecting all at once.
+wait_before_retry() {
     sleep "$PAUSE.$((RANDOM % 10))" &
     wait $!
     PAUSE=$((PAUSE < 16 ? PAUSE * 2 : 30))
 }
 
-# To curl as a configuration: arguments can be seen by everybody on the machine.
+# A configuration for curl, because every user of the machine can see arguments.
 authorization() {
     [[ ! $TOKEN ]] || printf 'header = "Authorization: Bearer %s"\n' "$TOKEN"
 }
 
-# call METHOD PATH [JSON [HEADER]]: sets STATUS and BODY. Tries again while the service is away or says "later".
+# call METHOD PATH [JSON [HEADER]]: sets STATUS and BODY. Retries while the service cannot be reached or returns 429 or 5xx.
 call() {
-    local answer
+    local response
     while true; do
-        answer=$(curl -sS --max-time 30 --config <(authorization) -X "$1" ${3:+-d "$3"} ${4:+-H "$4"} \
+        response=$(curl -sS --max-time 30 --config <(authorization) -X "$1" ${3:+-d "$3"} ${4:+-H "$4"} \
             -w '\n%{http_code}' "$BASE$2")
-        STATUS=${answer##*$'\n'} BODY=${answer%$'\n'*}
+        STATUS=${response##*$'\n'} BODY=${response%$'\n'*}
         [[ $STATUS == 000 || $STATUS == 429 || $STATUS == 5?? ]] || break
-        rest
+        wait_before_retry
     done
 }
 
@@ -48,7 +48,7 @@ sign_in() {
     [[ $STATUS == 200 ]] || give_up
 }
 
-# A stream ends long before its session's token does, so a new token for each stream is often enough.
+# A stream ends long before the token of its session expires, so a new token for each stream is enough.
 refresh() {
     call POST /v1/session/refresh
     if [[ $STATUS == 401 ]]; then sign_in; else use_token 200; fi
@@ -64,7 +64,8 @@ give_up() {
     exit 1
 }
 
-# What a message asks for, as words that are safe to read: a message holds any JSON, and most of it is none of ours.
+# Prints the command of a message as words that are safe to read. A message may hold any JSON, so everything that is not a
+# command is dropped.
 command_of() {
     jq -r --arg me "$ME" '
         select(.code == 0 and .sender.user_id != $me)
@@ -84,7 +85,7 @@ answer_to() { # MESSAGE
     esac
     call POST "/v1/topics/$ROOM/messages" "$(jq -n --arg text "$text" '{content: {text: $text}}')" \
         "Idempotency-Key: answer-to-$id"
-    # 422 is the key: it has been answered, in other words than these.
+    # 422 means that the key was used: the command was answered before, with another text.
     [[ $STATUS == 20[01] || $STATUS == 422 ]] || echo "bot: not answered: $STATUS $BODY" >&2
 }
 
@@ -97,8 +98,8 @@ roll() { # DICE SIDES
     echo "${rolled[*]} makes $sum."
 }
 
-# Reads the stream to its end. A comment comes at least every 15 seconds, so a minute of silence is a dead line. What was
-# missed and is too much to be sent (`gap`) was asked so long ago that nobody waits for an answer.
+# Reads the stream to its end. The service sends a comment at least every 15 seconds, so a stream that is silent for a
+# minute is dead. Commands in a `gap` are ignored: they are so old that no user waits for the answer.
 listen() {
     local line event='' data='' id='' status=''
     exec {stream}< <(exec curl -sSN --config <(authorization) -H "Last-Event-ID: $LAST" \
@@ -117,12 +118,12 @@ listen() {
                 ;;
         esac
     done
-    hang_up
-    # The session has ended, or its stream is now somebody else's.
+    close_stream
+    # The session has ended, or another stream has replaced this one.
     if [[ $status == 204 || $status == 401 ]]; then sign_in; fi
 }
 
-hang_up() {
+close_stream() {
     [[ $CURL ]] || return 0
     kill "$CURL" 2>/dev/null
     wait "$CURL" 2>/dev/null
@@ -132,7 +133,7 @@ hang_up() {
 
 leave() {
     trap '' INT TERM
-    hang_up
+    close_stream
     kill $(jobs -p) 2>/dev/null
     [[ ! $TOKEN ]] || curl -sS --max-time 3 --config <(authorization) -X DELETE "$BASE/v1/session" >/dev/null 2>&1
 }
@@ -144,6 +145,6 @@ sign_in
 echo "bot: listening in $TOPIC"
 while true; do
     listen
-    rest
+    wait_before_retry
     refresh
 done

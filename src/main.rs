@@ -148,7 +148,7 @@ fn greet(address: SocketAddr, format: LogFormat) {
         // Where nobody reads standard output, the service runs all the same.
         let _ = print(format_args!(
             "Parlour listens on http://{address}/\n\
-             The API is described at http://{address}/openapi.yaml; README.md walks you through a first chat."
+             The API is described at http://{address}/openapi.yaml; docs/tutorial.md walks you through a first chat."
         ));
     }
 }

@@ -1,4 +1,6 @@
-//! The reference of the API at `/docs`, and what the README and the examples show of pages.
+//! The reference of the API at `/docs`, and the pages of the README, of `docs/browser.md` and of the examples.
+
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -41,19 +43,48 @@ async fn the_page_of_thirty_lines_chats() {
     tab.expect_quiet(&[]).await;
 }
 
-/// The README's scripts, in their order, as they speak to this service.
-fn scripts(base: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(tools::file("README.md")).unwrap();
-    let blocks = readme.split("```js\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+/// The blocks of a document in this language, in their order, with the address of this service.
+fn blocks(document: &str, language: &str, base: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(tools::file(document)).unwrap();
+    let fence = format!("```{language}\n");
+    let blocks = text.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0);
     blocks.map(|block| block.replace("http://127.0.0.1:8080", base)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_readme_shows_of_pages_works() {
+async fn the_page_of_the_readme_has_eight_lines_and_chats() {
+    let app = TestApp::start().await;
+    let chromium = Chromium::start().await;
+    let bot = app.session("bot").await;
+    bot.join("room:lobby").await;
+    let [page] = blocks("README.md", "html", app.base()).try_into().expect("one page");
+    assert_eq!(page.lines().count(), 8, "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat.html");
+    std::fs::write(&file, page).unwrap();
+    let tab = chromium.open(Look::Desktop).await;
+    tab.go_to(&format!("file://{}", file.display())).await;
+    tab.until_there("#line").await;
+    let joined = async {
+        while bot.present("room:lobby").await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), joined).await.expect("the page joins the room");
+    bot.send("room:lobby", json!({"text": "<i>hello</i>"})).await;
+    tab.until_seen("<i>hello</i>").await;
+    tab.write("#line", "hello yourself").await;
+    tab.press(thirtyfour::Key::Enter + "").await;
+    tab.until_seen("Bea: hello yourself").await;
+    tab.expect_quiet(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_documentation_shows_of_pages_works() {
     let (app, chromium) = (TestApp::start().await, Chromium::start().await);
     let bot = app.session("bot").await;
     bot.join("room:lobby").await;
-    let [module, by_hand, listening] = scripts(app.base()).try_into().expect("three scripts");
+    let [module, by_hand, listening] = blocks("docs/browser.md", "js", app.base()).try_into().expect("three scripts");
     let kept: Vec<_> = by_hand.lines().filter(|line| !line.contains("events")).collect();
     assert_eq!(kept.len() + 2, by_hand.lines().count(), "two lines are replaced");
     let (last, before) = kept.split_last().unwrap();

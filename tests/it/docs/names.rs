@@ -12,9 +12,26 @@ use crate::support::tools;
 
 /// The folders and files at the root in which documents are named.
 const PLACES: [&str; 17] = [
-    ".ci", ".github", "bench", "deploy", "docs", "entity", "examples", "migration", "src", "tests", "web", "Cargo.toml",
-    "Dockerfile", "Makefile", "compose.yaml", "deny.toml", "openapi.yaml",
+    ".ci",
+    ".github",
+    "bench",
+    "deploy",
+    "docs",
+    "entity",
+    "examples",
+    "migration",
+    "src",
+    "tests",
+    "web",
+    "Cargo.toml",
+    "Dockerfile",
+    "Makefile",
+    "compose.yaml",
+    "deny.toml",
+    "openapi.yaml",
 ];
+/// It names files of earlier versions.
+const CHANGELOG: &str = "CHANGELOG.md";
 /// Files that name documents which do not exist: they test that such names are found.
 const SAMPLES: [&str; 2] = ["tests/it/docs/links.rs", "tests/it/docs/names.rs"];
 
@@ -46,6 +63,33 @@ fn a_section_that_does_not_exist_is_found() {
     assert_eq!(unknown("docs/one.md", "see section \"The third\""), ["docs/one.md: section \"The third\""]);
 }
 
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let missing: Vec<_> = documents()
+        .iter()
+        .filter(|(path, _)| *path != CHANGELOG)
+        .flat_map(|(path, text)| missing_paths(text).into_iter().map(move |missing| format!("{path}: {missing}")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_found() {
+    let text =
+        "`src/lib.rs` `http/messages.rs`, `tests/it/` and `live/NOUN.rs`, not `src/lib.c`, `http/nothing.rs`, `web/x/`";
+    assert_eq!(missing_paths(text), ["src/lib.c", "http/nothing.rs", "web/x/"]);
+}
+
+/// The paths in backquotes that do not exist, from the root or, for a layer of the service, from `src`.
+fn missing_paths(text: &str) -> Vec<String> {
+    let path = Regex::new(
+        r"`((src|tests|bench|deploy|docs|entity|examples|migration|web|http|chat|live|store|bus|config|model)/[^`\s]*)`",
+    )
+    .unwrap();
+    let paths = path.captures_iter(text).map(|found| found[1].to_owned()).filter(|path| !path.contains("NOUN"));
+    paths.filter(|path| !tools::file(path).exists() && !tools::file("src").join(path).exists()).collect()
+}
+
 /// The names in a file of documents or sections that do not exist.
 fn unknown_names(path: &str, text: &str, documents: &Documents) -> Vec<String> {
     let name = Regex::new(r#"([A-Za-z0-9_./-]+\.md)(?:#([a-z0-9_-]+)|`?,? (?:section )?"([^"\\]{1,80})")?"#).unwrap();
@@ -63,9 +107,12 @@ fn unknown_names(path: &str, text: &str, documents: &Documents) -> Vec<String> {
         }
     }
     let alone = section.captures_iter(&text).filter(|found| !found[1].ends_with(".md"));
-    unknown.extend(alone.map(|found| found[2].to_owned()).filter(|heading| !has_heading(documents, path, heading)).map(
-        |heading| format!("{path}: section \"{heading}\""),
-    ));
+    unknown.extend(
+        alone
+            .map(|found| found[2].to_owned())
+            .filter(|heading| !has_heading(documents, path, heading))
+            .map(|heading| format!("{path}: section \"{heading}\"")),
+    );
     unknown
 }
 

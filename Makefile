@@ -4,8 +4,10 @@ CARGO ?= cargo
 
 # Tests wait longer than they compute, so more of them run at once than there are cores.
 THREADS := --test-threads=6
+# Tests that do not use the database of `PARLOUR_TEST_DATABASE`: `test-sqlite` has run them.
+STATIC := --skip architecture:: --skip deploy::
 # Tests that do not start their service in the common way: on two instances they would only repeat what ran before.
-ALONE := --skip instances:: --skip command_line:: --skip docs:: --skip architecture:: --skip deploy:: --skip vanish::
+ALONE := --skip instances:: --skip command_line:: --skip docs:: --skip vanish::
 
 # Tests that use the service from outside, with other programs. Only `test-clients` runs them.
 OUTSIDE := browser:: integrators:: examples::
@@ -32,14 +34,14 @@ test-clients: ## runs the tests from outside: generated clients, schemathesis, e
 
 test-postgres: ## runs the black-box tests on PostgreSQL, which is installed if it is missing
 	.ci/install-test-tools
-	PARLOUR_TEST_DATABASE=postgres $(CARGO) test --test it -- $(THREADS) $(INSIDE)
+	PARLOUR_TEST_DATABASE=postgres $(CARGO) test --test it -- $(THREADS) $(INSIDE) $(STATIC)
 
 # Two instances, and each call goes to either of them; first over one bus, then over the other. The skipped tests start
 # several instances or a process of their own: `test-postgres` has run them.
 test-instances: ## runs the black-box tests on two instances, on PostgreSQL, over both buses
 	.ci/install-test-tools
 	for bus in postgres nats; do \
-	    PARLOUR_TEST_DATABASE=postgres PARLOUR_TEST_BUS=$$bus $(CARGO) test --test it -- $(THREADS) $(INSIDE) $(ALONE) || exit 1; \
+	    PARLOUR_TEST_DATABASE=postgres PARLOUR_TEST_BUS=$$bus $(CARGO) test --test it -- $(THREADS) $(INSIDE) $(STATIC) $(ALONE) || exit 1; \
 	done
 
 lint: ## checks the format, clippy's lints, the documentation and the dependencies; a warning is an error

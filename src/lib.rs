@@ -5,8 +5,9 @@
 //! knows the database, and `live` keeps what streams on this instance need: the tails of topics, views of presence, and
 //! the streams' positions. Over the `bus`, instances tell each other what is new.
 //!
-//! Who may import whom: `main → app → all`; `http → chat, live, model`; `chat → store, live, model`;
-//! `live → store, bus, model`; `store → entity, model`; `bus → model`. Nothing imports `http`.
+//! Who may import whom: `main → app → all`; `http → chat, config, live, model`; `chat → config, live, model, store`;
+//! `live → bus, model, store`; `store → entity, migration, model`; `bus → model`. `config` and `model` import no layer.
+//! Files of one layer form no circles either: `tests/it/architecture.rs` reads these rules from here and holds them.
 
 pub mod app;
 mod bus;

@@ -1,5 +1,5 @@
-//! What the hub may rely on, on every bus alike: one suite, run against each. Starts a real PostgreSQL and a real NATS
-//! server; where they are not installed, says that it does nothing.
+//! What every bus guarantees to the hub: one suite, run against each bus. It starts a real PostgreSQL and a real NATS
+//! server. If one is not installed, it prints that this bus is not tested.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and the panic names the line")]
 
 #[path = "../../tests/it/support/nats.rs"]
@@ -19,16 +19,17 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for a hint or a connection. It is long, as other programs may use every core.
+const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What carries the hints, and how it is cut.
+/// The server that carries the hints.
 enum Carrier {
     Postgres(Database),
     Nats(NatsServer),
 }
 
 impl Carrier {
-    /// Every kind that is installed.
+    /// One of each kind that is installed.
     async fn all() -> Vec<Self> {
         let mut all = Vec::new();
         if is_ci() || postgres::binaries().is_some() {
@@ -59,18 +60,18 @@ impl Carrier {
         Instance { bus, heard }
     }
 
-    /// Two instances that hear each other of these topics.
+    /// Two instances that get each other's hints of these topics.
     async fn pair(&self, topics: &[TopicKey]) -> (Instance, Instance) {
         let (one, two) = (self.instance(1), self.instance(2));
         for instance in [&one, &two] {
-            assert!(instance.bus.connected(PATIENCE).await, "{} connects", self.name());
+            assert!(instance.bus.connected(DEADLINE).await, "{} connects", self.name());
             topics.iter().for_each(|key| instance.bus.listen(Interest::Topic(*key)));
             instance.bus.settled().await;
         }
         (one, two)
     }
 
-    /// Ends every connection; the way is open again at once.
+    /// Ends every connection. New ones are accepted at once.
     async fn cut(&mut self) {
         match self {
             Self::Postgres(database) => database.cut("parlour bus").await,
@@ -82,7 +83,7 @@ impl Carrier {
     }
 }
 
-/// There, everything has to be installed.
+/// True in CI, where both servers must be installed.
 fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
@@ -98,10 +99,10 @@ struct Instance {
 
 impl Instance {
     async fn next(&mut self) -> Hint {
-        timeout(PATIENCE, self.heard.recv()).await.expect("a hint").expect("the bus runs")
+        timeout(DEADLINE, self.heard.recv()).await.expect("a hint").expect("the bus runs")
     }
 
-    /// Nothing comes that was sent before the mark: then the mark itself does.
+    /// Publishes a marked hint and checks that it is the next: none that was published before it arrives.
     async fn hears_only_the_mark(&mut self, from: &Instance, key: TopicKey) {
         from.bus.publish(Hint::Pruned { key, up_to: Seq(99) });
         let hint = self.next().await;
@@ -125,7 +126,7 @@ async fn what_one_says_every_other_hears_and_not_itself() {
         let (mut one, mut two) = carrier.pair(&[1]).await;
         let mut three = carrier.instance(3);
         three.bus.listen(Interest::Topic(1));
-        assert!(three.bus.connected(PATIENCE).await);
+        assert!(three.bus.connected(DEADLINE).await);
         three.bus.settled().await;
         let hint = appended(1, 1..=3, 10);
         one.bus.publish(hint.clone());
@@ -133,7 +134,7 @@ async fn what_one_says_every_other_hears_and_not_itself() {
             assert_eq!(format!("{:?}", other.next().await), format!("{hint:?}"), "{}", carrier.name());
         }
         two.bus.publish(Hint::Presence { topics: vec![1] });
-        // Had it heard itself, that would come first.
+        // A hint of its own would come first.
         assert!(matches!(one.next().await, Hint::Presence { .. }), "{}", carrier.name());
     }
 }
@@ -150,7 +151,7 @@ async fn every_kind_of_hint_arrives() {
             one.bus.publish(hint.clone());
             assert_eq!(format!("{:?}", two.next().await), format!("{hint:?}"), "{}", carrier.name());
         }
-        // A user's sessions hear of a direct message that none of them has joined.
+        // A user's sessions get hints of a direct message topic that none of them has joined.
         two.bus.listen(Interest::User(user.clone()));
         two.bus.settled().await;
         let topic = TopicId::dm(&user, &UserId::parse("zoe").unwrap()).unwrap();
@@ -198,12 +199,12 @@ async fn a_cut_way_is_found_out_and_comes_back() {
         let (one, mut two) = carrier.pair(&[1]).await;
         let (mut down, name) = (two.bus.health(), carrier.name());
         carrier.cut().await;
-        timeout(PATIENCE, down.wait_for(|up| !up)).await.expect(name).unwrap();
+        timeout(DEADLINE, down.wait_for(|up| !up)).await.expect(name).unwrap();
         for instance in [&one, &two] {
-            assert!(instance.bus.connected(PATIENCE).await, "{name} comes back");
+            assert!(instance.bus.connected(DEADLINE).await, "{name} comes back");
             instance.bus.settled().await;
         }
-        // What was said meanwhile may be lost; but then it is said that something was.
+        // Hints that are published meanwhile may be lost; but then `Lost` arrives.
         one.bus.publish(appended(1, [5], 10));
         loop {
             match two.next().await {
@@ -227,13 +228,13 @@ async fn publishing_never_waits_and_what_was_dropped_is_told_of() {
     let since = Instant::now();
     (0..50_000).for_each(|seq| one.bus.publish(appended(1, [seq], 1_000)));
     one.bus.settled().await;
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    assert!(since.elapsed() < DEADLINE, "{:?}", since.elapsed());
     let Carrier::Nats(server) = &mut carrier else { unreachable!() };
     server.rise().await;
-    assert!(one.bus.connected(PATIENCE).await && two.bus.connected(PATIENCE).await);
+    assert!(one.bus.connected(DEADLINE).await && two.bus.connected(DEADLINE).await);
     two.bus.settled().await;
     one.bus.publish(appended(1, [60_000], 10));
-    let told = [two.next().await, two.next().await]; // by two subjects: in any order
+    let told = [two.next().await, two.next().await]; // over two subjects, so in any order
     assert!(told.iter().any(|hint| matches!(hint, Hint::Lost)), "{told:?}");
     assert!(told.iter().any(|hint| matches!(hint, Hint::Appended { last: Seq(60_000), .. })), "{told:?}");
 }
@@ -247,7 +248,7 @@ async fn a_database_that_is_away_is_found_later() {
     bus.publish(Hint::Lost);
     let since = Instant::now();
     bus.close().await;
-    assert!(since.elapsed() < Duration::from_secs(3));
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +260,7 @@ async fn over_nats_only_those_who_listen_are_told() {
     let (one, mut two) = carrier.pair(&[1]).await;
     one.bus.publish(appended(2, [1], 10));
     two.hears_only_the_mark(&one, 1).await;
-    // Twice wanted, once let go: still wanted.
+    // Two calls of `listen` and one of `unlisten` leave one interest.
     two.bus.listen(Interest::Topic(1));
     two.bus.unlisten(&Interest::Topic(1));
     two.bus.settled().await;
@@ -285,15 +286,15 @@ async fn of_a_nats_cluster_one_server_may_go() {
     let ((one, _), (two, mut heard)) = (start(1), start(2));
     two.listen(Interest::Topic(1));
     let hears = async |heard: &mut mpsc::Receiver<Hint>, seq| {
-        assert!(one.connected(PATIENCE).await && two.connected(PATIENCE).await);
+        assert!(one.connected(DEADLINE).await && two.connected(DEADLINE).await);
         two.settled().await;
-        // Between the servers, an interest travels a little behind the word that it is settled at one of them.
+        // One server of the two confirms an interest a little before the other knows it.
         let since = Instant::now();
         loop {
             one.publish(Hint::Pruned { key: 1, up_to: Seq(seq) });
             match timeout(Duration::from_millis(100), heard.recv()).await {
                 Ok(Some(Hint::Pruned { up_to, .. })) if up_to == Seq(seq) => return,
-                _ => assert!(since.elapsed() < PATIENCE, "{seq} is not heard"),
+                _ => assert!(since.elapsed() < DEADLINE, "hint {seq} does not arrive"),
             }
         }
     };
@@ -313,7 +314,7 @@ async fn what_waits_is_sent_before_the_end() {
         for seq in 1..=500 {
             assert!(matches!(two.next().await, Hint::Appended { last, .. } if last == Seq(seq)), "{}", carrier.name());
         }
-        // Nobody speaks any more, and the other is none the worse for it.
+        // The other instance stays healthy after the first has closed.
         sleep(Duration::from_millis(100)).await;
         assert!(two.bus.healthy(), "{}", carrier.name());
     }

@@ -8,22 +8,23 @@ use tokio::time::Instant;
 
 use crate::support::{Event, EventStream, Session, TestApp, list, messages_of, number, text};
 
-/// Several intervals of presence, as the tests have it.
+/// Several presence intervals of the tests' settings.
 const A_WHILE: Duration = Duration::from_millis(500);
 
-/// A stream that hears of everything from here on.
+/// Opens a stream, up to its `ready`: later news come on it.
 async fn open(session: &Session) -> EventStream {
     let mut stream = session.stream().await;
     stream.ready().await;
     stream
 }
 
-/// Joins the DM of the two and answers its id.
+/// Joins the DM of the two and returns its id.
 async fn join_dm(session: &Session, other: &Session) -> String {
     text(&session.join(&session.dm(other)).await["topic"], "id").to_owned()
 }
 
-/// News up to `seq`. Of several instances, one may still be telling of what was sent just before the stream opened.
+/// Returns the first `activity` whose `last_seq` is at least `seq`. With two instances, one may still be sending news
+/// of a message from just before the stream opened.
 async fn told_up_to(stream: &mut EventStream, seq: u64) -> Event {
     loop {
         let told = stream.next_of("activity").await;
@@ -94,7 +95,7 @@ async fn rooms_and_other_peoples_dms_tell_nothing() {
     ana.join("room:lobby").await;
     let (mut to_bea, mut to_cleo) = (open(&bea).await, open(&cleo).await);
     ana.send("room:lobby", json!("to all")).await;
-    // What is stored nowhere is nothing new.
+    // Ephemeral messages and typing are not news.
     ana.send_ephemeral(&dm, "passing").await;
     ana.call(reqwest::Method::POST, &format!("/v1/topics/{dm}/typing")).send().await.expect(204);
     to_bea.expect_silence(A_WHILE).await;
@@ -106,26 +107,41 @@ async fn rooms_and_other_peoples_dms_tell_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_dm_is_told_of_at_most_once_an_interval_with_its_newest_entry() {
     let app = TestApp::with(&["--presence-interval", "2s"]).await;
-    let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
-    let (dm, other) = (join_dm(&ana, &bea).await, join_dm(&cleo, &bea).await);
-    let mut stream = open(&bea).await;
-    ana.send(&dm, json!(1)).await;
-    let first = stream.next_of("activity").await;
-    let since = Instant::now();
-    assert_eq!(first.data, json!({"topic": dm, "last_seq": 1}), "the first at once");
-    ana.send_numbers(&dm, 2..=5).await;
-    cleo.send(&other, json!("another")).await;
-    assert_eq!(stream.next_of("activity").await.data, json!({"topic": other, "last_seq": 1}), "each for itself");
-    assert!(since.elapsed() < Duration::from_millis(1_900), "too slow a machine to tell: {:?}", since.elapsed());
+    let mut attempts = 0;
+    let (mut stream, dm, since) = loop {
+        let (ana, bea, cleo) = (
+            app.session(&format!("ana {attempts}")).await,
+            app.session(&format!("bea {attempts}")).await,
+            app.session(&format!("cleo {attempts}")).await,
+        );
+        let (dm, other) = (join_dm(&ana, &bea).await, join_dm(&cleo, &bea).await);
+        let mut stream = open(&bea).await;
+        ana.send(&dm, json!(1)).await;
+        let first = stream.next_of("activity").await;
+        let since = Instant::now();
+        assert_eq!(first.data, json!({"topic": dm, "last_seq": 1}), "the first at once");
+        ana.send_numbers(&dm, 2..=5).await;
+        cleo.send(&other, json!("another")).await;
+        // If the machine needed the interval for this, the attempt shows nothing: other users try again.
+        if since.elapsed() < Duration::from_millis(1_500) {
+            assert_eq!(
+                stream.next_of("activity").await.data,
+                json!({"topic": other, "last_seq": 1}),
+                "each for itself"
+            );
+            break (stream, dm, since);
+        }
+        attempts += 1;
+        assert!(attempts < 20, "five sends take {:?}", since.elapsed());
+    };
     assert_eq!(stream.next_of("activity").await.data, json!({"topic": dm, "last_seq": 5}), "then the newest");
-    let elapsed = since.elapsed();
-    assert!((1_900..4_000).contains(&elapsed.as_millis()), "when the interval is over: {elapsed:?}");
+    assert!(since.elapsed() > Duration::from_millis(1_900), "when the interval is over: {:?}", since.elapsed());
     stream.expect_silence(Duration::from_millis(2_500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joins_gets_messages_from_then_on_and_who_leaves_is_told_again() {
-    let app = TestApp::with(&["--presence-interval", "1s"]).await;
+    let app = TestApp::with(&["--presence-interval", "3s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let dm = join_dm(&ana, &bea).await;
     let mut stream = open(&bea).await;
@@ -134,7 +150,7 @@ async fn who_joins_gets_messages_from_then_on_and_who_leaves_is_told_again() {
     ana.send(&dm, json!(2)).await;
     assert_eq!(bea.join(&dm).await["position"], 2, "what would have been told is known by that");
     ana.send(&dm, json!(3)).await;
-    let others = stream.expect_none_of("activity", Duration::from_millis(1_500)).await;
+    let others = stream.expect_none_of("activity", Duration::from_millis(3_500)).await;
     let messages: Vec<_> = others.iter().filter(|event| event.event == "message").collect();
     assert_eq!(messages.iter().map(|event| number(&event.data, "seq")).collect::<Vec<_>>(), [3]);
     bea.leave(&dm).await;
@@ -146,7 +162,7 @@ async fn who_joins_gets_messages_from_then_on_and_who_leaves_is_told_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_poll_is_told_and_what_comes_between_polls_is_for_the_inbox() {
     let app = TestApp::start().await;
-    // What another instance has taken between two polls may be told to the second.
+    // News that another instance takes between two polls may come with the second: so one instance for all calls.
     let (ana, bea) = (app.session("ana").await.over_one_connection(), app.session("bea").await.over_one_connection());
     let dm = join_dm(&ana, &bea).await;
     let poll = async |query: &str| {
@@ -154,7 +170,7 @@ async fn a_waiting_poll_is_told_and_what_comes_between_polls_is_for_the_inbox() 
         (list(&answer, "events").clone(), text(&answer, "last_event_id").to_owned())
     };
     let (_, id) = poll("wait=0").await;
-    // The poll before is closed soon after it was answered: it shall not be taken for the waiting one.
+    // The service closes the first poll a little after its response: it must not be mistaken for the waiting one.
     bea.until_streaming(false).await;
     let query = format!("wait=20&last_event_id={id}");
     let sending = async {
@@ -171,7 +187,7 @@ async fn a_waiting_poll_is_told_and_what_comes_between_polls_is_for_the_inbox() 
     assert_eq!(number(&bea.inbox("").await.0[0], "unread"), 2);
 }
 
-/// Streams come and go while others write: nobody is told twice in an interval, or of an older entry than before.
+/// While others write, a stream gets no activity twice in an interval, and none of an older entry than before.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_thing_told_is_the_newest_entry() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Edits and removals where one of two users blocks the other: nothing can be edited, and one's own can be removed.
+//! Edits and removals where one of two users blocks the other: no message can be edited, one's own can be removed.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -18,17 +18,17 @@ fn dm(user: &Session) -> String {
     format!("dm:{}", user.user_id)
 }
 
-/// Two users who have not met.
+/// Two users without a direct message topic.
 async fn two(app: &TestApp) -> [Session; 2] {
     [app.session("ana").await, app.session("bea").await]
 }
 
-/// Each of the two, with the other: whoever blocks, both are bound by it.
+/// Each of the two with the other: a block binds both sides.
 fn both_ways([ana, bea]: &[Session; 2]) -> [[&Session; 2]; 2] {
     [[ana, bea], [bea, ana]]
 }
 
-/// Neither may join, send or type: of these sessions, each of one of the two, under either name of the direct message.
+/// Checks that neither user may join, send or type, under either name of the direct message.
 async fn expect_blocked(sessions: &[&Session], users: &[Session; 2]) {
     let mut ids = users.each_ref().map(|user| user.user_id.as_str());
     ids.sort_unstable();
@@ -308,7 +308,7 @@ async fn blocks_are_listed_in_pages_by_user_id() {
         pages += 1;
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         assert_eq!(list(&page, "blocks").len(), 3);
-        // Whoever is blocked or let go on a page that was read already moves nothing.
+        // A change on a page that has been read already does not shift the next pages.
         me.unblock(&users[0]).await;
         stranger.get(&format!("/v1/me/blocks?cursor={}", encode(cursor))).await.refused(400);
         path = format!("/v1/me/blocks?limit=3&cursor={}", encode(cursor));
@@ -331,7 +331,7 @@ async fn blocking_and_lifting_it_are_idempotent() {
     ana.block(&bea).await;
     let first = ana.get("/v1/me/blocks").await.expect(200);
     assert_eq!(first["blocks"][0]["user"], bea.user());
-    // The clock has gone on: the time of a second block would be another one.
+    // The clock has moved on: a second block would have another time.
     let since = text(&first["blocks"][0], "created_at").to_owned();
     ana.join("room:lobby").await;
     while text(&ana.send("room:lobby", json!("tick")).await, "created_at") <= since.as_str() {}

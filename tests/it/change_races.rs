@@ -1,4 +1,5 @@
-//! Edits and removals at the same moment as others, and as sends: the log has one order, and the rows say what it says.
+//! Edits and removals concurrent with others and with sends: the log has one order, and the messages' rows agree with
+//! it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::support::{Session, Tally, TestApp, number, path_of, seqs, text};
 const ROOM: &str = "room:lobby";
 const ROUNDS: u64 = 40;
 
-/// A room's log, whose messages must say what their edits and removals, in their order, have made of them.
+/// Returns a room's log, and checks that each message has the content that its edits and removals, in order, give it.
 async fn checked_log(session: &Session) -> Vec<Value> {
     let log = session.whole_log(ROOM).await;
     assert_eq!(seqs(&log), (1..=log.len() as u64).collect::<Vec<_>>());
@@ -171,7 +172,7 @@ async fn an_editor_that_hangs_up_changes_nothing_about_what_was_committed() {
     let sent = ana.send(ROOM, json!("sent")).await;
     for round in 0..ROUNDS {
         let edit = ana.call(Method::PATCH, &path_of(&sent)).json(&json!({"content": round})).try_send();
-        // Whatever the service has done until then stands.
+        // The service runs a write that has started to its end.
         let _ = tokio::time::timeout(Duration::from_micros(round * 100), edit).await;
     }
     ana.remove(&sent).await;

@@ -1,4 +1,4 @@
-//! The command line: what a stranger sees first.
+//! The command line: help, wrong settings, and the commands beside `serve`.
 
 use crate::support::{SECRET, Session, TestApp, TestDatabase, run_command};
 
@@ -106,7 +106,7 @@ async fn token_mints_a_user_token_where_a_secret_is_configured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_instances_may_migrate_one_empty_database_at_once() {
     let database = TestDatabase::create().await;
-    // SQLite is for one process.
+    // SQLite allows one process only.
     let at_once = if database.url().starts_with("sqlite") { 1 } else { 4 };
     for _ in 0..2 {
         let migrations = (0..at_once).map(|_| {

@@ -1,4 +1,4 @@
-//! Content comes back as it was sent: character for character, but for white space outside strings.
+//! Content is returned as it was sent, character for character, without white space outside strings.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ async fn send_body(session: &Session, body: impl Into<Vec<u8>>) -> Reply {
     session.call(Method::POST, &messages_of("room:lobby")).body(body.into()).send().await
 }
 
-/// The id of a message, and its content as the characters that stand in the message's text.
+/// Returns a message's id, and its content as the characters of the message's text.
 fn id_and_content(message: &str) -> (String, String) {
     #[derive(Deserialize)]
     struct Message<'a> {
@@ -27,7 +27,7 @@ fn id_and_content(message: &str) -> (String, String) {
     (message.id, message.content.get().to_owned())
 }
 
-/// Sends a content and returns it as it comes back, which must be the same in every place.
+/// Sends a content and returns it as the service does, which must be the same in every place.
 async fn round_trip(session: &Session, content: &str) -> String {
     let mut stream = session.stream_with("from=now").await;
     stream.ready().await;
@@ -102,7 +102,7 @@ async fn content_is_nested_at_most_64_deep() {
     for content in [lists(65), objects(65), lists(127), lists(129), lists(5_000)] {
         send_raw(&ana, &content).await.refused(422);
     }
-    // Brackets in a string nest nothing.
+    // Brackets in a string do not count as nesting.
     let text = format!("\"{}\"", "[{".repeat(200));
     assert_eq!(round_trip(&ana, &text).await, text);
     assert_eq!(ana.last_seq("room:lobby").await, 3);

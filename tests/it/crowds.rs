@@ -1,4 +1,4 @@
-//! Crowded topics: more are present than a list shows, so lists hold the first and differences only the count.
+//! Crowded topics: more sessions are present than a list may hold. Lists hold the first, differences only the count.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ async fn crowd(count: usize) -> (TestApp, Vec<Session>) {
     (app, sessions)
 }
 
-/// Reads until the count of those present is this, and returns that event's kind and data.
+/// Reads until `presence_count` has this value. Returns that event's kind and data.
 async fn until_count(stream: &mut EventStream, count: u64) -> (String, Value) {
     loop {
         let event = stream.next().await;

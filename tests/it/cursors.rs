@@ -43,7 +43,7 @@ async fn what_is_no_cursor_is_400() {
         let reply = ana.get(&format!("{}?direction=forward&cursor={garbage}", messages_of("room:lobby"))).await;
         assert_eq!(reply.refused(400), "bad_cursor", "{garbage}");
     }
-    // Every single character counts.
+    // A change of any single character is noticed.
     for at in 0..cursor.len() {
         let other = if cursor.as_bytes()[at] == b'A' { "B" } else { "A" };
         let altered = format!("{}{other}{}", &cursor[..at], &cursor[at + 1..]);
@@ -86,7 +86,7 @@ async fn pages_neither_repeat_nor_skip_whatever_is_sent_meanwhile() {
     assert_eq!(down, (1..=down[0]).rev().collect::<Vec<_>>());
 }
 
-/// A cursor of the lists that go by texts: its kind and the hash of its list from a true one, and another key.
+/// Makes a cursor of a list that is ordered by text: the kind and the list's hash of a valid cursor, with another key.
 fn forged(cursor: &str, key: &str) -> String {
     let mut bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap();
     bytes.truncate(9);

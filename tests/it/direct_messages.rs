@@ -104,7 +104,7 @@ async fn to_a_third_party_a_dm_does_not_exist() {
     {
         cleo.get(path).await.refused(404);
     }
-    // In a topic of one's own, too, a message of a foreign one is unknown.
+    // A message of another topic is unknown in one's own topic, too.
     let foreign = format!("{}/{}", messages_of("dm:ana"), sent["id"].as_str().unwrap());
     cleo.get(&foreign).await.refused(404);
     assert_eq!(ana.last_seq("dm:bea").await, 1);

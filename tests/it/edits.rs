@@ -1,4 +1,4 @@
-//! Edits: who may change what a message says, and what becomes of it.
+//! Edits: who may change a message's content, and where the change shows.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn app_and_session() -> (TestApp, Session) {
     (app, ana)
 }
 
-/// Edits with a body byte for byte as given.
+/// Edits with this body, byte for byte.
 async fn edit_raw(session: &Session, message: &Value, body: impl Into<Vec<u8>>) -> Reply {
     session.call(Method::PATCH, &path_of(message)).body(body.into()).send().await
 }

@@ -1,5 +1,5 @@
-//! Bad input: each gets the documented refusal as a problem (which [`crate::support::Reply`] checks in full), nothing is
-//! stored, and the next request works.
+//! Bad input: each gets the documented refusal as a problem (which [`crate::support::Reply`] checks in full), nothing
+//! is stored, and the next request works.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::support::{Connection, Session, TestApp, messages_of, number, seqs};
 const MESSAGES: &str = "/v1/topics/room:lobby/messages";
 const JOIN: &str = "/v1/session/topics/room:lobby";
 
-/// Each call with what it must be answered with: 400 for what is no JSON, 422 for what has a wrong value, 404 for what
-/// is not there, 405 for what cannot be done to it, 409 for what does not fit, 413 for what is too large.
+/// Each call with its status: 400 for a body that is no JSON, 422 for a wrong value, 404 for a missing resource, 405
+/// for a wrong method, 409 for a conflict with the present state, 413 for a body that is too large.
 const BAD_CALLS: &[(&str, &str, &str, u16)] = &[
     ("POST", MESSAGES, "", 400),
     ("POST", MESSAGES, "{", 400),
@@ -61,7 +61,7 @@ const BAD_CALLS: &[(&str, &str, &str, u16)] = &[
 async fn call(session: &Session, bad: &(&str, &str, &'static str, u16)) {
     let &(method, path, body, status) = bad;
     let method: Method = method.parse().unwrap();
-    // A call of who has no session yet goes without a token.
+    // The calls that need no session are made without a token.
     let call = if path == "/v1/sessions" { session.api.call(method, path) } else { session.call(method, path) };
     let call = if body.is_empty() { call } else { call.body(body) };
     let reply = call.send().await;
@@ -130,7 +130,7 @@ async fn a_body_beyond_every_limit_is_413_and_the_connection_survives_or_closes_
     ana.join("room:lobby").await;
     for (path, bytes) in [(MESSAGES, 200_000), (MESSAGES, 5_000_000), ("/v1/session/refresh", 5_000_000)] {
         let body = format!("{{\"content\":\"{}\"}}", "x".repeat(bytes));
-        // A server may close on who goes on sending what it has refused.
+        // A server may close the connection of a client that goes on sending a refused body.
         if let Ok(reply) = ana.call(Method::POST, path).body(body).try_send().await {
             reply.refused(413);
         }
@@ -163,7 +163,7 @@ async fn what_is_no_http_hurts_nobody() {
     ] {
         let mut connection = Connection::open(&app).await;
         connection.write(garbage).await;
-        let answer = connection.read_to_end(Duration::from_secs(15)).await;
+        let answer = connection.read_to_end(Duration::from_secs(60)).await;
         assert!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"),
             "{answer}"

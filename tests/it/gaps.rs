@@ -1,4 +1,4 @@
-//! Gaps: what was missed beyond what a stream replays is told, and read as history.
+//! Gaps: a client that missed more than a stream replays receives a `gap` and reads the rest as history.
 
 use std::time::Duration;
 

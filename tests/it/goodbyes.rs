@@ -1,5 +1,6 @@
-//! How streams end: replaced by a newer one, by age, by shutdown, and what an EventSource makes of it.
+//! How streams end: replaced by a newer one, by age or by shutdown, and how an EventSource goes on from there.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -20,7 +21,7 @@ async fn a_second_stream_ends_the_first_and_the_first_gives_up() {
     let bye = first.bye("replaced").await;
     assert_eq!(bye.data, json!({"reason": "replaced", "reconnect": false}));
     let mark = bye.id.expect("a mark that answers 204 when it is brought back");
-    // An EventSource would come back with it, in the header; a page of its own making may use the query.
+    // An EventSource reconnects with it in the header; a page with its own code may use the query.
     app.get(&ana.events_url).header("last-event-id", &mark).send().await.expect(204);
     app.get(&format!("{}&last_event_id={mark}", ana.events_url)).send().await.expect(204);
 
@@ -62,14 +63,15 @@ async fn of_many_streams_opened_at_once_one_stays() {
 async fn the_end_of_a_replaced_stream_does_not_end_the_newer_ones_presence() {
     let app = TestApp::with(&["--presence-grace", "2s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
-    for session in [&ana, &bea] {
-        session.join("room:lobby").await;
-    }
+    // Each has a stream before it joins: from then on no grace period runs, however slow the machine is.
     let mut watch = bea.stream().await;
     watch.ready().await;
-    watch.next_of("presence_state").await;
     let mut first = ana.stream().await;
     first.ready().await;
+    bea.join("room:lobby").await;
+    watch.next_of("presence_state").await;
+    ana.join("room:lobby").await;
+    assert_eq!(watch.next_of("presence").await.data["joins"][0]["session_id"], *ana.id);
     let mut second = ana.stream().await;
     second.ready().await;
     first.bye("replaced").await;
@@ -80,19 +82,19 @@ async fn the_end_of_a_replaced_stream_does_not_end_the_newer_ones_presence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_at_its_maximum_age_and_its_client_comes_back() {
-    let app = TestApp::with(&["--stream-max-age", "1s"]).await;
+    let app = TestApp::with(&["--stream-max-age", "3s"]).await;
     let ana = app.session("ana").await;
     ana.join("room:lobby").await;
+    ana.send("room:lobby", json!("one")).await;
     let opened = Instant::now();
     let mut stream = ana.stream().await;
     stream.ready().await;
-    ana.send("room:lobby", json!("one")).await;
     assert_eq!(seqs(&stream.messages(1).await), [1]);
     let id = stream.last_id();
     let before = stream.retries().len();
     let bye = stream.bye("max_age").await;
     assert_eq!(bye.data, json!({"reason": "max_age", "reconnect": true}));
-    assert!(opened.elapsed() > Duration::from_millis(500), "jittered, but not at once: {:?}", opened.elapsed());
+    assert!(opened.elapsed() > Duration::from_millis(1_500), "jittered, but not at once: {:?}", opened.elapsed());
     assert!(stream.retries().len() > before, "a jittered retry spreads the reconnects");
     assert_eq!(stream.last_id(), id, "the id stays the one to come back with");
     ana.send("room:lobby", json!("two")).await;
@@ -108,10 +110,12 @@ async fn streams_that_rotate_by_age_lose_and_double_nothing() {
         ana.join(room).await;
         tally.starts(room, 0);
     }
+    let rotations = AtomicUsize::new(0);
     let writing = async {
-        let until = Instant::now() + Duration::from_secs(4);
+        let since = Instant::now();
         let mut sent = 0;
-        while Instant::now() < until {
+        while rotations.load(Ordering::Relaxed) < 3 {
+            assert!(since.elapsed() < 3 * DEADLINE, "{rotations:?} rotations in {:?}", since.elapsed());
             for room in ["room:a", "room:b"] {
                 ana.send(room, json!(sent)).await;
             }
@@ -122,23 +126,22 @@ async fn streams_that_rotate_by_age_lose_and_double_nothing() {
         }
     };
     let reading = async {
-        let (mut rotations, mut ended, mut stream) = (0, 0, ana.stream().await);
-        let deadline = Instant::now() + 3 * DEADLINE;
+        let mut ended = 0;
+        let mut stream = ana.stream().await;
+        let deadline = Instant::now() + 4 * DEADLINE;
         while ended < 2 {
-            assert!(Instant::now() < deadline, "{ended} topics ended after {rotations} rotations: {tally:?}");
+            assert!(Instant::now() < deadline, "{ended} topics ended after {rotations:?} rotations: {tally:?}");
             let event = stream.next().await;
             if event.event == "bye" {
                 assert_eq!(event.data["reason"], "max_age");
-                rotations += 1;
+                rotations.fetch_add(1, Ordering::Relaxed);
                 stream = ana.stream_from(&stream.last_id()).await;
             } else if tally.take(&event) && event.data["content"] == "end" {
                 ended += 1;
             }
         }
-        rotations
     };
-    let ((), rotations) = futures_util::future::join(writing, reading).await;
-    assert!(rotations >= 2, "{rotations} rotations in four seconds");
+    futures_util::future::join(writing, reading).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +172,12 @@ async fn what_is_acknowledged_before_a_shutdown_is_there_after_it() {
     let mut app = TestApp::start().await;
     let ana = app.session("ana").await;
     ana.join("room:lobby").await;
-    let before = (0..40).map(|number| ana.send("room:lobby", json!(number)));
+    // A service that is asked for so much at once may refuse some of it with 503.
+    let before = (0..40).map(async |number| {
+        let reply = ana.try_send("room:lobby", json!(number)).await;
+        assert!([201, 503].contains(&reply.status), "{reply:?}");
+        (reply.status == 201).then(|| reply.json())
+    });
     let sending = tokio::spawn(futures_util::future::join_all((0..200).map(|number| {
         let ana = ana.clone();
         async move {
@@ -178,9 +186,10 @@ async fn what_is_acknowledged_before_a_shutdown_is_there_after_it() {
             call.try_send().await.ok().filter(|reply| reply.status == 201).map(|reply| reply.json())
         }
     })));
-    futures_util::future::join_all(before).await;
+    let before = futures_util::future::join_all(before).await;
     app.stop().await;
-    let acknowledged: Vec<_> = sending.await.unwrap().into_iter().flatten().collect();
+    let acknowledged: Vec<_> = sending.await.unwrap().into_iter().chain(before).flatten().collect();
+    assert!(!acknowledged.is_empty(), "nothing was acknowledged");
     app.start_again().await;
     let history = ana.whole_history("room:lobby").await;
     assert_eq!(seqs(&history), (1..=history.len() as u64).collect::<Vec<_>>());
@@ -201,7 +210,7 @@ async fn neither_a_waiting_poll_nor_a_reader_that_does_not_read_holds_a_shutdown
     for _ in 0..300 {
         ana.send("room:lobby", json!("x".repeat(16_000))).await;
     }
-    // It continues at the end, where there is nothing to answer with.
+    // It continues at the end, so that the next poll has nothing to return and waits.
     let end = bea.poll(&format!("wait=0&from=now&last_event_id={}", text(&first, "last_event_id"))).await.expect(200);
     let mut id = text(&end, "last_event_id").to_owned();
     loop {
@@ -214,7 +223,7 @@ async fn neither_a_waiting_poll_nor_a_reader_that_does_not_read_holds_a_shutdown
     let query = format!("wait=30&last_event_id={id}");
     bea.until_streaming(false).await;
     let (polled, ()) = futures_util::future::join(bea.poll(&query), async {
-        // Until the poll has arrived: as it counts as the stream, the session says so.
+        // Until the poll has arrived: it counts as the stream, so `stream_open` becomes true.
         bea.until_streaming(true).await;
         app.stop().await;
     })

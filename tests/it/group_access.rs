@@ -1,5 +1,5 @@
-//! A group's topic is there for its members, as long as they are members: who leaves, is kicked or banned, or whose
-//! group is deleted, loses it at once, on all streams and in all calls.
+//! A group's topic exists only for its members. A user who leaves, is kicked or banned, or whose group is deleted,
+//! loses it at once, on all streams and in all calls.
 
 use futures_util::future::join;
 use reqwest::Method;
@@ -9,10 +9,10 @@ use crate::support::{
     Group, Session, TestApp, contents, encode, entry, list, messages_of, number, seqs, silent, text, until_left,
 };
 
-/// A topic that Bea keeps, to see that nothing else is lost and that nothing more comes of what is.
+/// A topic that Bea keeps: it shows that she loses nothing else, and that no event of the lost topic follows.
 const ROOM: &str = "room:next-door";
 
-/// How to lose a group, the reason that streams tell, and the code of the entry that says so.
+/// A way to lose a group, the reason in `left`, and the code of the entry.
 const WAYS: [(&str, &str, Option<u64>); 4] = [
     ("leave", "left", Some(3)),
     ("kick", "kicked", Some(4)),
@@ -40,7 +40,7 @@ async fn ana_and_bea() -> (TestApp, Session, Session) {
     (app, ana, bea)
 }
 
-/// A group of Ana's whose member Bea is; both have joined its topic, whose only entry tells of Bea.
+/// A group of Ana with the member Bea. Both have joined its topic; its only entry is that Bea joined.
 async fn shared(ana: &Session, bea: &Session) -> Group {
     let group = Group::of(ana, &[bea]).await;
     for session in [ana, bea] {
@@ -49,7 +49,7 @@ async fn shared(ana: &Session, bea: &Session) -> Group {
     group
 }
 
-/// Each way to the topic answers as if there were none, in the same words.
+/// Checks that every call on the topic is refused exactly as for a topic that does not exist.
 async fn sees_nothing(session: &Session, topic: &str, message: &Value) {
     let unknown = Group::unknown().topic;
     let own = |topic: &str| format!("/v1/session/topics/{}", encode(topic));
@@ -285,7 +285,7 @@ async fn what_was_lost_and_joined_anew_while_away_is_not_told_as_lost() {
     }
 }
 
-/// One poll: its events but for presence, and the id to poll on with.
+/// Makes one poll. Returns its events without presence, and its `last_event_id`.
 async fn poll(session: &Session, query: &str) -> (Vec<Value>, String) {
     let answer = session.poll(query).await.expect(200);
     let told = list(&answer, "events").iter().filter(|event| !text(event, "event").starts_with("presence"));
@@ -298,7 +298,7 @@ async fn long_polls_hear_it_as_streams_do() {
     for (way, reason, code) in WAYS {
         let (open, away) = (shared(&ana, &bea).await, shared(&ana, &bea).await);
         let mut next = poll(&bea, "wait=0").await.1;
-        // A poll that ends for something else, as presence, is not waiting when it happens.
+        // A poll that ended for another event, such as presence, is not waiting when the user loses the group.
         loop {
             let (events, id) = poll(&bea, &format!("wait=1&last_event_id={next}")).await;
             next = id;

@@ -1,5 +1,5 @@
-//! Edits and removals in groups: admins remove what anybody has said, nobody edits what others have said, and who loses
-//! the group loses what they said there.
+//! Edits and removals in groups: admins remove any message, nobody edits another user's message, and a user who loses
+//! the group can change no message there.
 
 use futures_util::future::join;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ struct Group {
 }
 
 impl Group {
-    /// A group of `owner`'s with these members, all of whom listen.
+    /// A group of `owner` with these members; all have joined its topic and have a stream.
     async fn of(owner: &Session, members: &[&Session]) -> Self {
         let group = owner.post("/v1/groups", &json!({"name": "a group"})).await.expect(201);
         let group = Self { id: text(&group, "id").to_owned(), topic: text(&group, "topic").to_owned() };
@@ -37,7 +37,7 @@ impl Group {
     }
 }
 
-/// What stands in a removal's entry, the last of the log.
+/// Returns the content of a removal's entry, the last of the log.
 async fn last_removal(session: &Session, topic: &str) -> (Value, Value) {
     let mut page = session.history(topic, "limit=1&changes=true").await;
     let entry = page.messages.remove(0);

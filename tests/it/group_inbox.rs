@@ -1,10 +1,10 @@
-//! The inbox of who is in groups: listed as long as they are members, from the moment of their making.
+//! The groups in a member's inbox: listed from their creation on, as long as the user is a member.
 
 use serde_json::{Value, json};
 
 use crate::support::{Group, Session, TestApp, members, number, text};
 
-/// A group of this session's making: its id and its topic.
+/// Makes a group of this session. Returns its id and its topic.
 async fn found(session: &Session, body: &Value) -> (String, String) {
     let group = session.post("/v1/groups", body).await.expect(201);
     (text(&group, "id").to_owned(), text(&group, "topic").to_owned())

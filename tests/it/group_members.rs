@@ -1,10 +1,10 @@
-//! Who is in a group: coming, asking, going, being let in, sent out and banned, and what each writes into its topic.
+//! Membership: joining, requesting, leaving, being accepted, kicked and banned, and the entry that each writes.
 
 use serde_json::{Value, json};
 
 use crate::support::{Group, Session, TestApp, announced, entry, members, messages_of, role_entry, text, whole_list};
 
-/// A member's line in the lists, less its time.
+/// A member's item in the lists, without its time.
 fn line(user: &Session, state: &str, role: Option<&str>) -> Value {
     let mut line = json!({"user": user.user(), "state": state});
     if let Some(role) = role {
@@ -13,7 +13,7 @@ fn line(user: &Session, state: &str, role: Option<&str>) -> Value {
     line
 }
 
-/// Takes `since` off a member's line, which must be a time.
+/// Removes `since` from a member's item; it must be a time.
 fn timeless(mut line: Value) -> Value {
     let since = line.as_object_mut().unwrap().remove("since").expect("a member has a since");
     let since = since.as_str().unwrap();
@@ -25,7 +25,7 @@ async fn lines(group: &Group, by: &Session, state: &str) -> Vec<Value> {
     group.everyone(by, state).await.into_iter().map(timeless).collect()
 }
 
-/// Ana, who owns what follows, Bea, and Cleo.
+/// Ana, the owner of the groups that follow, Bea, and Cleo.
 async fn three() -> (TestApp, Session, Session, Session) {
     let app = TestApp::start().await;
     let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
@@ -149,7 +149,7 @@ async fn the_last_superadmin_leaves_last_and_takes_the_group_along() {
     group.leave(&ana).await.expect(204);
     assert_eq!(group.log(&bea).await[3], entry(3, &ana, &ana));
 
-    // Who asks and who is banned is no member, so Bea is alone.
+    // Neither a requester nor a banned user is a member, so Bea is the only one.
     group.make(&bea, &ana, "requested").await;
     group.make(&bea, &cleo, "banned").await;
     group.leave(&bea).await.expect(204);

@@ -1,4 +1,4 @@
-//! What several people do to a group at the same moment: each round ends as if one had come after the other.
+//! Concurrent acts of several users on a group: each round ends as if one act had come after the other.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -13,7 +13,7 @@ async fn three() -> (TestApp, Session, Session, Session) {
     (app, ana, bea, cleo)
 }
 
-/// How often each status was answered, as (status, times), by status.
+/// Counts the replies by status, as (status, count), in the order of the status.
 fn statuses(replies: &[Reply]) -> Vec<(u16, usize)> {
     let mut counted = std::collections::BTreeMap::new();
     for reply in replies {
@@ -22,7 +22,7 @@ fn statuses(replies: &[Reply]) -> Vec<(u16, usize)> {
     counted.into_iter().collect()
 }
 
-/// The lists and the counter agree, and nobody stands in two lists.
+/// Checks that the lists and the counter agree, and that no user is in two lists.
 async fn check_count(group: &Group, by: &Session) {
     let members = group.ids(by, "member").await;
     assert_eq!(group.read(by).await["member_count"], members.len());

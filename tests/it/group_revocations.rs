@@ -1,5 +1,5 @@
-//! Losing a group while everything in it is moving: from the acknowledgement on nothing is sent, read or heard any
-//! more, and a stream shows everything up to the entry that ends it.
+//! Losing a group under load: after the acknowledgement the user can neither send nor read nor receive there, and a
+//! stream shows all entries up to the one that ends it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::support::{
 
 const ROOM: &str = "room:next-door";
 
-/// Sends until told to stop, which the owner of the flag does, or refused.
+/// Sends until the flag is set or a send is refused.
 fn keep_sending(session: &Session, topic: &str, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     let (session, topic, stop) = (session.clone(), topic.to_owned(), stop.clone());
     tokio::spawn(async move {
@@ -80,7 +80,7 @@ async fn a_topic_joined_during_a_kick_is_not_joined_afterwards() {
             session.try_send(&group.topic, json!(1)).await.refused(404);
         }
         assert_eq!(ana.present(&group.topic).await, Vec::<String>::new(), "no ghost is left");
-        // Were a join left over, being added again would bring it back to life.
+        // If a join were left over, adding the user again would make it live again.
         group.unban(&ana, &bea).await.expect(204);
         group.add(&ana, &bea).await.expect(200);
         assert_eq!(bea.try_send(&group.topic, json!(1)).await.refused(409), "not_joined");
@@ -159,7 +159,7 @@ async fn from_the_acknowledgement_on_a_deleted_group_is_gone_for_all() {
     }
 }
 
-/// Comes into the group, joins its topic and reads there, again and again, until each of them is refused.
+/// Joins the group and its topic and reads there, again and again, until each of the three is refused.
 fn insist(group: &Group, user: &Session, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     let (group, user, stop) = (group.clone(), user.clone(), stop.clone());
     tokio::spawn(async move {
@@ -240,7 +240,7 @@ async fn at_full_speed_a_kicked_listener_hears_all_up_to_the_kick_and_the_others
         let mut kicks = 0;
         while tally.position(&group.topic) < last {
             let event = watch.next().await;
-            // What is not stored has no id and no place among the others.
+            // An ephemeral message has no id and no fixed place among the others.
             if event.data["topic"] == group.topic && event.id.is_some() && tally.take(&event) && event.data["code"] == 4
             {
                 assert_eq!(event.data, *kick);
@@ -253,7 +253,7 @@ async fn at_full_speed_a_kicked_listener_hears_all_up_to_the_kick_and_the_others
     }
 }
 
-/// A group of Ana's and Bea, whose stream reads nothing while this many long messages have come.
+/// Makes a group of Ana with Bea. Bea's stream is not read while this many long messages are sent.
 async fn lagging(ana: &Session, bea: &Session, messages: u64) -> (Group, RawStream) {
     let group = Group::of(ana, &[bea]).await;
     for session in [ana, bea] {
@@ -271,7 +271,7 @@ async fn lagging(ana: &Session, bea: &Session, messages: u64) -> (Group, RawStre
     (group, stream)
 }
 
-/// Everything up to this message: events as (kind, data), less presence of the room.
+/// Reads up to this message. Returns the events as (kind, data), without the room's presence.
 async fn read_up_to(stream: &mut RawStream, last: &Value) -> Vec<(String, Value)> {
     let mut events = Vec::new();
     loop {
@@ -319,7 +319,7 @@ async fn a_stream_that_lags_behind_its_return_never_shows_what_was_sent_in_betwe
     ana.send_numbers(&group.topic, 1..=5).await;
     let last = ana.send(&group.topic, json!("the last one")).await;
     let mut events = read_up_to(&mut stream, &last).await;
-    // Whatever the stream still has to say of the time before comes between the messages of the room.
+    // Events of the time before may come between the messages of the room.
     for number in 0..40 {
         let next = ana.send(ROOM, json!(number)).await;
         events.extend(read_up_to(&mut stream, &next).await);

@@ -1,15 +1,15 @@
-//! Who may do what to whom in a group, as tables: whatever is refused has changed nothing.
+//! The acts in a group by role of the actor and the target, as tables. A refused act has changed nothing.
 
 use serde_json::{Value, json};
 
 use crate::support::{Group, Reply, Session, TestApp, entry, role_entry, text};
 
-/// The columns of the tables below: what the target is. Nobody in them is the last superadmin.
+/// The columns of the tables below: the target's standing. No target is the last superadmin.
 const TARGETS: [&str; 7] = ["superadmin", "admin", "member", "requested", "banned", "stranger", "oneself"];
 
-// `200` and `204` alone change nothing. `200:member:2`: the target is a member then, and an entry of code 2 says so, or
-// none where there is a dash. `403` is `forbidden`, `404` `not_found`, `409` to add `user_banned`, and to promote or
-// demote `no_further_role`.
+// `200` and `204` alone change nothing. `200:member:2`: the target becomes a member, and an entry of code 2 is written;
+// with a dash no entry is. `403` is `forbidden`, `404` `not_found`, `409` is `user_banned` for adding, and
+// `no_further_role` for promoting or demoting.
 
 const BY_A_SUPERADMIN: &str = "
     add      200             200             200             200:member:2    409             200:member:2  200
@@ -38,10 +38,10 @@ const BY_ANYONE_ELSE: &str = "
     unban    403             403             403             403             403             403           403
 ";
 
-/// The columns of the next table: what the actor is.
+/// The columns of the next table: the actor's standing.
 const ACTORS: [&str; 6] = ["superadmin", "admin", "member", "requested", "banned", "stranger"];
 
-/// What concerns the group, which is closed but in the last row.
+/// The acts on the group itself, which is closed except in the last row.
 const ON_THE_GROUP: &str = "
     read             200  200  200  200  200  200
     patch            200  200  403  403  403  403
@@ -52,7 +52,7 @@ const ON_THE_GROUP: &str = "
     list_when_open   200  200  200  200  200  200
 ";
 
-/// The rows of a table: an act, and what it answers, column by column.
+/// The rows of a table: an act, and its result for each column.
 fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
     table.lines().filter(|line| !line.trim().is_empty()).map(|line| {
         let mut words = line.split_whitespace();
@@ -71,7 +71,7 @@ async fn act(group: &Group, act: &str, by: &Session, user: &Session) -> Reply {
     }
 }
 
-/// Everything of a group that an act could change, as its owner sees it.
+/// All that an act in a group could change, as its owner sees it.
 async fn snapshot(group: &Group, owner: &Session) -> Value {
     json!({
         "group": group.read(owner).await,
@@ -91,7 +91,7 @@ fn others(snapshot: &Value, user: &Session) -> Value {
     json!({"member": without("member"), "requested": without("requested"), "banned": without("banned")})
 }
 
-/// An owner, who only looks on, an actor, and one target of each standing.
+/// An owner, who only reads, an actor, and one target of each standing.
 struct Cast {
     owner: Session,
     actor: Session,
@@ -106,7 +106,7 @@ impl Cast {
         Self { owner, actor, targets }
     }
 
-    /// A closed group in which the actor is this, and everybody else what their column says.
+    /// Makes a closed group in which the actor has this standing, and every target the standing of its column.
     async fn group(&self, role: &str) -> Group {
         let group = Group::closed(&self.owner).await;
         group.make(&self.owner, &self.actor, role).await;
@@ -116,7 +116,7 @@ impl Cast {
         group
     }
 
-    /// Tries every act of the table on every target, each in a group in which nothing has happened yet.
+    /// Tries every act of the table on every target, each in a new group.
     async fn try_all(&self, role: &str, table: &'static str) {
         let mut group = self.group(role).await;
         let mut before = snapshot(&group, &self.owner).await;
@@ -149,7 +149,7 @@ impl Cast {
         assert_eq!(tried, 6 * TARGETS.len());
     }
 
-    /// One entry more than before where there is a code, and none more where there is not.
+    /// Checks that the log has one entry more if there is a code, and none more if there is none.
     async fn check_log(&self, group: &Group, before: &Value, target: &Session, code: Option<u64>, new: &str) {
         let log = group.log(&self.owner).await;
         let expected = code.map(|code| match code {
@@ -161,7 +161,8 @@ impl Cast {
     }
 }
 
-/// Checks a reply against its cell. What the target is then, and the code of the entry, where it changes something.
+/// Checks a reply against its cell. If the act changes something, returns the target's new standing and the entry's
+/// code.
 fn check<'a>(reply: &Reply, what: &str, cell: &'a str, described: &str) -> Option<(&'a str, Option<u64>)> {
     let mut parts = cell.split(':');
     let status: u16 = parts.next().unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! Groups: making, finding, changing and deleting them. Who may do so stands in `group_roles`.
+//! Groups: making, finding, changing and deleting them. `group_roles` tests who may do so.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,12 +17,13 @@ fn ids(groups: &[Value]) -> Vec<&str> {
     groups.iter().map(|group| text(group, "id")).collect()
 }
 
-/// A text that begins as another does, whatever the case: character by character, as what follows one changes nothing.
+/// True if a text starts with another one, ignoring case. It compares character by character: the case of a character
+/// does not depend on what follows it.
 fn lower(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 
-/// Bodies of which each has one wrong value.
+/// Bodies with one wrong value each.
 fn wrong_bodies() -> Vec<Value> {
     vec![
         json!({"name": ""}),
@@ -243,7 +244,7 @@ async fn pages_of_equal_names_go_by_id_and_neither_repeat_nor_skip() {
         let found = whole_list(&ana, "/v1/groups?prefix=SAME", "groups", limit).await;
         assert_eq!(found, whole[1..8], "in pages of {limit}");
     }
-    // What is made and deleted between two pages changes nothing about the others.
+    // Groups that are made and deleted between two pages do not change which others are listed.
     let page = ana.get("/v1/groups?limit=4").await.expect(200);
     let cursor = text(&page, "next_cursor");
     Group::create(&ana, &json!({"name": "earlier"})).await;
@@ -300,7 +301,7 @@ async fn my_groups_are_those_that_i_am_in_or_have_asked_for() {
     for (at, standing) in
         ["member", "requested", "superadmin", "banned", "admin", "stranger", "requested", "member"].iter().enumerate()
     {
-        // Their names run against their ids.
+        // Their names are in the reverse order of their ids.
         let group = Group::create(&ana, &json!({"name": format!("{}", 9 - at), "open": false})).await;
         group.make(&ana, &bea, standing).await;
         match *standing {

@@ -1,8 +1,8 @@
-//! Black-box tests of the service over HTTP, named after the rules of its contract: each file is a noun of it.
+//! Black-box tests of the service over HTTP, named after the rules of its contract: one file for each noun of it.
 //!
-//! `PARLOUR_TEST_DATABASE` chooses the database: `sqlite` (the default) or `postgres`, which the tests start themselves.
-//! On PostgreSQL, `PARLOUR_TEST_BUS` (`postgres` or `nats`) makes each service two instances, and sends every call to
-//! either of them.
+//! `PARLOUR_TEST_DATABASE` chooses the database: `sqlite` (the default) or `postgres`, which the tests start
+//! themselves. On PostgreSQL, `PARLOUR_TEST_BUS` (`postgres` or `nats`) makes each service two instances, and sends
+//! every call to either of them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and the panic names the line")]
 #![expect(clippy::cloned_ref_to_slice_refs, reason = "a list of one reads as the list that is expected")]
 

@@ -183,7 +183,7 @@ async fn stored_and_ephemeral_messages_come_in_the_order_they_were_sent_in() {
     ana.join("room:lobby").await;
     let mut stream = ana.stream().await;
     stream.ready().await;
-    // What is stored nowhere has its place only among what the same instance has handled.
+    // The order of ephemeral and stored messages holds only for those that one instance has handled.
     let ana = ana.over_one_connection();
     for round in 0..20 {
         ana.send("room:lobby", json!(format!("stored {round}"))).await;
@@ -205,7 +205,7 @@ async fn a_sender_that_hangs_up_changes_nothing_about_what_was_committed() {
     stream.ready().await;
     for round in 0..50_u64 {
         let send = ana.call(Method::POST, &messages_of("room:lobby")).json(&json!({"content": round})).try_send();
-        // Whatever the service has done until then stands.
+        // The service runs a write that has started to its end.
         let _ = tokio::time::timeout(Duration::from_micros(round * 100), send).await;
     }
     let last = ana.send("room:lobby", json!("end")).await;
@@ -215,7 +215,7 @@ async fn a_sender_that_hangs_up_changes_nothing_about_what_was_committed() {
     }
     let count = number(&last, "seq");
     assert_eq!(seqs(&seen), (1..=count).collect::<Vec<_>>());
-    // A send that was cut off may commit after one that was not: what follows is in the log as on the stream.
+    // A send whose caller hung up may commit after a later send: the log and the stream still have one order.
     let history = ana.whole_history("room:lobby").await;
     assert_eq!(seqs(&history), (1..=u64::try_from(history.len()).unwrap()).collect::<Vec<_>>());
     assert!(history.starts_with(&seen), "one order for all");

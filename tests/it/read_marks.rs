@@ -7,7 +7,7 @@ use crate::support::{Random, Session, TestApp, members, messages_of, number, tex
 
 const ROOM: &str = "room:lobby";
 
-/// Where a user's mark stands: to move it to 0 moves nothing.
+/// Returns a user's read mark: a move to 0 moves nothing and returns the present mark.
 async fn mark(session: &Session, topic: &str) -> u64 {
     number(&session.mark_read(topic, 0).await, "read_seq")
 }
@@ -149,7 +149,7 @@ async fn what_stores_nothing_moves_no_mark() {
     assert_eq!(mark(&ana, ROOM).await, 1);
 }
 
-/// Batches of several lanes move marks of the same users at once, while those also move them themselves.
+/// Batches of several write queues move the marks of the same users at once, while these also move them by calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn crowds_of_senders_all_get_their_marks() {
     let app = TestApp::start().await;

@@ -1,13 +1,13 @@
-//! Removals: who may take a message's content away, and that it is gone everywhere.
+//! Removals: who may remove a message, and that its content is gone everywhere.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{RawStream, Session, Tally, TestApp, members, messages_of, number, path_of, seqs, text};
+use crate::support::{DEADLINE, RawStream, Session, Tally, TestApp, members, messages_of, number, path_of, seqs, text};
 
 const ROOM: &str = "room:lobby";
-/// What must not be found any more.
+/// The removed text, which must not be found anywhere.
 const SECRET: &str = "the secret of this test";
 
 async fn app_and_session() -> (TestApp, Session) {
@@ -92,7 +92,7 @@ async fn outside_groups_only_its_author_removes_a_message() {
     }
 }
 
-/// Everything that the service shows of a room to a session, as text.
+/// Returns all that the service shows of a room to a session, as text.
 async fn all_that_is_shown(session: &Session, id: &str) -> String {
     let mut shown = String::new();
     for query in ["", "changes=true", "direction=forward", "direction=forward&changes=true"] {
@@ -159,7 +159,7 @@ async fn what_was_removed_is_not_left_in_sqlites_file() {
         let bytes = std::fs::read(file).unwrap();
         bytes.windows(text.len()).any(|window| window == text.as_bytes())
     };
-    // One that stands within its row, and one that takes pages of its own.
+    // One that fits into its row, and one that needs overflow pages.
     let contents = [SECRET.to_owned(), format!("{SECRET}{}", "x".repeat(10_000))];
     let mut sent = Vec::new();
     for content in &contents {
@@ -167,7 +167,7 @@ async fn what_was_removed_is_not_left_in_sqlites_file() {
         sent.push(ana.edit(&message, json!(format!("edited: {content}"))).await);
     }
     ana.send(ROOM, json!("this stays")).await;
-    app.stop().await; // what the write-ahead log holds is now in the file
+    app.stop().await; // the write-ahead log is now in the file
     assert!(holds(SECRET) && holds("this stays"), "or this test shows nothing");
     app.start_again().await;
     for message in &sent {
@@ -178,7 +178,7 @@ async fn what_was_removed_is_not_left_in_sqlites_file() {
     assert!(!holds(SECRET), "it is overwritten");
 }
 
-/// Messages that are longer than what all buffers between a stream and its reader hold of them.
+/// Sends more than all buffers between a stream and its reader hold.
 async fn send_long(sender: &Session, count: usize) -> Vec<Value> {
     let mut sent = Vec::new();
     for number in 1..=count {
@@ -187,11 +187,11 @@ async fn send_long(sender: &Session, count: usize) -> Vec<Value> {
     sent
 }
 
-/// Reads on where a reader had stopped reading and finds the removed messages without content.
+/// Reads the rest of a stream that was not read for a while, and finds the removed messages without content.
 async fn read_on(mut stream: RawStream, mut tally: Tally, last: u64, removed: &[u64]) {
     let mut found = Vec::new();
     while tally.position(ROOM) < last {
-        let frame = stream.next(Duration::from_secs(20)).await.expect("the stream stands");
+        let frame = stream.next(DEADLINE).await.expect("the stream stands");
         if frame.event != "message" {
             continue;
         }
@@ -205,13 +205,13 @@ async fn read_on(mut stream: RawStream, mut tally: Tally, last: u64, removed: &[
     assert_eq!(found, removed, "and every other one as it was sent");
 }
 
-/// A reader that opens its stream, and stops reading after the first message.
+/// Opens a stream and reads up to its first message only.
 async fn stalled(session: &Session) -> (RawStream, Tally) {
     let mut stream = RawStream::open(session, Some(16 * 1024), None).await;
     let mut tally = Tally::default();
     tally.starts(ROOM, 0);
     loop {
-        let frame = stream.next(Duration::from_secs(20)).await.expect("the stream stands");
+        let frame = stream.next(DEADLINE).await.expect("the stream stands");
         if frame.event == "message" {
             tally.message(ROOM, 1);
             return (stream, tally);
@@ -228,7 +228,7 @@ async fn a_reader_that_lags_finds_what_was_removed_without_content_though_memory
     live.ready().await;
     let first = ana.send(ROOM, json!("first")).await;
     let (stream, tally) = stalled(&lagging).await;
-    let sent = send_long(&ana, 90).await; // the latest of which the topic's tail holds
+    let sent = send_long(&ana, 90).await; // the topic's tail holds the newest of them
     live.messages(91).await;
     for message in [&sent[78], &sent[85], &sent[88]] {
         ana.remove(message).await;
@@ -269,7 +269,7 @@ async fn a_stream_that_opens_behind_a_removal_never_shows_what_was_removed() {
         tokio::spawn(async move {
             let id = start_of(&reader).await;
             loop {
-                // The first so many are gone for whoever opens a stream from here on.
+                // A stream that opens from here on shows this many of the first messages without content.
                 let gone = removed.load(std::sync::atomic::Ordering::SeqCst);
                 let mut stream = reader.stream_from(&id).await;
                 for event in stream.message_events(MESSAGES).await {
@@ -292,7 +292,7 @@ async fn a_stream_that_opens_behind_a_removal_never_shows_what_was_removed() {
     }
 }
 
-/// The id with which a session's stream began.
+/// Returns the id of a session's `ready`.
 async fn start_of(session: &Session) -> String {
     let mut stream = session.stream().await;
     stream.ready().await;

@@ -8,7 +8,7 @@ use crate::support::{Session, TestApp, contents, seqs};
 
 const ROOM: &str = "room:lobby";
 
-/// A session that has joined a room and let `messages` pass there without listening.
+/// A session that has joined a room, in which `messages` were sent while it had no stream.
 async fn away(messages: u64) -> (TestApp, Session) {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;
@@ -17,7 +17,7 @@ async fn away(messages: u64) -> (TestApp, Session) {
     (app, ana)
 }
 
-/// The ids of the first `count` messages, as a stream without an id gives them out.
+/// Returns the event ids of the first `count` messages of a stream without an id.
 async fn ids(session: &Session, count: usize) -> Vec<String> {
     let events = session.stream().await.message_events(count).await;
     events.into_iter().map(|event| event.id.unwrap()).collect()
@@ -53,7 +53,7 @@ async fn an_id_comes_back_in_the_header_or_in_the_query_and_the_header_wins() {
     let ids = ids(&ana, 5).await;
     let mut by_query = ana.stream_with(&format!("last_event_id={}", ids[2])).await;
     assert_eq!(seqs(&by_query.messages(2).await), [4, 5]);
-    let both = app.get(&format!("{}&last_event_id={}", ana.events_url, ids[1]));
+    let both = || app.get(&format!("{}&last_event_id={}", ana.events_url, ids[1]));
     let mut both = crate::support::EventStream::open(both, Some(&ids[3])).await;
     assert_eq!(seqs(&both.messages(1).await), [5]);
 }
@@ -106,8 +106,8 @@ async fn an_id_that_cannot_be_read_counts_as_none() {
     for query in ["last_event_id=", "last_event_id=%F0%9F%92%A9", "last_event_id=%00%0A"] {
         assert_eq!(seqs(&ana.stream_with(query).await.messages(3).await), [1, 2, 3], "{query}");
     }
-    // Bytes that are no text.
-    let call = app.get(&ana.events_url).header_bytes("last-event-id", b"\xff\xfe");
+    // Bytes that are not UTF-8.
+    let call = || app.get(&ana.events_url).header_bytes("last-event-id", b"\xff\xfe");
     let mut stream = crate::support::EventStream::open(call, None).await;
     assert_eq!(seqs(&stream.messages(3).await), [1, 2, 3]);
 }

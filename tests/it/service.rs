@@ -82,8 +82,8 @@ async fn its_description_is_served_as_json_and_as_yaml_and_names_every_call() {
     }
 }
 
-/// What trips generators of clients: openapi-typescript takes a member with a default for one that is always there, and
-/// openapi-python-client drops a schema that joins a choice with something else.
+/// Client generators fail on these: openapi-typescript takes a member with a default for one that is always present,
+/// and openapi-python-client drops a schema that combines a choice with another schema.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_description_holds_nothing_that_trips_generators_of_clients() {
     let app = TestApp::start().await;
@@ -133,7 +133,7 @@ async fn a_page_of_any_origin_may_call_it() {
         assert!(methods.contains(method) || methods == "*", "{method} is missing in {methods}");
     }
 
-    // Errors, too: a page that cannot read a 401 cannot tell it from a network that is down.
+    // Errors, too: a page that cannot read a 401 takes it for a network failure.
     for path in ["/v1/me", "/healthz", "/v1/nothing"] {
         let reply = app.get(path).header("origin", "https://page.example").send().await;
         assert_eq!(reply.header("access-control-allow-origin"), "*", "{reply:?}");
@@ -166,7 +166,7 @@ async fn slow_headers_hold_no_connection() {
     let mut connection = Connection::open(&app).await;
     let since = Instant::now();
     connection.write(b"GET /healthz HTTP/1.1\r\nhost: parlour\r\nx-slow: ").await;
-    let answer = connection.read_to_end(Duration::from_secs(20)).await;
+    let answer = connection.read_to_end(Duration::from_secs(60)).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(since.elapsed() > Duration::from_secs(5), "a slow network is no attack: {:?}", since.elapsed());
 }

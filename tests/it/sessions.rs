@@ -60,7 +60,7 @@ async fn the_device_id_is_a_password_and_shows_nowhere() {
     let ana = Session::of_answer(&app, &reply.expect(201));
     assert!(!reply.text().contains(device_id), "{reply:?}");
     assert!(!ana.get("/v1/session").await.text().contains(device_id));
-    // Nor does the user id open the account.
+    // The user id does not open the account either.
     let forged = open(&app, json!({"device_id": format!("{:x<16}", ana.user_id)})).await;
     assert_ne!(text(&forged.expect(201)["session"]["user"], "user_id"), ana.user_id);
 }
@@ -141,7 +141,7 @@ async fn a_refresh_gives_new_tokens_and_changes_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_token_lives_as_long_as_its_session_refreshed_or_not() {
-    let app = TestApp::with(&["--session-ttl", "3s"]).await;
+    let app = TestApp::with(&["--session-ttl", "6s"]).await;
     let ana = app.session("ana").await;
     let mut refreshed = ana.clone();
     let since = Instant::now();
@@ -158,7 +158,7 @@ async fn a_stream_token_lives_as_long_as_its_session_refreshed_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_ends_its_stream_and_answers_204_to_its_eventsource() {
-    let app = TestApp::with(&["--session-ttl", "2s"]).await;
+    let app = TestApp::with(&["--session-ttl", "5s"]).await;
     let ana = app.session("ana").await;
     ana.join("room:lobby").await;
     let mut stream = ana.stream().await;

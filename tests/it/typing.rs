@@ -1,4 +1,4 @@
-//! Typing: told to who listens at that moment, stored nowhere, at most once in two seconds by each session.
+//! Typing: sent to those who listen at that moment, never stored, at most once in two seconds for each session.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn typing(session: &Session, topic: &str) -> Value {
     json!({"topic": topic, "user_id": session.user_id, "username": session.username})
 }
 
-/// A stream that has come as far as it can for now.
+/// Opens a stream and reads it up to its first `presence_state`.
 async fn listening(session: &Session) -> EventStream {
     let mut stream = session.stream().await;
     stream.ready().await;
@@ -31,7 +31,7 @@ async fn listening(session: &Session) -> EventStream {
     stream
 }
 
-/// What comes on a stream before a message with this content, but for presence.
+/// Returns the events of a stream before the message with this content, without presence.
 async fn before(stream: &mut EventStream, content: &str) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
@@ -79,20 +79,30 @@ async fn everyone_who_listens_is_told_and_nothing_is_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_tells_once_in_two_seconds_and_what_is_more_is_dropped() {
     let app = TestApp::alone(&[]).await;
-    let (ana, phone, bea) = (app.session("ana").await, app.session("ana").await, app.session("bea").await);
-    for session in [&ana, &phone, &bea] {
+    let (phone, bea) = (app.session("ana").await, app.session("bea").await);
+    for session in [&phone, &bea] {
         session.join(ROOM).await;
     }
-    ana.join("room:other").await;
     let mut stream = listening(&bea).await;
-    let since = Instant::now();
-    for _ in 0..3 {
-        type_in(&ana, ROOM).await;
-    }
-    type_in(&ana, "room:other").await;
-    ana.send(ROOM, json!("first")).await;
-    let told = before(&mut stream, "first").await;
-    assert!(since.elapsed() < Duration::from_secs(2), "too slow a machine to tell: {:?}", since.elapsed());
+    let mut attempts = 0;
+    let (ana, since, told) = loop {
+        let ana = app.session("ana").await;
+        ana.join(ROOM).await;
+        ana.join("room:other").await;
+        let since = Instant::now();
+        for _ in 0..3 {
+            type_in(&ana, ROOM).await;
+        }
+        type_in(&ana, "room:other").await;
+        ana.send(ROOM, json!("first")).await;
+        let told = before(&mut stream, "first").await;
+        // If the machine needed the two seconds for this, the attempt shows nothing: another session tries again.
+        if since.elapsed() < Duration::from_millis(1_900) {
+            break (ana, since, told);
+        }
+        attempts += 1;
+        assert!(attempts < 20, "typing takes {:?}", since.elapsed());
+    };
     assert_eq!(told.iter().map(|event| &event.data).collect::<Vec<_>>(), [&typing(&ana, ROOM)], "{told:?}");
 
     type_in(&phone, ROOM).await;
@@ -102,7 +112,7 @@ async fn a_session_tells_once_in_two_seconds_and_what_is_more_is_dropped() {
     let told: Vec<_> = told.into_iter().map(|event| event.data).collect();
     assert_eq!(told, [typing(&ana, ROOM), typing(&bea, ROOM)], "another session has an allowance of its own");
 
-    // It goes on: whoever keeps typing is seen again, two seconds after the first time and not before.
+    // A session that keeps typing is shown again, two seconds after the first time and not before.
     let deadline = Instant::now() + DEADLINE;
     loop {
         type_in(&ana, ROOM).await;
@@ -132,7 +142,7 @@ async fn typing_needs_a_join_and_a_topic_that_the_caller_may_see() {
         assert_eq!(try_type(&cleo, unseen).await.refused(404), "not_found", "{unseen}");
     }
     assert_eq!(try_type(&ana, "lobby").await.refused(422), "invalid");
-    // What was refused has not used the allowance up.
+    // Refused calls do not count against the limit.
     ana.join(ROOM).await;
     type_in(&ana, ROOM).await;
     assert_eq!(stream.next_of("typing").await.data, typing(&ana, ROOM));
@@ -173,7 +183,7 @@ async fn a_waiting_poll_is_told_as_well() {
         session.join(ROOM).await;
     }
     let mut id = text(&bea.poll("wait=0").await.expect(200), "last_event_id").to_owned();
-    // The polls before are closed soon after they were answered: none of them shall be taken for the waiting one.
+    // The service closes an earlier poll a little after its response: it must not be mistaken for the waiting one.
     let told = loop {
         bea.until_streaming(false).await;
         let query = format!("wait=10&last_event_id={id}");

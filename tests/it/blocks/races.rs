@@ -1,4 +1,4 @@
-//! Blocks against sends, joins, whispers and other blocks at the same moment. Each of these runs over many rounds.
+//! Blocks concurrent with sends, joins, ephemeral messages and other blocks. Each test runs over many rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ async fn try_whisper(session: &Session, topic: &str, content: Value) -> Reply {
     session.post(&messages_of(topic), &json!({"content": content, "ephemeral": true})).await
 }
 
-/// Sends, or whispers, until it is refused; answers the numbers that were acknowledged. What was begun after the block
-/// was acknowledged must have been refused.
+/// Sends, stored or ephemeral, until a send is refused. Returns the acknowledged numbers. A send that starts after the
+/// block's acknowledgement must be refused.
 async fn send_until_blocked(
     session: Session,
     topic: String,
@@ -41,14 +41,14 @@ async fn send_until_blocked(
     }
 }
 
-/// As long as some calls take.
+/// Waits for about as long as a few calls take.
 async fn wait_a_little(session: &Session, calls: usize) {
     for _ in 0..calls {
         session.get("/v1/me").await;
     }
 }
 
-/// What a stream says of the direct message until it has been left.
+/// Returns the events of the direct message on a stream, up to `left`.
 async fn until_left(stream: &mut EventStream) -> Vec<Value> {
     let mut messages = Vec::new();
     loop {
@@ -117,7 +117,7 @@ async fn a_join_at_the_same_moment_is_refused_or_ends() {
     let mut streams = join_all(joiners.iter().map(|(session, _)| session.stream())).await;
     let (mut joined, mut refused) = (0, 0);
     for round in 0..40 {
-        // One of them a little later, so that either may win.
+        // One starts a little later, in turns, so that either may win.
         let block = async {
             wait_a_little(&ana, round % 4).await;
             ana.block(&bea).await;
@@ -129,7 +129,7 @@ async fn a_join_at_the_same_moment_is_refused_or_ends() {
         let ((), replies) = join(block, join_all(joining)).await;
         for (((session, topic), reply), stream) in joiners.iter().zip(replies).zip(&mut streams) {
             if reply.status == 200 {
-                // Whoever has been told of the join is told of its end, even if their stream had not seen it yet.
+                // A client that got the join's response gets its end, even if its stream had not seen the join yet.
                 until_left(stream).await;
                 joined += 1;
             } else {
@@ -170,7 +170,7 @@ async fn not_even_the_first_message_is_stored_after_a_block() {
     }
 }
 
-/// Blocks and lifts it a few times; answers which came last.
+/// Blocks and unblocks a few times. Returns which came last.
 async fn to_and_fro(one: &Session, other: &Session, acts: &[bool]) -> bool {
     for &blocks in acts {
         if blocks { one.block(other).await } else { one.unblock(other).await }

@@ -1,4 +1,4 @@
-//! Without a bus, or while it is away, each instance finds out from the database what the others do.
+//! Without a bus, or while it is away, each instance learns from the database what the others do.
 
 use super::*;
 use crate::support::{Group, seqs, until_left};
@@ -9,7 +9,7 @@ async fn without_a_bus_everything_comes_all_the_same_only_later() {
     everything_comes(&cluster).await;
 }
 
-/// One of each kind of news from the other instance, whether a hint tells of it or not.
+/// One change of each kind at the other instance, which must arrive with or without a hint.
 pub(super) async fn everything_comes(cluster: &Cluster) {
     let (ana, bob) = ana_and_bob(cluster).await;
     let mut stream = bob.stream().await;
@@ -59,7 +59,7 @@ async fn while_the_bus_is_away_the_service_goes_on_a_little_slower() {
     let cleo = cluster.one.session("Cleo").await;
     cleo.join(ROOM).await;
     let _cleos = cleo.stream().await;
-    within(&mut stream, Duration::from_secs(5), "presence", |data| joins(data, &cleo)).await;
+    within(&mut stream, LATER, "presence", |data| joins(data, &cleo)).await;
     cluster.nats.as_mut().unwrap().rise().await;
     until_bus(&cluster, "ok").await;
     ana.send(ROOM, json!("back")).await;
@@ -72,7 +72,7 @@ async fn until_bus(cluster: &Cluster, state: &str) {
     let since = Instant::now();
     for app in [&cluster.one, &cluster.two] {
         while app.get("/readyz").send().await.expect(200)["bus"] != state {
-            assert!(since.elapsed() < Duration::from_secs(15), "the bus is not {state}");
+            assert!(since.elapsed() < LATER, "the bus is not {state}");
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -84,7 +84,7 @@ async fn both_users_of_a_direct_message_are_told_that_something_is_new() {
     let (ana, phone) = (cluster.one.session("Ana").await, cluster.two.session("Ana").await);
     let mut phones = phone.stream().await;
     phones.ready().await;
-    // Users are looked at in turns: not all of these have hers.
+    // Users are compared with the database in turns: not all of these in Ana's turn.
     let bobs = cluster.two.sessions("Bob", 4).await;
     let mut streams = Vec::new();
     for bob in &bobs {
@@ -107,7 +107,7 @@ async fn who_comes_after_a_removal_sees_nothing_of_it_whatever_the_instances_tel
     let mut stream = bob.stream().await;
     stream.ready().await;
     let id = stream.last_id();
-    // It is in the memory of his instance from here on.
+    // From here on it is in the topic's tail on his instance.
     let sent = bob.send(ROOM, json!("a secret")).await;
     assert_eq!(soon(&mut stream, "message").await.data, sent);
     bob.at(&cluster.one).remove(&sent).await;
@@ -126,7 +126,7 @@ async fn who_was_kicked_sees_nobody_come_any_more_whatever_the_instances_tell_ea
     let mut stream = bob.stream().await;
     within(&mut stream, SOON, "presence_state", |data| data["topic"] == *group.topic).await;
     group.kick(&ana, &bob).await.expect(204);
-    // His instance hears of Dora from herself, and of the kick from nobody.
+    // Dora joins at his own instance; of the kick his instance gets no hint.
     dora.join(&group.topic).await;
     let (messages, reason) = until_left(&mut stream, &group.topic).await;
     assert_eq!((seqs(&messages), reason.as_str()), (vec![3], "kicked"), "{messages:#?}");

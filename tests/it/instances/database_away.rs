@@ -1,13 +1,13 @@
-//! PostgreSQL gone, hanging, or slow with one topic: who asks for what cannot be had is told so in time, who listens stays,
-//! and everything goes on when it is back.
+//! PostgreSQL is away, hangs, or is slow with one topic. Calls that need it are refused in time, streams stay open, and
+//! all goes on when it is back.
 
 use reqwest::Method;
 
 use super::*;
 use crate::support::{Proxy, Reply, TestApp, TestDatabase, messages_of};
 
-/// Long enough for every wait of the service to run out.
-const AWHILE: Duration = Duration::from_secs(12);
+/// Longer than every wait of the service for its database, and than it takes a busy machine to notice.
+const UNAVAILABLE_DEADLINE: Duration = Duration::from_secs(25);
 const FLAGS: [&str; 4] = ["--presence-grace", "1s", "--lease", "3s"];
 
 async fn try_send(session: &Session, number: u64) -> Reply {
@@ -15,7 +15,7 @@ async fn try_send(session: &Session, number: u64) -> Reply {
     call.json(&json!({"content": number})).send().await
 }
 
-/// Sends under the same key until it is taken.
+/// Retries a send, with the same idempotency key, until it is acknowledged.
 async fn send_surely(session: &Session, number: u64) {
     let since = Instant::now();
     while ![200, 201].contains(&try_send(session, number).await.status) {
@@ -24,18 +24,20 @@ async fn send_surely(session: &Session, number: u64) {
     }
 }
 
-/// What the service says of itself and of sends while the database is away: soon, and that it is worth coming back.
+/// Checks that the service, while the database is away, refuses sends and `/readyz` in time with a 503 that says to
+/// retry.
 async fn expect_away(session: &Session, number: u64) {
     let since = Instant::now();
     assert_eq!(try_send(session, number).await.refused(503), "unavailable");
-    assert!(since.elapsed() < Duration::from_secs(10), "told after {:?}", since.elapsed());
+    assert!(since.elapsed() < UNAVAILABLE_DEADLINE, "refused after {:?}", since.elapsed());
     let since = Instant::now();
     session.api.get("/readyz").send().await.refused(503);
-    assert!(since.elapsed() < Duration::from_secs(3), "told after {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(10), "refused after {:?}", since.elapsed());
     session.api.get("/healthz").send().await.expect(200);
 }
 
-/// The messages from `from` to `to`, each once, and nothing of an end, nor that anybody had left.
+/// Checks that the next messages are those from `from` to `to`, each once, and that meanwhile nothing ended and nobody
+/// left.
 async fn expect_all(stream: &mut EventStream, from: u64, to: u64) {
     for number in from..=to {
         let event = loop {
@@ -100,9 +102,9 @@ async fn a_database_that_hangs_without_a_word_is_given_up_and_found_again() {
     expect_away(&ana, 2).await;
     let asked = Instant::now();
     assert_eq!(ana.get("/v1/session").await.refused(503), "unavailable");
-    assert!(asked.elapsed() < AWHILE, "told after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < UNAVAILABLE_DEADLINE, "told after {:?}", asked.elapsed());
     stream.expect_none_of("bye", Duration::from_secs(1)).await;
-    // The connections of before stay dead, and nobody says so.
+    // The earlier connections still hang, and do not close.
     proxy.heal();
     send_surely(&ana, 2).await;
     send_surely(&ana, 3).await;
@@ -111,7 +113,7 @@ async fn a_database_that_hangs_without_a_word_is_given_up_and_found_again() {
     app.get("/readyz").send().await.expect(200);
 }
 
-/// Makes PostgreSQL take its time over each entry of one topic.
+/// Makes PostgreSQL slow with each entry of one topic.
 async fn slow_down(database: &TestDatabase, topic: &str) {
     for sql in [
         "ALTER TABLE message RENAME TO entries",
@@ -126,6 +128,9 @@ async fn slow_down(database: &TestDatabase, topic: &str) {
     }
 }
 
+/// Messages that are sent, one after the other, while PostgreSQL takes three seconds to read the slow topic.
+const LIVE: u64 = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_slow_with_one_topic_keeps_nobody_from_the_others() {
     let Some(cluster) = Cluster::start(Route::Postgres, &FLAGS).await else { return };
@@ -138,19 +143,18 @@ async fn a_database_that_is_slow_with_one_topic_keeps_nobody_from_the_others() {
         }
     }
     slow_down(&cluster.database, "room:slow").await;
-    // What was sent there is in no memory of this instance.
+    // No entry of this room is in the memory of his instance.
     let mut stream = bob.stream().await;
     let mut slow = 0;
     let since = Instant::now();
     let mut others = 0;
     let mut live = 0;
     while slow < 60 {
-        if live < 10 && others >= 60 {
+        if live < LIVE && others >= 60 {
             live += 1;
             ana.send(ROOM, json!(live)).await;
-            let sent = Instant::now();
-            within(&mut stream, Duration::from_secs(1), "message", |data| {
-                assert_ne!(data["topic"], "room:slow", "after {:?}", sent.elapsed());
+            within(&mut stream, LATER, "message", |data| {
+                assert_ne!(data["topic"], "room:slow", "before what was sent after {:?}", since.elapsed());
                 data["topic"] == ROOM
             })
             .await;
@@ -160,7 +164,7 @@ async fn a_database_that_is_slow_with_one_topic_keeps_nobody_from_the_others() {
         match event.data["topic"].as_str() {
             _ if event.event != "message" => {}
             Some("room:slow") => {
-                assert_eq!(live, 10, "the others came first");
+                assert_eq!(live, LIVE, "the others came first");
                 assert!(since.elapsed() > Duration::from_secs(2), "it was slow: {:?}", since.elapsed());
                 slow += 1;
             }

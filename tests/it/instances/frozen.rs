@@ -1,5 +1,6 @@
-//! An instance that is frozen for a minute, as serverless platforms do to those that have no request, and woken: its lease
-//! is gone, its sessions were, some of them have moved, and what it had been asked is asked elsewhere meanwhile.
+//! An instance that is frozen for a minute and woken, as serverless platforms do with instances that have no request.
+//! Meanwhile its lease expired, its sessions went offline, some of them moved, and clients retried their calls at other
+//! instances.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -20,8 +21,7 @@ fn send(session: &Session, number: usize) -> impl Future<Output = Option<u16>> +
     async move { call.try_send().await.ok().map(|reply| reply.status) }
 }
 
-/// What a stream says of one session's presence until then: `true` for each time that it came, `false` for each that it
-/// went.
+/// Returns the changes of one session's presence on a stream until then: `true` for a join, `false` for a leave.
 async fn comings_and_goings(stream: &mut EventStream, of: &Session, until: Instant) -> Vec<bool> {
     let mut seen = Vec::new();
     while let Next::Event(event) = stream.next_until(until).await {
@@ -40,10 +40,11 @@ async fn an_instance_frozen_for_a_minute_and_woken_recovers_by_itself() {
     tokio::join!(frozen_for_a_minute(Route::Postgres), frozen_for_a_minute(Route::Nats));
 }
 
-/// The lease and the grace period are what they are by default: 10 and 15 seconds.
+/// The lease and the grace period have their defaults: 10 and 15 seconds.
 async fn frozen_for_a_minute(route: Route) {
-    let Some(cluster) = Cluster::start(route, &[]).await else { return };
-    let third = cluster.process(&[]).await;
+    let flags = ["--presence-grace", "15s"];
+    let Some(cluster) = Cluster::start(route, &flags).await else { return };
+    let third = cluster.process(&flags).await;
     let (ana, bob, cleo) = (third.session("Ana").await, cluster.two.session("Bob").await, third.session("Cleo").await);
     for session in [&ana, &bob, &cleo] {
         session.join(ROOM).await;
@@ -55,7 +56,7 @@ async fn frozen_for_a_minute(route: Route) {
     within(&mut bobs[0], SOON, "presence_state", |_| true).await;
     sleep(Duration::from_secs(2)).await;
 
-    // Some of what it was asked is stored, and nobody is told; some is not even read.
+    // Some of these sends are stored without a response; some are not even read.
     let asked: Vec<_> = (0..SENDS).map(|number| tokio::spawn(send(&ana, number))).collect();
     sleep(Duration::from_millis(30)).await;
     signal(&third, "-STOP");
@@ -73,7 +74,7 @@ async fn frozen_for_a_minute(route: Route) {
     let woken = Instant::now();
     let answers = join_all(asked).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-    // Those who asked may have given up by now.
+    // The callers may have timed out by now.
     assert!(answers.iter().all(|status| matches!(status, None | Some(200 | 201 | 503))), "{answers:?}");
     assert_eq!(within(&mut old, LATER, "bye", |_| true).await.data["reason"], "replaced");
     let (anas_way, heard, moved) = tokio::join!(
@@ -90,7 +91,7 @@ async fn frozen_for_a_minute(route: Route) {
     assert_eq!(present.len(), 3, "no ghosts: {present:?}");
 }
 
-/// What an instance holds in the database while it is frozen, it loses soon enough for whoever waits for it.
+/// A lock that a frozen instance holds in the database ends before those who wait for it give up.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
     let Some(cluster) = Cluster::start(Route::Postgres, &[]).await else { return };
@@ -99,11 +100,11 @@ async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
     for session in [&ana, &bob] {
         session.join(ROOM).await;
     }
-    // An edit is a transaction of several statements, where a send by itself is one.
+    // An edit is a transaction of several statements; a single send is one statement.
     let sent = ana.send(ROOM, json!("said")).await;
     let edit = ana.call(Method::PATCH, &format!("{}/{}", messages_of(ROOM), text(&sent, "id")));
     let edit = edit.json(&json!({"content": "edited"}));
-    // Slow enough to be met in the middle.
+    // Slow enough to freeze the instance in the middle.
     for sql in [
         "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$",
         "CREATE TRIGGER slowly BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION slowly()",
@@ -111,12 +112,14 @@ async fn an_instance_frozen_in_a_transaction_holds_nobody_up() {
         cluster.database.execute(sql).await;
     }
     let asked = tokio::spawn(async move { edit.try_send().await.ok().map(|reply| reply.status) });
-    sleep(Duration::from_millis(250)).await;
+    let backend = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'parlour%'";
+    cluster.database.wait_until(&format!("SELECT count(*) = 1 {backend} AND wait_event = 'PgSleep'")).await;
     signal(&third, "-STOP");
-    sleep(Duration::from_millis(400)).await; // its statement has ended, and it does not know
+    // Its statement has ended, and it has not read that.
+    cluster.database.wait_until(&format!("SELECT count(*) = 1 {backend} AND state = 'idle in transaction'")).await;
     let began = Instant::now();
     assert_eq!(bob.try_send(ROOM, json!("meanwhile")).await.status, 201);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     signal(&third, "-CONT");
     assert!(matches!(asked.await.unwrap(), None | Some(503)), "it cannot have been stored");
     let history = bob.whole_history(ROOM).await;

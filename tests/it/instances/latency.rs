@@ -1,4 +1,4 @@
-//! How long a message takes to the other instance: figures for docs/operations.md, run by hand.
+//! The latency of a message to the other instance: figures for docs/operations.md, run by hand.
 
 use super::*;
 

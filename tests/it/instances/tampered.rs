@@ -1,5 +1,5 @@
-//! A bus that loses half of all hints, and doubles and reorders the rest, while every instance believes that it is well:
-//! nothing is lost, nothing doubled, nobody sees what they may not. Only later.
+//! A bus that loses half of all hints, and doubles and reorders the rest, while every instance sees it as healthy. No
+//! message is lost or doubled, and nobody sees what they may not; all of it may come later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ async fn on_both_tampered(test: impl AsyncFn(&Cluster)) {
     }
 }
 
-/// Sessions of either instance in turn, in all rooms.
+/// Opens sessions at each instance in turn; all join all rooms.
 async fn spread(cluster: &Cluster, name: &str, count: usize) -> Vec<Session> {
     let mut sessions = Vec::new();
     for number in 0..count {
@@ -107,7 +107,7 @@ async fn everybody_agrees_in_the_end_on_who_is_present() {
             }
         }
         kept.clear();
-        // Who stays: two with a stream that stays open, whatever they were before.
+        // Two of them stay, with a stream that stays open.
         for other in &others[..2] {
             other.join(ROOM).await;
             kept.push(other.stream().await);
@@ -127,7 +127,7 @@ async fn everybody_agrees_in_the_end_on_who_is_present() {
     .await;
 }
 
-/// Sends into a group until told to stop, lasting and fleeting.
+/// Sends stored and ephemeral messages into a group until the flag is set.
 fn keep_talking(session: &Session, topic: &str, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     let (session, topic, stop) = (session.clone(), topic.to_owned(), stop.clone());
     tokio::spawn(async move {
@@ -139,7 +139,7 @@ fn keep_talking(session: &Session, topic: &str, stop: &Arc<AtomicBool>) -> JoinH
     })
 }
 
-/// Everything of a group's topic that a stream shows up to `left`, and a little longer.
+/// Returns all events of a group's topic up to `left` and for 200 ms after it.
 async fn until_gone(stream: &mut EventStream, topic: &str) -> Vec<Event> {
     let mut events = Vec::new();
     let mut deadline = Instant::now() + LATER;
@@ -175,7 +175,7 @@ async fn who_was_kicked_sees_nothing_of_what_follows() {
             let talking = [keep_talking(&ana, &group.topic, &stop), keep_talking(&cleo, &group.topic, &stop)];
             sleep(Duration::from_millis(100)).await;
             group.kick(&ana, &bob).await.expect(204);
-            // Nobody but members may know that Dora is there, and Bob is none any more.
+            // Only members may see that Dora joins, and Bob is no member any more.
             let dora = cluster.one.session(&format!("Dora{round}")).await;
             group.join(&dora).await.expect(200);
             dora.join(&group.topic).await;

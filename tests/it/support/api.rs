@@ -1,5 +1,4 @@
-//! Calls over HTTP and what they answer. Every answer that a test sees has been checked here for what the contract says
-//! of all of them.
+//! Calls over HTTP and their replies. Every reply is checked here for what the contract says of all of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,18 +10,18 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
-/// What stands as it is in a path's segment; everything else a client encodes.
+/// The characters that a client must percent-encode in a path's segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b':').remove(b'~').remove(b'.').remove(b'_').remove(b'-');
 
-/// No call takes so long; the longest poll takes half of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time after which a call fails. The longest poll takes 30 s.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A topic's or user's id as a path's segment or a query's value.
 pub(crate) fn encode(id: &str) -> String {
     utf8_percent_encode(id, SEGMENT).to_string()
 }
 
-/// A running service, as a client sees it: an address; or several, and no call knows at which of them it arrives.
+/// A running service, as a client sees it: one address; or several, of which each call takes one at random.
 #[derive(Clone)]
 pub(crate) struct Api {
     bases: Arc<[String]>,
@@ -34,24 +33,24 @@ impl Api {
         Self::of_all(&[address])
     }
 
-    /// Several instances of one service, behind no more than chance.
+    /// Several instances of one service; each call goes to one of them at random.
     pub(crate) fn of_all(addresses: &[SocketAddr]) -> Self {
-        // The service's own HTTP client comes without a provider of TLS, and so does this one; only plain HTTP is
-        // spoken here, but the client wants one all the same. Whoever installs it second finds it there.
+        // The client needs a TLS provider even for plain HTTP, and comes without one, as the service's own client does.
+        // The second installation fails, and that is ignored.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { bases: addresses.iter().map(|address| format!("http://{address}")).collect(), http }
     }
 
-    /// The address of one of the instances, whichever.
+    /// The address of one of the instances, at random.
     pub(crate) fn base(&self) -> &str {
         static CALLS: AtomicUsize = AtomicUsize::new(0);
-        // A count, well mixed: no pattern of a test's calls meets a pattern of the choice.
+        // A well-mixed counter: the choice has no pattern that a test's calls could follow.
         let mixed = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.bases[(mixed >> 40) % self.bases.len()]
     }
 
-    /// Each instance by itself.
+    /// An `Api` for each single instance.
     pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
         self.bases.iter().map(|base| Self { bases: [base.clone()].into(), http: self.http.clone() })
     }
@@ -65,10 +64,10 @@ impl Api {
         self.call(Method::GET, path)
     }
 
-    /// Whether the service answers, within a second, that it is ready: all of it.
+    /// True if every instance answers within five seconds that it is ready.
     pub(crate) async fn is_ready(&self) -> bool {
         for instance in self.each() {
-            let asked = tokio::time::timeout(Duration::from_secs(1), instance.get("/readyz").try_send()).await;
+            let asked = tokio::time::timeout(Duration::from_secs(5), instance.get("/readyz").try_send()).await;
             if !asked.is_ok_and(|answered| answered.is_ok_and(|reply| reply.status == 200)) {
                 return false;
             }
@@ -116,9 +115,9 @@ impl Call {
         self.try_send().await.unwrap_or_else(|error| panic!("{described}: {error:?}"))
     }
 
-    /// For tests in which the service may be gone: an error is a connection that failed or broke.
+    /// Like [`Self::send`], if the service may be down: the error is a connection that failed or broke.
     pub(crate) async fn try_send(self) -> Result<Reply, reqwest::Error> {
-        let response = self.request.timeout(PATIENCE).send().await?;
+        let response = self.request.timeout(CALL_TIMEOUT).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let reply = Reply { described: self.described, status, headers, body: response.bytes().await?.to_vec() };
         assert!(!reply.header("x-request-id").is_empty(), "an answer without x-request-id: {reply:?}");
@@ -128,12 +127,12 @@ impl Call {
         Ok(reply)
     }
 
-    /// [`Self::open`] where the service may be gone.
+    /// Like [`Self::open`], if the service may be down.
     pub(crate) async fn try_open(self) -> Option<reqwest::Response> {
         self.request.send().await.ok()
     }
 
-    /// Only the head of the answer is read: the body is the caller's.
+    /// Sends, and reads only the head of the response; the caller reads the body.
     pub(crate) async fn open(self) -> reqwest::Response {
         let described = self.described;
         self.request.send().await.unwrap_or_else(|error| panic!("{described}: {error:?}"))
@@ -155,7 +154,7 @@ impl std::fmt::Debug for Reply {
 }
 
 impl Reply {
-    /// The header's value; empty where it is missing.
+    /// The header's value; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -168,7 +167,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The body of an answer with this status, which is the test's claim.
+    /// Checks the status and returns the body.
     pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         if status == 204 {
@@ -179,19 +178,19 @@ impl Reply {
         self.json()
     }
 
-    /// The `code` of a refusal with this status.
+    /// Checks that the reply is a refusal with this status, and returns its `code`.
     pub(crate) fn refused(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
         super::text(&self.json(), "code").to_owned()
     }
 
-    /// Where the contract names no single status, any of these.
+    /// Like [`Self::refused`], with any of these statuses: the contract does not name a single one.
     pub(crate) fn refused_as(&self, statuses: &[u16]) -> String {
         assert!(statuses.contains(&self.status), "one of {statuses:?} expected: {self:?}");
         super::text(&self.json(), "code").to_owned()
     }
 
-    /// RFC 9457, and what the contract adds to it for every error.
+    /// Checks a refusal against RFC 9457 and what the contract adds to it.
     fn check_problem(&self) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem = self.json();

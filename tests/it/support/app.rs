@@ -1,5 +1,5 @@
-//! The service in this process, on a free port, with a database of its own: one instance, or where `PARLOUR_TEST_BUS`
-//! names a bus, two, and every call goes to either of them.
+//! The service in this process, on a free port, with a database of its own: one instance, or two if `PARLOUR_TEST_BUS`
+//! names a bus. With two, every call goes to either of them.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -17,14 +17,14 @@ use super::cluster::Route;
 use super::database::TestDatabase;
 use super::nats::NatsServer;
 use super::settings::Settings;
-use super::{Api, Session};
+use super::{Api, DEADLINE, START_DEADLINE, Session};
 
 pub(crate) struct TestApp {
     api: Api,
     addresses: Vec<SocketAddr>,
     settings: Settings,
     instances: Vec<Instance>,
-    /// Held until the instances are gone; several may share one.
+    /// Dropped after the instances. Several apps may share one.
     database: Arc<TestDatabase>,
     _nats: Option<NatsServer>,
 }
@@ -52,7 +52,7 @@ impl TestApp {
         app
     }
 
-    /// One instance in any case, for what each instance counts for itself.
+    /// One instance, whatever `PARLOUR_TEST_BUS` is: for limits that each instance counts by itself.
     pub(crate) async fn alone(flags: &[&str]) -> Self {
         Self::run_on(Arc::new(TestDatabase::create().await), flags, 1).await
     }
@@ -96,18 +96,18 @@ impl TestApp {
                     ended.map(|started| started.map_err(|e| e.to_string()))
                 );
             }
-            assert!(since.elapsed() < Duration::from_secs(30), "the service is not ready after 30 s");
+            assert!(since.elapsed() < START_DEADLINE, "the service is not ready after {START_DEADLINE:?}");
             sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Ends every instance as a signal would, and waits for their end.
+    /// Stops every instance as a signal would, and waits until all have stopped.
     pub(crate) async fn stop(&mut self) {
         assert!(!self.instances.is_empty(), "the service runs");
         self.instances.iter().for_each(|instance| instance.shutdown.cancel());
         for Instance { task, .. } in self.instances.drain(..) {
-            let ended = timeout(Duration::from_secs(15), task).await;
-            let ended = ended.expect("the service ends within 15 s of the signal");
+            let ended = timeout(DEADLINE, task).await;
+            let ended = ended.expect("the service ends in time after the signal");
             ended.unwrap().unwrap_or_else(|error| panic!("{error}"));
         }
     }
@@ -127,7 +127,7 @@ impl TestApp {
         self.start_again().await;
     }
 
-    /// A session of the account that is called so: the same name is the same user, each call a new session.
+    /// Opens a session of the account with this name. The same name is the same user; each call is a new session.
     pub(crate) async fn session(&self, name: &str) -> Session {
         Session::of_device(&self.api, name).await
     }

@@ -6,17 +6,17 @@ use super::database::TestDatabase;
 use super::nats::NatsServer;
 use super::{Proxy, ServerProcess, Speech, TestApp};
 
-/// What carries the hints.
+/// The bus between the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// Nothing: each finds out from the database what the others do.
+    /// No bus between them: each learns from the database what the others do.
     Local,
     Postgres,
     Nats,
 }
 
 impl Route {
-    /// What joins the two instances that the whole suite runs on; `None` where it runs on one.
+    /// The bus of the suite's two instances, from `PARLOUR_TEST_BUS`; `None` if the suite runs on one instance.
     pub(crate) fn of_suite() -> Option<Self> {
         match std::env::var("PARLOUR_TEST_BUS").as_deref() {
             Err(_) | Ok("") => None,
@@ -41,13 +41,13 @@ pub(crate) struct Cluster {
     pub(crate) two: TestApp,
     pub(crate) database: Arc<TestDatabase>,
     pub(crate) nats: Option<NatsServer>,
-    /// What stands between the instances and whatever carries their hints, if anything does.
+    /// The proxy between the instances and the server that carries their hints, if there is one.
     pub(crate) proxy: Option<Proxy>,
     bus: String,
 }
 
 impl Cluster {
-    /// Two instances; none where the tests run on SQLite, whose file has one.
+    /// Two instances. `None` if the tests run on SQLite, which allows one instance only.
     pub(crate) async fn start(route: Route, flags: &[&str]) -> Option<Self> {
         Some(Self::on(TestDatabase::shared().await?, route, flags).await)
     }
@@ -59,7 +59,7 @@ impl Cluster {
         Self::of(database, nats, None, bus, flags).await
     }
 
-    /// The same, with a bus that loses half of all hints, and doubles and reorders the rest.
+    /// Two instances with a bus that loses half of all hints, and doubles and reorders the rest.
     pub(crate) async fn tampered(route: Route, flags: &[&str]) -> Option<Self> {
         let database = TestDatabase::shared().await?;
         let (proxy, nats, bus);

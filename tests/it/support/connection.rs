@@ -1,4 +1,4 @@
-//! A bare TCP connection, for what no HTTP client would do.
+//! A bare TCP connection, for requests that no HTTP client makes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::Api;
+use super::{Api, OVERLOAD_DEADLINE};
 
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
@@ -17,7 +17,7 @@ impl Connection {
         Self::with_buffer(api, None).await
     }
 
-    /// With a small receive buffer the peer notices soon that nobody reads.
+    /// With a small receive buffer, the peer's writes soon block while the test does not read.
     pub(crate) async fn with_buffer(api: &Api, receive_buffer: Option<u32>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(size) = receive_buffer {
@@ -31,7 +31,13 @@ impl Connection {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// Everything up to the connection's end, which must come within this time.
+    /// Appends at least one more byte, which must come within [`OVERLOAD_DEADLINE`].
+    pub(crate) async fn read_more(&mut self, bytes: &mut Vec<u8>) {
+        let received = timeout(OVERLOAD_DEADLINE, self.stream.read_buf(bytes)).await.expect("more bytes in time");
+        assert!(received.unwrap() > 0, "the connection ended after {:?}", String::from_utf8_lossy(bytes));
+    }
+
+    /// Reads up to the connection's end, which must come within this time.
     pub(crate) async fn read_to_end(&mut self, within: Duration) -> String {
         let mut bytes = Vec::new();
         let read = timeout(within, self.stream.read_to_end(&mut bytes)).await;

@@ -2,11 +2,13 @@
 //! default: a file in a temporary folder) or `postgres` (a database on the server that this process starts).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, Statement};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
-use super::postgres;
+use super::{DEADLINE, postgres};
 
 pub(crate) enum TestDatabase {
     Sqlite(TempDir),
@@ -56,13 +58,13 @@ impl TestDatabase {
         }
     }
 
-    /// One that several instances can share: there is none where the tests run on SQLite.
+    /// A database that several instances can share. `None` if the tests run on SQLite.
     pub(crate) async fn shared() -> Option<Arc<Self>> {
         let database = Self::create().await;
         matches!(database, Self::Postgres(_)).then(|| Arc::new(database))
     }
 
-    /// One on a PostgreSQL server of its own, to be crashed.
+    /// A database on a PostgreSQL server of its own, which the test may crash. `None` on SQLite.
     pub(crate) async fn alone() -> Option<Arc<Self>> {
         match std::env::var("PARLOUR_TEST_DATABASE").as_deref() {
             Ok("postgres") => Some(Arc::new(Self::Postgres(postgres::Database::alone().await))),
@@ -89,7 +91,24 @@ impl TestDatabase {
         connection.close().await;
     }
 
-    /// Cuts every connection of applications that are called so, where there are any.
+    /// Waits until a query, whose result is one boolean, returns true.
+    pub(crate) async fn wait_until(&self, query: &str) {
+        let mut options = sea_orm::ConnectOptions::new(self.url());
+        options.max_connections(1).sqlx_logging(false);
+        let connection = sea_orm::Database::connect(options).await.unwrap();
+        let since = Instant::now();
+        loop {
+            let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), query)).await;
+            if row.unwrap().unwrap().try_get_by_index::<bool>(0).unwrap() {
+                break;
+            }
+            assert!(since.elapsed() < DEADLINE, "not true after {DEADLINE:?}: {query}");
+            sleep(Duration::from_millis(2)).await;
+        }
+        connection.close().await.unwrap();
+    }
+
+    /// Cuts every connection whose application has this name; does nothing on SQLite.
     pub(crate) async fn cut(&self, application: &str) {
         if let Self::Postgres(database) = self {
             database.cut(application).await;
@@ -109,7 +128,7 @@ impl TestDatabase {
         url.split_once('@').and_then(|(_, rest)| rest.split_once('/')).expect("a server's URL").0.to_owned()
     }
 
-    /// Its URL where its server is reached through this address, in plain.
+    /// Its URL with this address in place of the server's, without TLS.
     pub(crate) fn url_at(&self, address: &str) -> String {
         format!("{}?sslmode=disable", self.url().replace(&self.address(), address))
     }

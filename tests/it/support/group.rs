@@ -1,5 +1,5 @@
-//! A group, and what people do with it: `group.kick(&ana, &bea)` reads "ana kicks bea". Acts answer their raw reply, as
-//! a refusal may be what a test is about.
+//! A group and the acts on it: `group.kick(&ana, &bea)` reads "ana kicks bea". An act returns the whole reply, as a
+//! test may expect a refusal.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ impl Group {
         Self::create(owner, &json!({"name": "a closed group", "open": false})).await
     }
 
-    /// An open group into which these have come themselves: one entry each, from 1 on.
+    /// An open group that these users have joined: one entry each, from 1 on.
     pub(crate) async fn of(owner: &Session, members: &[&Session]) -> Self {
         let group = Self::create(owner, &json!({"name": "an open group"})).await;
         for member in members {
@@ -85,7 +85,7 @@ impl Group {
         by.delete(&self.path("")).await
     }
 
-    /// Makes a stranger what a test needs: `superadmin`, `admin`, `member`, `requested` (of a closed group) or `banned`.
+    /// Gives a stranger this standing: `superadmin`, `admin`, `member`, `requested` (in a closed group) or `banned`.
     pub(crate) async fn make(&self, owner: &Session, user: &Session, standing: &str) {
         match standing {
             "stranger" => {}
@@ -106,7 +106,7 @@ impl Group {
         session.get(&self.path("")).await.expect(200)
     }
 
-    /// What the group says that this session's user is: their role, `requested`, `banned` or `stranger`.
+    /// The standing of this session's user in the group: their role, `requested`, `banned` or `stranger`.
     pub(crate) async fn standing(&self, session: &Session) -> String {
         let group = self.read(session).await;
         let (state, role) = (group["state"].as_str(), group["role"].as_str());
@@ -114,12 +114,12 @@ impl Group {
         role.or(state).unwrap_or("stranger").to_owned()
     }
 
-    /// Everyone of this state, as `by` sees them.
+    /// The list of this state, as `by` sees it.
     pub(crate) async fn everyone(&self, by: &Session, state: &str) -> Vec<Value> {
         whole_list(by, &self.path(&format!("/members?state={state}")), "members", 100).await
     }
 
-    /// The ids of everyone of this state, in the order of the list.
+    /// The user ids of the list of this state, in its order.
     pub(crate) async fn ids(&self, by: &Session, state: &str) -> Vec<String> {
         let everyone = self.everyone(by, state).await;
         everyone.iter().map(|member| text(&member["user"], "user_id").to_owned()).collect()
@@ -175,7 +175,7 @@ pub(crate) async fn whole_list(session: &Session, path: &str, noun: &str, limit:
     }
 }
 
-/// A topic's messages up to the stream's word that it has left it, and the reason it gives.
+/// Returns a topic's messages up to `left` on the stream, and the reason in it.
 pub(crate) async fn until_left(stream: &mut EventStream, topic: &str) -> (Vec<Value>, String) {
     let mut messages = Vec::new();
     loop {
@@ -193,7 +193,7 @@ pub(crate) async fn until_left(stream: &mut EventStream, topic: &str) -> (Vec<Va
     }
 }
 
-/// Nothing comes of `topic` before the message that `by` now sends to a room that both have joined.
+/// Checks that no event of `topic` comes before a message that `by` now sends to a room that both have joined.
 pub(crate) async fn silent(stream: &mut EventStream, topic: &str, by: &Session, room: &str) {
     let sent = by.send(room, json!("the next one")).await;
     loop {

@@ -1,6 +1,6 @@
-//! What the tests stand on: a service to talk to ([`TestApp`] in this process, [`ServerProcess`] as the real binary),
-//! a database of its own for each, sessions that speak HTTP, and readers of the stream. Nothing in here knows how the
-//! service is built; all that it uses of the crate is how to start it.
+//! The tests' harness: a service to call ([`TestApp`] in this process, [`ServerProcess`] as the real binary), a
+//! database of its own for each, sessions that speak HTTP, and readers of the stream. It uses nothing of the crate but
+//! its start.
 
 mod api;
 mod app;
@@ -35,7 +35,7 @@ pub(crate) use proxy::{Proxy, Speech};
 pub(crate) use random::Random;
 pub(crate) use raw_stream::RawStream;
 pub(crate) use session::{Page, Session, messages_of, path_of};
-pub(crate) use stream::{DEADLINE, Event, EventStream, Next};
+pub(crate) use stream::{DEADLINE, Event, EventStream, Next, OVERLOAD_DEADLINE, Overload, START_DEADLINE};
 pub(crate) use tally::{PresenceView, Tally};
 pub(crate) use token::{SECRET, claims, signed, unsigned, user_token};
 

@@ -1,6 +1,7 @@
-//! One PostgreSQL server for the whole test process, started from its binaries on first use, and one database on it for
-//! each service under test; or a server of a test's own, to be stopped. A server lives under a small shell, the keeper, whose standard input is a pipe from this
-//! process: however this process ends, the pipe closes, and the keeper stops the server and removes its folder.
+//! One PostgreSQL server for the whole test process, started from its binaries on first use, with one database for each
+//! service under test; or a server of a test's own, which the test may stop. The parent of a server is a small shell,
+//! the keeper, whose standard input is a pipe from this process. However this process ends, the pipe closes, and the
+//! keeper stops the server and removes its folder.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,10 +14,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _};
 
-/// A collation that is not `C` wherever the server can: what sorts or compares ids by it shows at once.
+/// The keeper's script. The collation is not `C` if the server supports another: a query that sorts or compares ids by
+/// it then gives wrong results, and a test fails.
 ///
-/// Each line that the keeper reads is a command: to drop a database, to crash the server, to start it anew. The server's own standard streams go to its log, or a test
-/// run whose output is piped would wait for them.
+/// Each line that the keeper reads is a command: to drop a database, to crash the server, to start it again. The
+/// server's standard streams go to its log: otherwise a test run whose output is piped would wait for them.
 const KEEPER: &str = r#"
 set -eu
 PATH="$1:$PATH"; port=$2; LC_ALL=C; export PATH LC_ALL
@@ -47,7 +49,7 @@ struct Server {
 }
 
 struct Keeper {
-    /// Kept open as long as somebody needs the server: its closing is what stops it.
+    /// Kept open as long as the server is needed: when it closes, the keeper stops the server.
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -55,13 +57,13 @@ struct Keeper {
 static SERVER: OnceLock<Result<Arc<Server>, String>> = OnceLock::new();
 
 impl Server {
-    /// The one that all share who do not stop it: it lives as long as this process.
+    /// The server of all tests that do not stop it. It runs as long as this process.
     fn shared() -> Arc<Self> {
         match SERVER.get_or_init(|| Self::start().map(Arc::new)) {
             Ok(server) => server.clone(),
             Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("no PostgreSQL: {reason}"),
             Err(reason) => {
-                // Past the test harness, which would swallow what a passing test prints.
+                // To the process's own stderr: the test harness drops what a passing test prints.
                 let _ = writeln!(
                     std::io::stderr(),
                     "\n*** SKIPPED: every test on PostgreSQL, as there is no server to start: {reason}\n\
@@ -74,7 +76,7 @@ impl Server {
 
     fn start() -> Result<Self, String> {
         let binaries = binaries().ok_or("neither PATH nor /usr/lib/postgresql/*/bin holds initdb")?;
-        // Between choosing a free port and the server's taking it somebody else may: hence three times.
+        // Another program may take the free port before the server does, so try three times.
         let mut failure = String::new();
         for _ in 0..3 {
             match Self::start_on(&binaries, free_port()) {
@@ -101,7 +103,8 @@ impl Server {
             .arg(port.to_string())
             // The user postgres may not be able to enter this process's folder.
             .current_dir(std::env::temp_dir())
-            // Out of the terminal's group: an interrupt ends this process, and thereby the keeper, in its own time.
+            // Not in the terminal's process group: an interrupt must end this process first, whose end then stops the
+            // keeper.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,13 +122,13 @@ impl Server {
         Ok(Self { port, keeper: Mutex::new(keeper) })
     }
 
-    /// Tells the keeper to do something, without waiting for it.
+    /// Sends the keeper a command without waiting for its result.
     fn tell(&self, command: &str) {
-        // A server that is not told is gone with this process anyway.
+        // If the write fails, the server ends with this process anyway.
         let _ = writeln!(self.keeper.lock().unwrap().input, "{command}");
     }
 
-    /// Tells the keeper to do something and waits for its word.
+    /// Sends the keeper a command and waits for its answer.
     fn command(&self, command: &str, answer: &str) {
         self.tell(command);
         let mut said = String::new();
@@ -138,7 +141,7 @@ impl Server {
     }
 }
 
-/// Where the server's programs are, if anywhere.
+/// The folder of the server's programs, if they are installed.
 pub(crate) fn binaries() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -147,7 +150,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     folders.into_iter().find(|folder| folder.join("initdb").exists())
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that is free at this moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -195,7 +198,7 @@ impl Database {
         tokio::task::spawn_blocking(move || server.command("start", "ready")).await.unwrap();
     }
 
-    /// Cuts every connection to this database whose application is called so; `%` for all.
+    /// Cuts every connection to this database whose application name matches; `%` matches all.
     pub(crate) async fn cut(&self, application: &str) {
         let mut options = ConnectOptions::new(self.server.url("postgres"));
         options.max_connections(1).sqlx_logging(false);

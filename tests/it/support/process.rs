@@ -1,5 +1,5 @@
-//! The service as the real binary in a process of its own: for what only a process shows, as its memory, its log, and
-//! what is left of it after SIGKILL.
+//! The service as the real binary in a process of its own, for tests of its memory, its log and its state after
+//! SIGKILL.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::database::TestDatabase;
 use super::postgres::free_port;
 use super::settings::Settings;
-use super::{Api, Session};
+use super::{Api, DEADLINE, START_DEADLINE, Session};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_parlour");
 
@@ -46,13 +46,13 @@ impl ServerProcess {
         server
     }
 
-    /// SIGKILL: no goodbye, no flush.
+    /// Ends the process with SIGKILL, without a clean stop.
     pub(crate) fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, as a supervisor sends it, and the end that must follow it.
+    /// Sends SIGTERM, as a supervisor does, and waits for the process to end.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let signal = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(signal.unwrap().success(), "the process runs");
@@ -61,7 +61,7 @@ impl ServerProcess {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < Duration::from_secs(15), "it still runs:\n{}", self.log());
+            assert!(since.elapsed() < DEADLINE, "it still runs:\n{}", self.log());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -78,7 +78,7 @@ impl ServerProcess {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the service ended while starting, {status}:\n{}", self.log());
             }
-            assert!(since.elapsed() < Duration::from_secs(30), "not ready after 30 s:\n{}", self.log());
+            assert!(since.elapsed() < START_DEADLINE, "not ready after {START_DEADLINE:?}:\n{}", self.log());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -87,12 +87,12 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// What the processes so far have written to their standard streams.
+    /// The log of all its processes so far: what they wrote to their standard streams.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The memory that the process has made for itself, in KiB: without the database's file, which it may map.
+    /// The anonymous memory of the process, in KiB: without the database's file, which it may map.
     pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line RssAnon");
@@ -130,11 +130,11 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Runs the binary with these arguments and variables, in a folder of its own, to its end, which must come in 30 s.
+/// Runs the binary with these arguments and variables, in a folder of its own. It is ended after 60 s.
 pub(crate) fn run_command(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("timeout");
-    command.args(["30", BINARY]).args(arguments).current_dir(folder.path()).stdin(Stdio::null());
+    command.args(["60", BINARY]).args(arguments).current_dir(folder.path()).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOUR_")) {
         command.env_remove(name);
     }

@@ -1,5 +1,5 @@
-//! A proxy before a server of the tests' own, to do to its connections what networks do: lose, double and reorder what it
-//! says of hints, or swallow everything without a word.
+//! A proxy before a server of the tests. It does to connections what networks do: it loses, doubles and reorders hints,
+//! or stops all bytes without closing the connections.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::Random;
 
-/// How to read what the server says.
+/// The protocol of the server behind the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speech {
     /// PostgreSQL's messages; a notification is a hint. The client must not ask for TLS (`sslmode=disable`).
@@ -22,7 +22,7 @@ pub(crate) enum Speech {
     Nats,
 }
 
-/// What has been done to hints so far.
+/// Counts of the hints that were tampered with so far.
 #[derive(Default, Debug)]
 pub(crate) struct Faults {
     pub(crate) lost: AtomicUsize,
@@ -39,24 +39,24 @@ pub(crate) struct Proxy {
 
 struct Shared {
     target: String,
-    /// Whether hints are tampered with, and what they look like.
+    /// The protocol of the hints to tamper with; `None` if all bytes are passed on unchanged.
     speech: Option<Speech>,
-    /// The connections so far hang: nothing goes either way, and nobody is told.
+    /// True for a connection that hangs: no byte goes either way, and it stays open.
     hung: Mutex<Vec<Arc<AtomicBool>>>,
-    /// New ones hang, too.
+    /// True if new connections hang, too.
     hanging: AtomicBool,
     faults: Arc<Faults>,
 }
 
 impl Proxy {
-    /// Before the server at `target`, `HOST:PORT`. Of what hints say on the way to a client, half is lost, and what is
-    /// left is doubled and reordered at random; the beats by which an instance sees that it is connected are not, so that
-    /// nothing tells it to look for itself.
+    /// A proxy before the server at `target`, `HOST:PORT`. Of the hints to a client half are lost, and the others are
+    /// doubled and reordered at random. The heartbeats by which an instance checks its connection are not: so it does
+    /// not reconcile.
     pub(crate) async fn tampering(target: &str, speech: Speech) -> Self {
         Self::start(target, Some(speech)).await
     }
 
-    /// Hands everything on, until it [hangs](Self::hang).
+    /// A proxy that passes all bytes on, until it [hangs](Self::hang).
     pub(crate) async fn faithful(target: &str) -> Self {
         Self::start(target, None).await
     }
@@ -76,14 +76,14 @@ impl Proxy {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// From here on the connections that stand are dead, though neither end can tell; new ones are taken and hang as well,
-    /// until [`Self::heal`].
+    /// From here on no byte passes the open connections, and neither end notices. New connections are accepted and hang
+    /// as well, until [`Self::heal`].
     pub(crate) fn hang(&self) {
         self.shared.hanging.store(true, Ordering::Release);
         self.shared.hung.lock().unwrap().iter().for_each(|hung| hung.store(true, Ordering::Release));
     }
 
-    /// New connections work again; the old ones stay dead.
+    /// New connections work again. The old ones still hang.
     pub(crate) fn heal(&self) {
         self.shared.hanging.store(false, Ordering::Release);
     }
@@ -111,7 +111,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>, hung: Arc<AtomicBool>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let tampering = shared.speech.map(|speech| Tampering::new(speech, shared.faults.clone()));
-    // Whichever end goes, the other one is told.
+    // When one end closes, the other end is closed.
     tokio::select! {
         _ = pump(from_client, to_server, hung.clone(), None) => {}
         _ = pump(from_server, to_client, hung, tampering) => {}
@@ -128,7 +128,7 @@ async fn pump(
     loop {
         let read = from.read(&mut buffer).await?;
         if hung.load(Ordering::Acquire) {
-            std::future::pending::<()>().await; // both sockets stay open, and nothing is read any more
+            std::future::pending::<()>().await; // both sockets stay open and are not read
         }
         if read == 0 {
             return Ok(());
@@ -140,13 +140,13 @@ async fn pump(
     }
 }
 
-/// What one connection does to hints.
+/// Tampers with the hints of one connection.
 struct Tampering {
     speech: Speech,
     faults: Arc<Faults>,
-    /// What has come of a frame that is not whole yet.
+    /// The received bytes of a frame that is not complete yet.
     rest: Vec<u8>,
-    /// Hints that wait to be overtaken.
+    /// Held hints, which later ones overtake.
     held: VecDeque<Vec<u8>>,
     random: Random,
 }
@@ -156,7 +156,7 @@ impl Tampering {
         Self { speech, faults, rest: Vec::new(), held: VecDeque::new(), random: Random::new() }
     }
 
-    /// What the client gets of what the server says.
+    /// Returns the bytes for the client, from bytes of the server.
     fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.rest.extend_from_slice(bytes);
         let mut passed = Vec::new();
@@ -180,7 +180,7 @@ impl Tampering {
         passed
     }
 
-    /// What was held, in any order.
+    /// Returns the held hints, in random order.
     fn let_go(&mut self) -> Vec<u8> {
         let held = self.held.make_contiguous();
         if held.len() > 1 {
@@ -191,12 +191,12 @@ impl Tampering {
     }
 }
 
-/// How long the first frame is, once it is whole.
+/// Returns the length of the first frame if it is complete.
 fn frame(speech: Speech, bytes: &[u8]) -> Option<usize> {
     let length = match speech {
-        // A byte that names it, then its length, itself included.
+        // One byte for the type, then the length, which includes itself.
         Speech::Postgres => 1 + u32::from_be_bytes(bytes.get(1..5)?.try_into().unwrap()) as usize,
-        // A line; a message's ends with the length of what follows.
+        // One line; that of a message ends with the length of its payload.
         Speech::Nats => {
             let line = 2 + bytes.windows(2).position(|two| two == b"\r\n")?;
             let text = std::str::from_utf8(&bytes[..line]).unwrap();
@@ -207,7 +207,7 @@ fn frame(speech: Speech, bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= length).then_some(length)
 }
 
-/// Whether it carries hints: an instance's beat goes to itself alone, and holds none.
+/// True if the frame carries hints. An instance's heartbeat, which goes to itself alone, carries none.
 fn is_hint(speech: Speech, frame: &[u8]) -> bool {
     match speech {
         Speech::Postgres => frame[0] == b'A' && !frame.ends_with(b"[]\0"),

@@ -1,24 +1,37 @@
-//! A session's stream over a bare connection: a thousand of them cost little, and one that is not read is not read by
-//! anybody, as no HTTP client stands between.
+//! A session's stream over a bare TCP connection. A thousand of them cost little, and no HTTP client reads ahead: while
+//! the test does not read, nobody does.
 
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::sse::{Frame, SseParser};
-use super::{Connection, DEADLINE, Session};
+use super::{Connection, Overload, Session};
 
 pub(crate) struct RawStream {
     connection: Connection,
-    /// Bytes received that no chunk of the body has been made of yet.
+    /// Received bytes that do not make a whole chunk of the body yet.
     rest: Vec<u8>,
     parser: SseParser,
 }
 
 impl RawStream {
-    /// Sends the request and reads the answer's head, up to which nothing of the stream is read.
+    /// Opens the stream as an EventSource does: what an overloaded service refuses is tried again after its `retry:`.
+    /// Only the response's head is read; nothing of the stream is.
     pub(crate) async fn open(session: &Session, receive_buffer: Option<u32>, last_id: Option<&str>) -> Self {
+        let mut overload = Overload::default();
+        loop {
+            let asked = Instant::now();
+            match Self::try_open(session, receive_buffer, last_id).await {
+                Ok(stream) => return stream,
+                Err(refusal) => overload.wait(asked, &refusal).await,
+            }
+        }
+    }
+
+    /// One attempt to open the stream. The error is the whole body of a response that is no stream.
+    async fn try_open(session: &Session, receive_buffer: Option<u32>, last_id: Option<&str>) -> Result<Self, String> {
         let mut connection = Connection::with_buffer(&session.api, receive_buffer).await;
         let last_id = last_id.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
         let request = format!(
@@ -31,16 +44,23 @@ impl RawStream {
             if let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
-            let received = timeout(DEADLINE, connection.stream.read_buf(&mut rest)).await.expect("a head in time");
-            assert!(received.unwrap() > 0, "a head before the end: {:?}", String::from_utf8_lossy(&rest));
+            connection.read_more(&mut rest).await;
         };
         let text = String::from_utf8(rest.drain(..head).collect()).unwrap().to_lowercase();
         assert!(text.starts_with("http/1.1 200"), "a stream opens with 200: {text}");
-        assert!(text.contains("transfer-encoding: chunked"), "a stream comes in chunks: {text}");
-        Self { connection, rest, parser: SseParser::default() }
+        assert!(text.contains("content-type: text/event-stream"), "a stream is text/event-stream: {text}");
+        if text.contains("transfer-encoding: chunked") {
+            return Ok(Self { connection, rest, parser: SseParser::default() });
+        }
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.expect("a body has chunks or a length").trim().parse().unwrap();
+        while rest.len() < length {
+            connection.read_more(&mut rest).await;
+        }
+        Err(String::from_utf8(rest).unwrap())
     }
 
-    /// The next event; `None` where the connection has ended, by the protocol or without it.
+    /// Returns the next event; `None` if the connection has ended, with or without the last chunk of the protocol.
     pub(crate) async fn next(&mut self, within: Duration) -> Option<Frame> {
         loop {
             if let Some(frame) = self.parser.pop() {
@@ -59,7 +79,7 @@ impl RawStream {
         }
     }
 
-    /// Hands one whole chunk of the body (RFC 9112 §7.1) to the parser, if there is one.
+    /// Moves one whole chunk of the body (RFC 9112 §7.1) to the parser. Returns false if none has been received.
     fn take_chunk(&mut self) -> bool {
         let Some(line) = self.rest.windows(2).position(|window| window == b"\r\n") else {
             return false;

@@ -1,10 +1,13 @@
-//! A session of a user: what a client holds, and what it does with it.
+//! A session of a user, and the calls that a client makes with it.
+
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::api::Call;
-use super::{Api, EventStream, Reply, encode, list, text};
+use super::{Api, DEADLINE, EventStream, Reply, encode, list, text};
 
 #[derive(Clone)]
 pub(crate) struct Session {
@@ -59,7 +62,7 @@ impl Session {
         self.at(&self.api.each().next().unwrap())
     }
 
-    /// The user as every answer shows them.
+    /// The user as every response shows them.
     pub(crate) fn user(&self) -> Value {
         json!({"user_id": self.user_id, "username": self.username})
     }
@@ -112,9 +115,13 @@ impl Session {
         self.delete(&format!("/v1/me/blocks/{}", encode(&other.user_id))).await.expect(204);
     }
 
-    /// Waits until the session says that its stream is open, or is not.
+    /// Waits until the session's `stream_open` has this value.
     pub(crate) async fn until_streaming(&self, open: bool) {
-        while self.get("/v1/session").await.expect(200)["stream_open"] != open {}
+        let since = Instant::now();
+        while self.get("/v1/session").await.expect(200)["stream_open"] != open {
+            assert!(since.elapsed() < DEADLINE, "stream_open is not {open} after {DEADLINE:?}");
+            sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub(crate) async fn sign_out(&self) {
@@ -149,12 +156,12 @@ impl Session {
         sent
     }
 
-    /// The message of this id in its topic, as it is now.
+    /// Reads a message anew.
     pub(crate) async fn read(&self, message: &Value) -> Value {
         self.get(&path_of(message)).await.expect(200)
     }
 
-    /// Edits and returns the message as it is then.
+    /// Edits a message and returns the response.
     pub(crate) async fn edit(&self, message: &Value, content: Value) -> Value {
         self.try_edit(message, content).await.expect(200)
     }
@@ -176,7 +183,7 @@ impl Session {
         self.page(&format!("{}?{query}", messages_of(topic))).await
     }
 
-    /// A page of history by its whole path, as a `Link` gives it.
+    /// A page of history by its whole path, such as in a `Link` header.
     pub(crate) async fn page(&self, path: &str) -> Page {
         let reply = self.get(path).await;
         let body = reply.expect(200);
@@ -214,7 +221,7 @@ impl Session {
         super::number(&self.topic(topic).await, "last_seq")
     }
 
-    /// The DM of this user and another one, as this user may call it.
+    /// The id of the DM of this user and another one, in this user's short form.
     pub(crate) fn dm(&self, other: &Self) -> String {
         assert_ne!(self.user_id, other.user_id);
         format!("dm:{}", other.user_id)
@@ -231,7 +238,7 @@ impl Session {
         self.put(&format!("/v1/topics/{}/read", encode(topic)), body).await
     }
 
-    /// Moves the read mark, and returns what is said of it; to 0 it moves nothing.
+    /// Moves the read mark and returns the response. A move to 0 changes nothing.
     pub(crate) async fn mark_read(&self, topic: &str, seq: u64) -> Value {
         self.try_mark_read(topic, &json!({"seq": seq})).await.expect(200)
     }
@@ -249,19 +256,19 @@ impl Session {
         ids
     }
 
-    /// Opens the stream as an EventSource does that has no id yet.
+    /// Opens the stream as an EventSource without an id does.
     pub(crate) async fn stream(&self) -> EventStream {
-        EventStream::open(self.api.get(&self.events_url), None).await
+        EventStream::open(|| self.api.get(&self.events_url), None).await
     }
 
-    /// Opens the stream as an EventSource does that comes back with its last id.
+    /// Opens the stream as an EventSource that reconnects with its last id does.
     pub(crate) async fn stream_from(&self, id: &str) -> EventStream {
-        EventStream::open(self.api.get(&self.events_url), Some(id)).await
+        EventStream::open(|| self.api.get(&self.events_url), Some(id)).await
     }
 
-    /// Opens the stream with more in its query: `from=now`, `last_event_id=…`.
+    /// Opens the stream with further query parameters: `from=now`, `last_event_id=…`.
     pub(crate) async fn stream_with(&self, query: &str) -> EventStream {
-        EventStream::open(self.api.get(&format!("{}&{query}", self.events_url)), None).await
+        EventStream::open(|| self.api.get(&format!("{}&{query}", self.events_url)), None).await
     }
 
     /// One long poll.
@@ -270,7 +277,7 @@ impl Session {
     }
 }
 
-/// Where a message is read, edited and removed.
+/// The path of a message.
 pub(crate) fn path_of(message: &Value) -> String {
     format!("{}/{}", messages_of(text(message, "topic")), text(message, "id"))
 }

@@ -1,5 +1,5 @@
-//! The settings that a test starts the service with: the tests' defaults, less what the test sets itself. The same
-//! settings go to the service in this process as flags and to the real binary as variables, so both ways are used.
+//! The settings that a test starts the service with: the test's own, and the tests' defaults for the others. The
+//! service in this process gets them as flags, the real binary as variables, so that both ways are tested.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,9 @@ impl Settings {
             ("rate-sends", "off"),
             ("rate-sessions", "off"),
             ("presence-interval", "100ms"),
+            // Longer than any pause of a busy machine, and than `DEADLINE`: its end cannot pass for a change that must
+            // be at once.
+            ("presence-grace", "60s"),
         ];
         let mut settings: BTreeMap<String, String> =
             defaults.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -1,4 +1,4 @@
-//! A reader of `text/event-stream` that keeps to the letter of the standard (WHATWG HTML §9.2.6) and keeps what an
+//! A parser of `text/event-stream`, exactly as the standard says (WHATWG HTML §9.2.6). It also keeps what an
 //! EventSource drops: comments and `retry:`.
 
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::mem::take;
 
 #[derive(Default)]
 pub(crate) struct SseParser {
-    /// The line whose end has not come yet.
+    /// The line that has not ended yet.
     line: Vec<u8>,
     event: String,
     data: String,
@@ -65,7 +65,7 @@ impl SseParser {
     fn dispatch(&mut self) {
         let (event, mut data, id) = (take(&mut self.event), take(&mut self.data), self.id.take());
         if data.is_empty() {
-            // A browser would drop it; a service that sends it has lost something.
+            // A browser would drop it: the service should not have sent it.
             assert!(event.is_empty() && id.is_none(), "an event without data: {event:?}, {id:?}");
             return;
         }

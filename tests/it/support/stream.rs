@@ -1,31 +1,65 @@
-//! A session's stream, read over a real connection. Waiting is always for an event with a deadline; a deadline that
-//! passes fails the test and shows what came instead.
+//! A session's stream, read over a real connection. A test always waits for an event, with a deadline. When the
+//! deadline passes, the test fails and shows the events that came instead.
 
 use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api::Call;
 use super::sse::{Frame, SseParser};
 
-/// How long a test waits for what should come at once: long enough for a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a test waits for what should come at once. It is long, as other programs may use every core; it is shorter
+/// than the longest long poll (30 s) and the tests' grace period (60 s), so that neither of them passes for "at once".
+pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
+
+/// How long a service may take to start: it migrates its database first.
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(90);
+
+/// How long a client of an overloaded service retries as the contract tells it to.
+pub(crate) const OVERLOAD_DEADLINE: Duration = Duration::from_secs(90);
+
+/// A service refuses a stream only after it has waited 2 s for its database. A refusal that comes sooner is a fault.
+const OVERLOAD_WAIT: Duration = Duration::from_millis(1_500);
+
+/// A stream that an overloaded service has refused so far with 200, a `retry:` and the end, as the contract allows.
+pub(crate) struct Overload {
+    since: Instant,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { since: Instant::now() }
+    }
+}
+
+impl Overload {
+    /// Waits for as long as the refusal's `retry:` says. Fails where the refusal is not one of an overloaded service,
+    /// and where the service has refused for [`OVERLOAD_DEADLINE`].
+    pub(crate) async fn wait(&mut self, asked: Instant, body: &str) {
+        let (waited, refusing) = (asked.elapsed(), self.since.elapsed());
+        assert!(waited > OVERLOAD_WAIT, "the stream was refused after {waited:?}, without waiting: {body}");
+        assert!(refusing < OVERLOAD_DEADLINE, "the service still refuses the stream after {refusing:?}: {body}");
+        let millis = body.strip_prefix("retry: ").and_then(|body| body.strip_suffix("\n\n"));
+        let millis = millis.unwrap_or_else(|| panic!("a refused stream is a `retry:` and nothing else: {body}"));
+        sleep(Duration::from_millis(millis.parse().expect("a `retry:` is a number"))).await;
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) event: String,
     pub(crate) data: Value,
-    /// The data as it came.
+    /// The data as it was received.
     pub(crate) text: String,
     pub(crate) id: Option<String>,
 }
 
 impl From<Frame> for Event {
     fn from(frame: Frame) -> Self {
-        // JSON has numbers, as 1e400, that no `Value` can hold; the text has them.
+        // JSON allows numbers, such as 1e400, that no `Value` can hold; `text` has them.
         let data = serde_json::from_str(&frame.data).unwrap_or_else(|error| {
             assert!(serde_json::from_str::<&RawValue>(&frame.data).is_ok(), "{error}: {}", frame.data);
             Value::Null
@@ -34,10 +68,10 @@ impl From<Frame> for Event {
     }
 }
 
-/// What comes next on a stream.
+/// What a read of a stream returns.
 pub(crate) enum Next {
     Event(Event),
-    /// The stream ended as the protocol ends it.
+    /// The stream ended, with the last chunk of the protocol.
     End,
     /// The connection broke.
     Broken,
@@ -49,15 +83,24 @@ pub(crate) struct EventStream {
     response: Response,
     parser: SseParser,
     last_id: Option<String>,
-    /// Everything so far, for the message of a failing test.
+    /// All events so far, for the message of a failing test.
     seen: Vec<String>,
 }
 
 impl EventStream {
-    pub(crate) async fn open(call: Call, id: Option<&str>) -> Self {
-        let call = call.header("accept", "text/event-stream");
-        let call = if let Some(id) = id { call.header("last-event-id", id) } else { call };
-        Self::of(call.open().await, id)
+    /// Opens the stream as an EventSource does: what an overloaded service refuses is tried again after its `retry:`.
+    pub(crate) async fn open(call: impl Fn() -> Call, id: Option<&str>) -> Self {
+        let mut overload = Overload::default();
+        loop {
+            let call = call().header("accept", "text/event-stream");
+            let call = if let Some(id) = id { call.header("last-event-id", id) } else { call };
+            let (asked, response) = (Instant::now(), call.open().await);
+            // A stream has no length; a refusal has one.
+            if response.headers().get("content-length").is_none() || response.status() != 200 {
+                return Self::of(response, id);
+            }
+            overload.wait(asked, &response.text().await.unwrap()).await;
+        }
     }
 
     pub(crate) fn of(response: Response, id: Option<&str>) -> Self {
@@ -65,7 +108,7 @@ impl EventStream {
         Self { response, parser: SseParser::default(), last_id: id.map(ToOwned::to_owned), seen: Vec::new() }
     }
 
-    /// What has come so far, each event by its name and the beginning of its data.
+    /// All events so far, each as its name and the beginning of its data.
     pub(crate) fn seen(&self) -> &[String] {
         &self.seen
     }
@@ -82,7 +125,7 @@ impl EventStream {
         self.parser.comments.len()
     }
 
-    /// The last id that came, as an EventSource would bring it back.
+    /// The last id so far, with which an EventSource would reconnect.
     pub(crate) fn last_id(&self) -> String {
         self.last_id.clone().unwrap_or_else(|| panic!("no id so far, only {:#?}", self.seen))
     }
@@ -153,7 +196,7 @@ impl EventStream {
         event.data
     }
 
-    /// The `bye` with this reason, behind which the stream must end.
+    /// The `bye` with this reason, after which the stream must end.
     pub(crate) async fn bye(&mut self, reason: &str) -> Event {
         let bye = self.next_of("bye").await;
         assert_eq!(bye.data["reason"], reason, "{bye:?}");
@@ -194,7 +237,7 @@ impl EventStream {
         }
     }
 
-    /// Drops the connection without a word, and with it whatever came in the meantime. What is left is the last id.
+    /// Drops the connection with all that has not been read. Returns the last id.
     pub(crate) fn cut(self) -> String {
         self.last_id()
     }

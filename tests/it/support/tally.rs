@@ -1,4 +1,4 @@
-//! What a client makes of its stream: a tally of messages, and a view of who is present.
+//! A client's state: a tally of messages, and a view of who is present.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The position that a join answered with: the next message is the one behind it.
+    /// Sets the position of a topic, from a join's response. The next message has the next number.
     pub(crate) fn starts(&mut self, topic: &str, position: u64) {
         self.positions.insert(topic.to_owned(), position);
     }
 
-    /// Takes a message; other events are none of its business, but for a gap and an end, which fail.
+    /// Counts a message and returns true. Fails on a gap and an end; returns false for other events.
     pub(crate) fn take(&mut self, event: &Event) -> bool {
         match event.event.as_str() {
             "message" => self.message(text(&event.data, "topic"), number(&event.data, "seq")),
@@ -44,17 +44,17 @@ impl Tally {
     }
 }
 
-/// Who is present on one topic, as a client keeps it: the state, then differences, as sets by `session_id`.
+/// Who is present on one topic, as a client keeps it: the state, then the differences, as sets of `session_id`.
 #[derive(Default, Debug)]
 pub(crate) struct PresenceView {
     pub(crate) present: BTreeSet<String>,
-    /// Whether the last event said that the list is not whole.
+    /// True if the last event was `truncated`.
     pub(crate) truncated: bool,
     pub(crate) count: u64,
 }
 
 impl PresenceView {
-    /// Takes the events of one topic; says whether this one was about presence.
+    /// Applies an event of the topic. Returns true if it was about presence.
     pub(crate) fn take(&mut self, event: &Event) -> bool {
         let data = &event.data;
         match event.event.as_str() {

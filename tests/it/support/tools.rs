@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// No run takes so many seconds: who takes longer hangs.
+/// The seconds after which a program is ended: no run takes that long.
 const PATIENCE: &str = "400";
 
 /// A file of the repository.
@@ -17,7 +17,7 @@ pub(crate) fn npm_tool(name: &str) -> Command {
     bounded(&installed(&format!("target/clients/node_modules/.bin/{name}")))
 }
 
-/// A program of the Python packages, which finds the others.
+/// A program of the Python packages. The others are on its PATH.
 pub(crate) fn python_tool(name: &str) -> Command {
     let program = installed(&format!("target/clients/venv/bin/{name}"));
     let folders = std::env::var_os("PATH").unwrap_or_default();
@@ -27,12 +27,12 @@ pub(crate) fn python_tool(name: &str) -> Command {
     command
 }
 
-/// What the npm packages are in.
+/// The folder of the npm packages.
 pub(crate) fn npm_packages() -> PathBuf {
     installed("target/clients/node_modules")
 }
 
-/// A program of the machine.
+/// A program on this machine's PATH.
 pub(crate) fn program(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
@@ -41,14 +41,14 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
-/// Runs a program to its end, which must be a good one. What it printed, on both streams.
+/// Runs a program, which must succeed. Returns what it printed to both streams.
 pub(crate) async fn run(mut command: Command) -> String {
     let run = move || {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, printed(&output));
         printed(&output)
     };
-    // A run is waited for in a thread of its own: the service may be in this process.
+    // The wait blocks a thread of its own: the service may run in this process.
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 

@@ -1,4 +1,4 @@
-//! A client that is cut off again and again while others write. All that it keeps is its last id.
+//! A client whose stream is cut again and again while others write. It keeps its last id only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::support::{EventStream, Next, Random, Session, Tally, TestApp};
 const CUTS: usize = 250;
 const ROOMS: [&str; 4] = ["room:a", "room:b", "room:c", "room:d"];
 
-/// Writes into the rooms in turn until it is told to stop, then a last message into each.
+/// Writes into the rooms in turn until the flag is set, then a last message into each.
 async fn write_until(writer: &Session, stop: &AtomicBool) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         writer.send(ROOMS[number % ROOMS.len()], json!(number)).await;
         number += 1;
-        // A breath between the bursts, or the reader would read nothing but the backlog.
+        // A pause between the bursts: otherwise the client would only read what it has missed.
         if number % 16 == 0 {
             sleep(Duration::from_millis(5)).await;
         }
@@ -28,7 +28,7 @@ async fn write_until(writer: &Session, stop: &AtomicBool) {
     }
 }
 
-/// Reads the next event into the tally; says whether it was the last message of a room.
+/// Reads the next event into the tally. Returns true if it was the last message of a room.
 async fn read_one(stream: &mut EventStream, tally: &mut Tally) -> bool {
     let event = stream.next().await;
     tally.take(&event) && event.data["content"] == "end"
@@ -56,7 +56,7 @@ async fn a_client_cut_off_at_random_250_times_gets_every_message_exactly_once() 
             }
             let id = stream.last_id();
             if random.once_in(4) {
-                // The server has not noticed yet that the old connection is of no use: the new one replaces it.
+                // The server has not noticed the end of the old connection: the new stream replaces it.
                 let _abandoned = std::mem::replace(&mut stream, reader.stream_from(&id).await);
             } else {
                 drop(stream);
@@ -117,7 +117,7 @@ async fn cuts_while_joining_and_leaving_keep_each_joins_own_range() {
             let room = ROOMS[random.below(ROOMS.len())];
             let joined = reader.join(room).await;
             tally.starts(room, joined["position"].as_u64().unwrap());
-            // Until the stream has seen the join: of one that ends before, it need not tell.
+            // Until the stream has shown the join: it need not show a join that ends before.
             loop {
                 let event = stream.next().await;
                 if event.event == "presence_state" && event.data["topic"] == room {
@@ -131,7 +131,7 @@ async fn cuts_while_joining_and_leaving_keep_each_joins_own_range() {
                 stream = read_some(&reader, stream, &mut tally, room, &mut random).await;
             }
             reader.leave(room).await;
-            // What is on its way up to `left` still counts.
+            // Messages that come before `left` still count.
             loop {
                 let event = stream.next().await;
                 if event.event != "left" {
@@ -146,7 +146,7 @@ async fn cuts_while_joining_and_leaving_keep_each_joins_own_range() {
     join(reading, write_until(&writer, &stop)).await;
 }
 
-/// Reads one event if one comes soon, and sometimes cuts the stream and resumes it.
+/// Reads one event if it comes within 100 ms, and cuts and resumes the stream once in three times.
 async fn read_some(
     reader: &Session,
     mut stream: EventStream,
@@ -155,7 +155,7 @@ async fn read_some(
     random: &mut Random,
 ) -> EventStream {
     match stream.next_until(Instant::now() + Duration::from_millis(100)).await {
-        // `left` has no id: who comes back with an older one is told again.
+        // `left` has no id: a client that resumes from an older id gets it again.
         Next::Event(event) if event.event == "left" => assert_ne!(event.data["topic"], room, "joined anew"),
         Next::Event(event) => {
             if tally.take(&event) {

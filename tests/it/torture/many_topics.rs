@@ -1,4 +1,4 @@
-//! More topics on one stream than an id names: ids stay short, and every one of them is exact.
+//! More topics on one stream than an id names: ids stay short, and each of them is exact.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{EventStream, Random, Session, Tally, TestApp};
 const TOPICS: usize = 40;
 
 fn rooms() -> Vec<String> {
-    // Names of a length that would show if ids held them.
+    // Long names: an id that held them would be too long.
     (0..TOPICS).map(|number| format!("room:a topic with a rather long name, number {number}")).collect()
 }
 
@@ -33,7 +33,7 @@ async fn burst(session: &Session, rooms: &[String], rounds: usize, random: &mut 
     }
 }
 
-/// Reads until the tally's total, and keeps each id with the tally of that moment.
+/// Reads up to this total, and keeps each id with the tally of that moment.
 async fn read_to(stream: &mut EventStream, tally: &mut Tally, total: u64) -> Vec<(String, Tally)> {
     let mut moments = Vec::new();
     while tally.total() < total {
@@ -64,7 +64,7 @@ async fn a_stream_resumes_exactly_at_every_point_of_a_burst_over_40_topics() {
     burst(&writer, &rooms, 1, &mut random).await;
     moments.append(&mut read_to(&mut stream, &mut tally, total).await);
     drop(stream);
-    // In the order in which they were given out, as what is older than what came back may go.
+    // In the order of their making: ids older than one that was brought back may be gone.
     for (id, mut at) in moments {
         let mut stream = reader.stream_from(&id).await;
         let before = at.total();

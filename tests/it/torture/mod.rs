@@ -1,4 +1,4 @@
-//! The same promises under load, cuts and kills: what holds for one message must hold for all of them.
+//! The same guarantees under load, cuts and kills.
 
 mod crowd;
 mod cuts;

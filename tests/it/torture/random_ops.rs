@@ -1,5 +1,5 @@
-//! Any sequence of joins, leaves, sends, cuts and resumes, with any id ever given out, continues exactly there: each
-//! opening of the stream is compared with a model, which knows for each id what its holder had seen.
+//! After any sequence of joins, leaves, sends, cuts and resumes, a stream continues exactly where its id says, for any
+//! id so far. Each opening of the stream is compared with a model, which holds for each id what its client had seen.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +41,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// Per room, which join this is about and the last number seen in it.
+/// For each room, the number of its join and the last seq seen in it.
 type Seen = BTreeMap<usize, (usize, u64)>;
 
 struct Model {
@@ -49,18 +49,19 @@ struct Model {
     writer: Session,
     rooms: Vec<String>,
     stream: Option<EventStream>,
-    /// Per room, the number of the join and its position.
+    /// For each joined room, the number of the join and its position.
     joins: Seen,
     joined: usize,
     ends: [u64; ROOMS],
-    /// What the reader of the stream has seen of what is joined.
+    /// What the client has seen of the joined rooms.
     seen: Seen,
-    /// Every id ever given out, with what its holder had seen, and which opening of the stream gave it out.
+    /// Every id so far, with what the client had seen then, and the number of the stream's opening.
     ids: Vec<(String, Seen, usize)>,
     opened: usize,
-    /// What the last id that came back says.
+    /// What the client had seen according to the last id that it brought back.
     brought_back: Seen,
-    /// The latest opening of which an id came back: its ids, newer ones, and those of the last eight openings are good.
+    /// The latest opening of which an id was brought back. Its ids, newer ones, and those of the last eight openings
+    /// are good.
     newest: usize,
 }
 
@@ -137,7 +138,7 @@ impl Model {
         self.joins.insert(room, (self.joined, position));
         self.seen.insert(room, (self.joined, position));
         if self.stream.is_some() {
-            // Until the stream has seen the join: of one that ends before, it need not tell.
+            // Until the stream has shown the join: it need not show a join that ends before.
             self.next_about(room, "presence_state").await;
         }
     }
@@ -148,7 +149,7 @@ impl Model {
             return;
         }
         if self.stream.is_some() {
-            // What was on its way before the end may come or not; nothing may come behind it.
+            // Messages from before the leave may come or not; none may come after `left`.
             self.next_about(room, "left").await;
         }
         self.seen.remove(&room);
@@ -163,7 +164,7 @@ impl Model {
         }
     }
 
-    /// Where a stream starts whose reader has seen this: what was joined later, or anew, starts at its join.
+    /// The start of a stream whose client has seen this. A room that was joined later, or anew, starts at its join.
     fn start(&self, seen: &Seen) -> Seen {
         let start = |(&room, &join): (&usize, &(usize, u64))| match seen.get(&room) {
             Some(&(same, position)) if same == join.0 => (room, (same, position)),
@@ -172,7 +173,7 @@ impl Model {
         self.joins.iter().map(start).collect()
     }
 
-    /// Takes a new stream and says where its `ready` starts it.
+    /// Takes a new stream and returns the positions in its `ready`.
     async fn opened(&mut self, mut stream: EventStream) -> Seen {
         self.opened += 1;
         let ready = stream.ready().await;
@@ -215,7 +216,7 @@ impl Model {
         self.ids.push((event.id.clone().unwrap(), self.seen.clone(), self.opened));
     }
 
-    /// Reads all that there is, behind which nothing may come.
+    /// Reads all that is there, after which no message may come.
     async fn finish(&mut self) {
         if self.stream.is_none() {
             self.apply(&Op::Open).await;

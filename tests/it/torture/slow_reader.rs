@@ -1,11 +1,9 @@
-//! A reader that stops reading: it costs the server little, and it loses nothing.
-
-use std::time::Duration;
+//! A reader that stops reading costs the server little memory, and loses nothing.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
-use crate::support::{EventStream, RawStream, ServerProcess, Session, Tally, number, text};
+use crate::support::{DEADLINE, EventStream, RawStream, ServerProcess, Session, Tally, number, text};
 
 const ROOM: &str = "room:lobby";
 const SENDERS: u64 = 8;
@@ -29,13 +27,13 @@ async fn send_all(senders: &[Session], messages: u64) {
     .for_each(Result::unwrap);
 }
 
-/// Reads a stream that was not read up to now, to the last message; if it has been given up meanwhile, it is resumed.
+/// Reads a stream, which was not read so far, up to the last message. If the server has ended it, it is resumed.
 async fn read_on(session: &Session, mut stream: RawStream, last: u64) {
     let mut tally = Tally::default();
     tally.starts(ROOM, 0);
     let mut id = None;
     while tally.position(ROOM) < last {
-        let Some(frame) = stream.next(Duration::from_secs(20)).await else {
+        let Some(frame) = stream.next(DEADLINE).await else {
             break;
         };
         id = frame.id.or(id);
@@ -73,7 +71,7 @@ async fn a_reader_that_stops_reading_costs_bounded_memory_and_loses_nothing() {
     let mut tally = Tally::default();
     tally.starts(ROOM, 0);
 
-    // A first part for everybody: it fills the buffers and caches that the server is meant to have.
+    // A first part of the messages fills the buffers and caches that the server may have.
     let mut streams = Vec::new();
     for session in &stalled {
         streams.push(RawStream::open(session, Some(16 * 1024), None).await);
@@ -91,7 +89,7 @@ async fn a_reader_that_stops_reading_costs_bounded_memory_and_loses_nothing() {
     };
     join(send_all(&senders, MESSAGES), reading).await;
     let grown = server.memory().saturating_sub(before);
-    // A queue for each stalled reader would hold 100 MiB by now, one for all of them 20.
+    // A queue for each stalled reader would hold 100 MiB here, one queue for all of them 20 MiB.
     assert!(grown < 8 * 1024, "{grown} KiB more than the {before} KiB before, with {STALLED} stalled readers");
 
     let last = WARM_UP + MESSAGES;

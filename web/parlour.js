@@ -1,10 +1,11 @@
 /**
- * The client module of Parlour: plain modules, no dependency, no build step. Its types, and what each part promises,
- * stand in `parlour.d.ts`.
+ * The client module of Parlour: plain ES modules, no dependencies, no build step. `parlour.d.ts` describes its types
+ * and what each part promises.
  *
- * Where things are: `client.js` is what a page talks to; `topic.js` keeps the order of a topic; `timeline.js` is a window
- * onto one, for showing it. Below them, `account.js` has the session and its tokens, `stream.js` the connection that
- * listens, `tabs.js` makes several tabs share it, `sends.js` what goes out, `api.js` the calls.
+ * The files in `parlour/`: `client.js` is the class that a page uses, `topic.js` keeps the order of a topic, and
+ * `timeline.js` is a window onto a topic's messages. Below them, `session.js` holds the session and its token,
+ * `authorized-calls.js` makes calls with it, `stream.js` keeps the stream open, `tabs.js` shares it among tabs,
+ * `outbox.js` sends messages, `resume-state.js` keeps what a reload needs, and `api.js` makes single calls.
  */
 export { ParlourError } from "./parlour/api.js";
 export { Parlour } from "./parlour/client.js";

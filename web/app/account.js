@@ -1,25 +1,25 @@
-/** The user's own: their name, how the page looks, where they are signed in, whom they block. */
+/** The dialog of the user's account: the name, the theme, the sessions and the blocked users. */
 
-import { attempt, confirm, field, form, notice, openDialog, press } from "./dialog.js";
-import { avatar, h, name } from "./dom.js";
+import { attempt, attemptOnce, confirm, field, form, notice, openDialog } from "./dialog.js";
+import { avatar, h, nameElement } from "./dom.js";
+import { dateTimeText } from "./text.js";
 import { setTheme, theme, THEMES } from "./theme.js";
-import { wholeTime } from "./words.js";
 
-/** `builtIn` tells whether the account was made here, and is lost where it is forgotten. */
+/** `builtIn` is true if the account was made in this browser: without the browser's data it cannot be used any more. */
 export async function openAccount(store, builtIn) {
   const { parlour } = store;
   const dialog = openDialog(
     "Account",
-    naming(parlour),
-    identity(parlour),
-    appearance(),
-    await sessions(parlour),
-    blocks(store),
-    ending(parlour, builtIn, () => dialog.close()),
+    nameSection(parlour),
+    userIdSection(parlour),
+    themeSection(),
+    await sessionsSection(parlour),
+    blocksSection(store),
+    signOutButtons(parlour, builtIn, () => dialog.close()),
   );
 }
 
-function naming(parlour) {
+function nameSection(parlour) {
   const rename = async ({ username }) => {
     await parlour.rename(username.trim());
     notice("From now on that is your name.");
@@ -38,19 +38,27 @@ function naming(parlour) {
   );
 }
 
-function identity(parlour) {
+function userIdSection(parlour) {
   const { user_id } = parlour.user;
-  const copy = () => attempt(async () => (await navigator.clipboard.writeText(user_id), notice("Copied.")));
+  const copyId = async () => {
+    await navigator.clipboard.writeText(user_id);
+    notice("Copied.");
+  };
   return h(
     "section",
     {},
     h("h3", {}, "Your user id"),
-    h("p", { class: "row" }, h("code", {}, user_id), h("button", { type: "button", onclick: copy }, "Copy")),
+    h(
+      "p",
+      { class: "row" },
+      h("code", {}, user_id),
+      button("Copy", () => attempt(copyId)),
+    ),
     h("p", { class: "hint" }, "Whoever has it can write to you."),
   );
 }
 
-function appearance() {
+function themeSection() {
   const choice = ([value, label]) =>
     h(
       "label",
@@ -65,33 +73,44 @@ function appearance() {
   );
 }
 
-async function sessions(parlour) {
-  const { sessions: all } = (await attempt(() => parlour.call("GET", "/v1/me/sessions?limit=100"))) ?? { sessions: [] };
-  const row = ({ id, created_at, stream_open, current }) => {
-    const end = () =>
-      press(element, async () => (await parlour.call("DELETE", `/v1/me/sessions/${id}`), element.remove()));
+async function sessionsSection(parlour) {
+  const page = await attempt(() => parlour.call("GET", "/v1/me/sessions?limit=100"));
+  const row = (session) => {
+    const end = async () => {
+      await parlour.call("DELETE", `/v1/me/sessions/${session.id}`);
+      element.remove();
+    };
     const about = h(
       "span",
       { class: "about" },
-      h("span", { class: "title" }, current ? "This browser" : stream_open ? "Connected elsewhere" : "Not connected"),
-      h("span", { class: "last" }, `since ${wholeTime(created_at)}`),
+      h("span", { class: "title" }, sessionTitle(session)),
+      h("span", { class: "last" }, `since ${dateTimeText(session.created_at)}`),
     );
-    const element = h("li", {}, about, current ? null : h("button", { type: "button", onclick: end }, "End"));
+    const element = h("li", {}, about, session.current ? null : button("End", () => attemptOnce(element, end)));
     return element;
   };
-  return h("section", {}, h("h3", {}, "Where you are signed in"), h("ul", { class: "results" }, all.map(row)));
+  const rows = (page?.sessions ?? []).map(row);
+  return h("section", {}, h("h3", {}, "Where you are signed in"), h("ul", { class: "results" }, rows));
 }
 
-function blocks(store) {
+function sessionTitle({ current, stream_open }) {
+  if (current) return "This browser";
+  return stream_open ? "Connected elsewhere" : "Not connected";
+}
+
+function blocksSection(store) {
   if (store.blocked.size === 0) return null;
   const row = (user) => {
-    const unblock = () => press(element, async () => (await store.block(user, false), element.remove()));
+    const unblock = async () => {
+      await store.setBlocked(user, false);
+      element.remove();
+    };
     const element = h(
       "li",
       {},
       avatar(user.user_id, user.username),
-      h("span", { class: "about" }, name(user.username)),
-      h("button", { type: "button", onclick: unblock }, "Unblock"),
+      h("span", { class: "about" }, nameElement(user.username)),
+      button("Unblock", () => attemptOnce(element, unblock)),
     );
     return element;
   };
@@ -103,19 +122,25 @@ function blocks(store) {
   );
 }
 
-function ending(parlour, builtIn, close) {
-  const signOut = (options) => attempt(async () => (await parlour.signOut(options), close()));
+function signOutButtons(parlour, builtIn, close) {
+  const signOut = (options) =>
+    attempt(async () => {
+      await parlour.signOut(options);
+      close();
+    });
   const forget = async () => {
     const text =
       "This browser is the only key to your account. Forgotten, it cannot be opened again by anybody. What you have said stays.";
     if (await confirm("Forget this account?", text, "Forget it")) await signOut({ forget: true });
   };
+  const forgetButton = () =>
+    h("button", { type: "button", class: "danger", onclick: forget }, "Sign out and forget this account");
   return h(
     "div",
     { class: "actions" },
-    h("button", { type: "button", onclick: () => signOut() }, "Sign out"),
-    builtIn
-      ? h("button", { type: "button", class: "danger", onclick: forget }, "Sign out and forget this account")
-      : null,
+    button("Sign out", () => signOut()),
+    builtIn ? forgetButton() : null,
   );
 }
+
+const button = (label, onclick) => h("button", { type: "button", onclick }, label);

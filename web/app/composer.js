@@ -1,26 +1,31 @@
-/** Where one writes. */
+/** The form that writes and edits messages. */
 
 import { h, icon } from "./dom.js";
 
-/** The longest content that a service takes by default, in bytes of JSON, and from where on that is told. */
-const [LONGEST, NEAR] = [16_384, 14_000];
-/** What is being written, by topic: it stays when another one is opened. */
-const drafts = new Map();
+/** The longest content that a service accepts by default, in bytes of JSON. */
+const MAX_BYTES = 16_384;
+/** The length from which on the remaining bytes are shown. */
+const SHOW_REMAINING_FROM = 14_000;
+/** By topic, the text that is not sent yet. It is kept when another conversation is opened. */
+const unsentTexts = new Map();
 
-/**
- * `host` has `send(text)`, `edit(message, text)`, `typing()`, and `editLast()`, which answers whether there is a message to edit.
- */
 export class Composer {
-  #host;
+  #actions;
   #topic;
-  #editing = null;
-  #box;
-  #editingNote;
-  #length;
+  /** The message that is edited, or null. */
+  #edited = null;
+  #textarea;
+  #editNote;
+  #lengthNote;
 
-  constructor(topic, title, host) {
-    [this.#topic, this.#host] = [topic, host];
-    this.#box = h("textarea", {
+  /**
+   * `actions` has `send(text)`, `edit(message, text)`, `typing()`, and `editLast()`, which returns true if there is a
+   * message to edit.
+   */
+  constructor(topic, title, actions) {
+    this.#topic = topic;
+    this.#actions = actions;
+    this.#textarea = h("textarea", {
       id: "composer",
       rows: "1",
       dir: "auto",
@@ -28,16 +33,16 @@ export class Composer {
       enterkeyhint: "send",
       placeholder: `Message ${title}`,
       "aria-label": `Message ${title}`,
-      value: drafts.get(topic) ?? "",
-      oninput: () => this.#typed(),
-      onkeydown: (event) => this.#key(event),
+      value: unsentTexts.get(topic) ?? "",
+      oninput: () => this.#handleInput(),
+      onkeydown: (event) => this.#handleKey(event),
     });
-    this.#length = h("p", { class: "hint", role: "status" });
-    this.#editingNote = h(
+    this.#lengthNote = h("p", { class: "hint", role: "status" });
+    this.#editNote = h(
       "p",
       { class: "editing", hidden: true },
       "Editing a message ",
-      h("button", { type: "button", onclick: () => this.stop() }, "Cancel"),
+      h("button", { type: "button", onclick: () => this.#stopEditing() }, "Cancel"),
     );
     const send = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send" }, icon("send"));
     const submit = (event) => {
@@ -47,88 +52,91 @@ export class Composer {
     this.element = h(
       "form",
       { class: "composer", onsubmit: submit },
-      this.#editingNote,
-      h("div", { class: "writing" }, this.#box, send),
-      this.#length,
+      this.#editNote,
+      h("div", { class: "writing" }, this.#textarea, send),
+      this.#lengthNote,
     );
   }
 
   focus() {
-    this.#box.focus({ preventScroll: true });
+    this.#textarea.focus({ preventScroll: true });
   }
 
-  /** Grows with its text; as soon as it stands in the page, which it must for that. */
+  /** Adapts the height to the text. The element must be in the page: outside of it, it has no height. */
   fit() {
-    this.#box.style.setProperty("height", "auto");
-    this.#box.style.setProperty("height", `${this.#box.scrollHeight + 2}px`);
+    this.#textarea.style.setProperty("height", "auto");
+    this.#textarea.style.setProperty("height", `${this.#textarea.scrollHeight + 2}px`);
   }
 
-  /** Edits a message of the user's. */
+  /** Starts to edit a message of the user. */
   edit(message, text) {
-    this.#editing = message;
-    this.#editingNote.hidden = false;
-    this.#fill(text);
+    this.#edited = message;
+    this.#editNote.hidden = false;
+    this.#setText(text);
     this.focus();
   }
 
-  /** Edits no more. */
-  stop() {
-    if (!this.#editing) return;
-    this.#editing = null;
-    this.#editingNote.hidden = true;
-    this.#fill(drafts.get(this.#topic) ?? "");
+  #stopEditing() {
+    if (!this.#edited) return;
+    this.#edited = null;
+    this.#editNote.hidden = true;
+    this.#setText(unsentTexts.get(this.#topic) ?? "");
     this.focus();
   }
 
-  #fill(text) {
-    this.#box.value = text;
-    this.#box.setSelectionRange(text.length, text.length);
-    this.#count();
+  #setText(text) {
+    this.#textarea.value = text;
+    this.#textarea.setSelectionRange(text.length, text.length);
+    this.#showLength();
     this.fit();
   }
 
-  #typed() {
-    if (!this.#editing) {
-      drafts.set(this.#topic, this.#box.value);
-      if (this.#box.value.trim()) this.#host.typing();
+  #handleInput() {
+    if (!this.#edited) {
+      unsentTexts.set(this.#topic, this.#textarea.value);
+      if (this.#textarea.value.trim()) this.#actions.typing();
     }
-    this.#count();
+    this.#showLength();
     this.fit();
   }
 
-  #key(event) {
-    // Enter also ends what an input method composes.
+  #handleKey(event) {
+    // In an input method, Enter ends the composition and must not send.
     if (event.isComposing) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.#submit();
-    } else if (event.key === "Escape" && this.#editing) {
+    } else if (event.key === "Escape" && this.#edited) {
       event.stopPropagation();
-      this.stop();
-    } else if (event.key === "ArrowUp" && this.#box.value === "" && !this.#editing) {
-      if (this.#host.editLast()) event.preventDefault();
+      this.#stopEditing();
+    } else if (event.key === "ArrowUp" && this.#textarea.value === "" && !this.#edited) {
+      if (this.#actions.editLast()) event.preventDefault();
     }
   }
 
   #submit() {
-    const text = this.#box.value.trim();
-    if (text === "" || bytes(text) > LONGEST) return;
-    if (this.#editing) {
-      this.#host.edit(this.#editing, text);
-      this.stop();
+    const text = this.#textarea.value.trim();
+    if (text === "" || contentBytes(text) > MAX_BYTES) return;
+    if (this.#edited) {
+      this.#actions.edit(this.#edited, text);
+      this.#stopEditing();
       return;
     }
-    drafts.delete(this.#topic);
-    this.#fill("");
-    this.#host.send(text);
+    unsentTexts.delete(this.#topic);
+    this.#setText("");
+    this.#actions.send(text);
   }
 
-  #count() {
-    const count = bytes(this.#box.value.trim());
-    const left = LONGEST - count;
-    this.#length.textContent = count < NEAR ? "" : left >= 0 ? `${left} bytes left` : `${-left} bytes too long`;
-    this.#length.classList.toggle("error", left < 0);
+  #showLength() {
+    const length = contentBytes(this.#textarea.value.trim());
+    this.#lengthNote.textContent = lengthText(length);
+    this.#lengthNote.classList.toggle("error", length > MAX_BYTES);
   }
 }
 
-const bytes = (text) => new TextEncoder().encode(JSON.stringify({ text })).length;
+function lengthText(length) {
+  if (length < SHOW_REMAINING_FROM) return "";
+  return length <= MAX_BYTES ? `${MAX_BYTES - length} bytes left` : `${length - MAX_BYTES} bytes too long`;
+}
+
+const contentBytes = (text) => new TextEncoder().encode(JSON.stringify({ text })).length;

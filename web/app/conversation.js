@@ -1,38 +1,48 @@
-/** A conversation: its messages, what arrives, and the way through its history. */
+/** An open conversation: its messages, its history, and the composer. */
 
 import { Timeline } from "/parlour.js";
 import { Composer } from "./composer.js";
 import { attempt, confirm, openMenu } from "./dialog.js";
-import { atNextFrame, h, icon, show } from "./dom.js";
-import { emptyNote, eventRow, lineRow, messageRow, pendingRow, spoken } from "./message.js";
-import { day, dayOf, LEFT, plural, textOf, typing } from "./words.js";
+import { atNextFrame, h, icon, updateRows } from "./dom.js";
+import { announcement, emptyNote, eventRow, lineRow, messageRow, pendingRow } from "./message.js";
+import { dayKey, dayText, plural, textOf, typingText } from "./text.js";
 
-/** How near an end, in pixels, the next page is read; and how near the bottom counts as there. */
-const [NEAR_END, AT_BOTTOM] = [800, 48];
-/** A pause after which the same sender begins anew, in milliseconds; and how long typing is shown. */
-const [PAUSE, TYPING] = [5 * 60_000, 5_000];
+/** The distance from an end of the list at which the next page is read, in pixels. */
+const READ_AHEAD = 800;
+/** The distance from the bottom up to which the list counts as scrolled to the bottom, in pixels. */
+const BOTTOM_TOLERANCE = 48;
+/** The longest time between two messages of one sender that are shown as one run, in milliseconds. */
+const MAX_RUN_PAUSE = 5 * 60_000;
+/** The time for which a user is shown as typing, in milliseconds. */
+const TYPING_TIME = 5_000;
+/** The number of messages in the list that a screen reader announces. */
+const MAX_ANNOUNCEMENTS = 5;
 
 export class Conversation {
   #store;
   #topic;
   #timeline;
-  #over = null;
-  /** What had been read when it was opened: behind it, it is new. */
-  #read;
+  /** The reason for which nothing can be written, or null. */
+  #endReason = null;
+  /** The read mark at the time of opening: messages after it are marked as new. */
+  #readMark;
+  /** The users who are typing, by id: `{ username, timer }`. */
   #typing = new Map();
-  #closing = new AbortController();
-  #bottom = true;
+  #closed = new AbortController();
+  /** True if the list is scrolled to the bottom, and stays there when messages arrive. */
+  #atBottom = true;
   #scroll;
-  #jump;
+  #jumpButton;
   #typingLine;
-  #foot;
-  #render = atNextFrame(() => this.#draw());
+  #footer;
+  #drawAtNextFrame = atNextFrame(() => this.#draw());
 
-  /** `topic` is a joined topic, or what can be read of one that is not. */
-  constructor(store, conversation, topic, actions) {
-    [this.#store, this.#topic] = [store, topic];
+  /** `topic` is a joined topic, or one that can only be read. `header` is the element above the messages. */
+  constructor(store, conversation, topic, header) {
+    this.#store = store;
+    this.#topic = topic;
     this.id = conversation.id;
-    this.#read = conversation.unread > 0 ? conversation.read : Infinity;
+    this.#readMark = conversation.unread > 0 ? conversation.read : Infinity;
     this.#timeline = new Timeline(topic);
     this.list = h("ol", { class: "messages" });
     this.#scroll = h(
@@ -42,94 +52,97 @@ export class Conversation {
         tabindex: "0",
         role: "region",
         "aria-label": `Messages in ${conversation.title}`,
-        onscroll: () => this.#scrolled(),
+        onscroll: () => this.#handleScroll(),
       },
       this.list,
     );
-    this.#jump = h(
+    this.#jumpButton = h(
       "button",
-      { type: "button", class: "jump", hidden: true, onclick: () => this.toNewest() },
+      { type: "button", class: "jump", hidden: true, onclick: () => this.#toNewest() },
       icon("down"),
       h("span", {}),
     );
     this.#typingLine = h("p", { class: "typing", "aria-live": "polite" });
-    this.composer = new Composer(this.id, conversation.title, this.#writing());
-    this.#foot = h("footer", {}, this.#typingLine, this.composer.element);
+    this.composer = new Composer(this.id, conversation.title, this.#composerActions());
+    this.#footer = h("footer", {}, this.#typingLine, this.composer.element);
     this.element = h(
       "section",
       { class: "conversation" },
-      actions,
-      h("div", { class: "log" }, this.#scroll, this.#jump),
-      this.#foot,
+      header,
+      h("div", { class: "log" }, this.#scroll, this.#jumpButton),
+      this.#footer,
     );
     this.#listen();
   }
 
   async open() {
     await attempt(() => this.#timeline.open());
-    this.#render();
+    this.#drawAtNextFrame();
   }
 
-  /** Begins at a time of the past. */
+  /** Shows the messages around a time. */
   async openAt(time) {
-    this.#bottom = false;
+    this.#atBottom = false;
     await attempt(() => this.#timeline.open({ time }));
     this.#draw();
     this.#scroll.scrollTop = 0;
-    // Where it begins stands at the top, what was before it above.
+    // The first message at or after the time is at the top of the list; earlier ones are above it.
     const target = this.#timeline.messages.find(({ created_at }) => created_at >= time);
     this.list.querySelector(`[data-seq="${target?.seq}"]`)?.scrollIntoView({ block: "start" });
   }
 
-  async toNewest() {
-    this.#bottom = true;
+  async #toNewest() {
+    this.#atBottom = true;
     if (!this.#timeline.atEnd) await attempt(() => this.#timeline.open());
     this.#draw();
     this.composer.focus();
   }
 
-  /** Whether something is still on its way. */
-  get sending() {
+  /** True while a message is being sent. */
+  get isSending() {
     return this.#timeline.pending.some(({ state }) => state === "sending");
   }
 
-  /** It is over, or cannot be written to: the note says why, and `remedy` may help. */
+  /** Replaces the composer by the reason why nothing can be written. `remedy` is a button that may help, or null. */
   end(reason, remedy = null) {
-    this.#over = reason;
-    this.#foot.replaceChildren(h("div", { class: "over" }, h("p", {}, reason), remedy));
-  }
-
-  /** Marks as read what is seen. */
-  look() {
-    if (this.#bottom && this.#timeline.atEnd && document.visibilityState === "visible") this.#store.seen(this.id);
+    this.#endReason = reason;
+    this.#footer.replaceChildren(h("div", { class: "over" }, h("p", {}, reason), remedy));
   }
 
   close() {
-    this.#closing.abort();
+    this.#closed.abort();
     this.#timeline.close();
   }
 
-  #listen() {
-    const { signal } = this.#closing;
-    this.#timeline.addEventListener("change", this.#render, { signal });
-    this.#topic.addEventListener("typing", ({ detail }) => this.#typed(detail), { signal });
-    this.#topic.addEventListener("message", ({ detail }) => this.#arrived(detail), { signal });
-    document.addEventListener("visibilitychange", () => this.look(), { signal });
-    // The keyboard of a phone takes room: what was seen at the bottom stays there.
-    const sized = new ResizeObserver(() => this.#bottom && this.#toBottom());
-    sized.observe(this.#scroll);
-    signal.addEventListener("abort", () => sized.disconnect());
+  /** Moves the read mark to the end if the newest message is visible. */
+  #markVisible() {
+    const isVisible = document.visibilityState === "visible";
+    if (this.#atBottom && this.#timeline.atEnd && isVisible) this.#store.markRead(this.id);
   }
 
-  #writing() {
+  #listen() {
+    const { signal } = this.#closed;
+    this.#timeline.addEventListener("change", this.#drawAtNextFrame, { signal });
+    this.#topic.addEventListener("typing", ({ detail }) => this.#handleTyping(detail), { signal });
+    this.#topic.addEventListener("message", ({ detail }) => this.#handleMessage(detail), { signal });
+    document.addEventListener("visibilitychange", () => this.#markVisible(), { signal });
+    // The list shrinks when the keyboard of a phone opens: it stays scrolled to the bottom.
+    const resized = new ResizeObserver(() => {
+      if (this.#atBottom) this.#scrollToBottom();
+    });
+    resized.observe(this.#scroll);
+    signal.addEventListener("abort", () => resized.disconnect());
+  }
+
+  #composerActions() {
     return {
       send: (text) => {
-        this.#bottom = true;
+        this.#atBottom = true;
         this.#timeline.send({ text });
       },
       edit: (message, text) => attempt(() => this.#topic.edit(message.id, { text })),
       editLast: () => {
-        const last = this.#timeline.messages.findLast((message) => this.#isMine(message) && this.#editable(message));
+        const last = this.#timeline.messages.findLast((message) => this.#isMine(message) && isEditable(message));
         if (last) this.composer.edit(last, textOf(last.content));
         return Boolean(last);
       },
@@ -137,81 +150,88 @@ export class Conversation {
     };
   }
 
-  #arrived(message) {
+  #handleMessage(message) {
     this.#typing.delete(message.sender.user_id);
-    this.#tellTyping();
+    this.#showTyping();
     if (message.sender.user_id === this.#store.me) return;
     const announcer = document.getElementById("announcer");
-    announcer.append(h("p", {}, spoken(message, this.#store.me)));
-    while (announcer.children.length > 5) announcer.firstChild.remove();
+    announcer.append(h("p", {}, announcement(message, this.#store.me)));
+    while (announcer.children.length > MAX_ANNOUNCEMENTS) announcer.firstChild.remove();
   }
 
   // Drawing
 
   #draw() {
-    if (this.#closing.signal.aborted) return;
-    const anchor = this.#bottom ? null : this.#anchor();
-    show(this.list, this.#rows());
+    if (this.#closed.signal.aborted) return;
+    const anchor = this.#atBottom ? null : this.#anchor();
+    updateRows(this.list, this.#rows());
     this.#scroll.classList.toggle("nothing", this.list.children.length === 0);
-    if (this.#bottom && this.#timeline.atEnd) this.#toBottom();
-    else this.#hold(anchor);
-    this.#showJump();
-    this.look();
-    this.#more();
+    if (this.#atBottom && this.#timeline.atEnd) this.#scrollToBottom();
+    else this.#scrollToAnchor(anchor);
+    this.#showJumpButton();
+    this.#markVisible();
+    this.#readMore();
   }
 
-  /** The first message in sight, and where it stands: it stays there, whatever is shown above. */
+  /** Returns the first visible message and its position on the screen, where it stays when rows are added above it. */
   #anchor() {
     const top = this.#scroll.getBoundingClientRect().top;
     const element = [...this.list.children].find((row) => row.dataset.seq && row.getBoundingClientRect().bottom > top);
     return element && { seq: element.dataset.seq, top: element.getBoundingClientRect().top };
   }
 
-  #hold(anchor) {
+  #scrollToAnchor(anchor) {
     const element = anchor && this.list.querySelector(`[data-seq="${anchor.seq}"]`);
     if (element) this.#scroll.scrollTop += element.getBoundingClientRect().top - anchor.top;
   }
 
-  #toBottom() {
+  #scrollToBottom() {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
   #rows() {
-    const { messages, pending, gaps, atStart, atEnd } = this.#timeline;
+    const { messages, pending, atStart, atEnd } = this.#timeline;
+    if (messages.length === 0 && pending.length === 0 && atEnd) return [emptyRow()];
     const rows = [];
-    let before = null;
-    let isNew = false;
-    if (!atStart && messages.length > 0)
-      rows.push({ key: "earlier", state: [], make: () => lineRow("earlier", "Loading earlier messages…") });
-    for (const message of messages) {
-      for (const gap of gaps.filter(({ to_seq }) => to_seq < message.seq && to_seq > (before?.seq ?? 0)))
-        rows.push(gapRow(gap));
-      if (!before || dayOf(before.created_at) !== dayOf(message.created_at)) rows.push(dayRow(message));
-      const first = !follows(before, message);
-      if (!isNew && message.seq > this.#read && !this.#isMine(message)) {
-        isNew = true;
-        rows.push({ key: "new", state: [], make: () => lineRow("new", "New") });
-      }
-      rows.push(this.#row(message, first));
-      before = message;
-    }
-    if (atEnd) pending.forEach((one, index) => rows.push(this.#pendingRow(one, index === 0 && !this.#isMine(before))));
-    else if (messages.length > 0)
-      rows.push({ key: "later", state: [], make: () => lineRow("later", "Loading later messages…") });
-    if (rows.length === 0 && atEnd)
-      rows.push({
-        key: "empty",
-        state: [],
-        make: () => h("li", {}, emptyNote("room", "Nothing has been said here yet. Begin!")),
-      });
+    if (!atStart && messages.length > 0) rows.push(fixedLine("earlier", "Loading earlier messages…"));
+    rows.push(...this.#messageRows());
+    if (atEnd) rows.push(...this.#pendingRows());
+    else if (messages.length > 0) rows.push(fixedLine("later", "Loading later messages…"));
     return rows;
+  }
+
+  /** Returns the rows of the stored messages, with lines for gaps, days and the first new message. */
+  #messageRows() {
+    const { messages, gaps } = this.#timeline;
+    const rows = [];
+    let previous = null;
+    let hasNewLine = false;
+    for (const message of messages) {
+      const previousSeq = previous?.seq ?? 0;
+      const gapsBefore = gaps.filter(({ to_seq }) => to_seq < message.seq && to_seq > previousSeq);
+      rows.push(...gapsBefore.map(gapLine));
+      if (!previous || dayKey(previous.created_at) !== dayKey(message.created_at)) rows.push(dayLine(message));
+      if (!hasNewLine && message.seq > this.#readMark && !this.#isMine(message)) {
+        hasNewLine = true;
+        rows.push(fixedLine("new", "New"));
+      }
+      rows.push(this.#row(message, !continuesRun(previous, message)));
+      previous = message;
+    }
+    return rows;
+  }
+
+  #pendingRows() {
+    const { messages, pending } = this.#timeline;
+    const continuesOwnRun = this.#isMine(messages.at(-1));
+    return pending.map((one, index) => this.#pendingRow(one, index === 0 && !continuesOwnRun));
   }
 
   #row(message, first) {
     if (message.code !== 0)
       return { key: message.seq, state: [message], make: () => eventRow(message, this.#store.me) };
     const mine = this.#isMine(message);
-    const menu = (anchor) => this.#menu(message, anchor);
+    const menu = (anchor) => this.#openMenu(message, anchor);
     return { key: message.seq, state: [message, first], make: () => messageRow(message, { mine, first, menu }) };
   }
 
@@ -225,92 +245,100 @@ export class Conversation {
     return message?.code === 0 && message.sender.user_id === this.#store.me;
   }
 
-  #editable(message) {
-    return !message.removed_at && textOf(message.content) !== null;
-  }
-
-  /** Opens the menu of what can be done with a message. */
-  #menu(message, anchor) {
-    const mine = this.#isMine(message);
-    const edit = mine &&
-      !this.#over &&
-      this.#editable(message) && ["Edit", () => this.composer.edit(message, textOf(message.content))];
-    const copy = [
-      "Copy",
-      () => attempt(() => navigator.clipboard.writeText(textOf(message.content) ?? JSON.stringify(message.content))),
-    ];
-    const mayRemove = mine || this.#store.rules(this.id);
-    openMenu(anchor, [edit, copy, mayRemove && ["Remove…", () => this.#remove(message), true]]);
+  /** Opens the menu of a message. */
+  #openMenu(message, anchor) {
+    const isMine = this.#isMine(message);
+    const text = textOf(message.content);
+    const mayEdit = isMine && !this.#endReason && isEditable(message);
+    const mayRemove = isMine || this.#store.isAdmin(this.id);
+    const copy = () => navigator.clipboard.writeText(text ?? JSON.stringify(message.content));
+    openMenu(anchor, [
+      mayEdit && ["Edit", () => this.composer.edit(message, text)],
+      ["Copy", () => attempt(copy)],
+      mayRemove && ["Remove…", () => this.#remove(message), true],
+    ]);
   }
 
   async #remove(message) {
-    const sure = await confirm(
+    const confirmed = await confirm(
       "Remove this message?",
       "Everybody sees that it was removed, and nobody what it said.",
       "Remove",
     );
-    if (sure) await attempt(() => this.#topic.remove(message.id));
+    if (confirmed) await attempt(() => this.#topic.remove(message.id));
   }
 
-  // Moving
+  // Scrolling
 
-  #scrolled() {
+  #handleScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
-    this.#bottom = this.#timeline.atEnd && scrollHeight - scrollTop - clientHeight < AT_BOTTOM;
-    this.#showJump();
-    this.look();
-    this.#more();
+    this.#atBottom = this.#timeline.atEnd && scrollHeight - scrollTop - clientHeight < BOTTOM_TOLERANCE;
+    this.#showJumpButton();
+    this.#markVisible();
+    this.#readMore();
   }
 
-  /** Reads on where an end is near. */
-  #more() {
+  /** Reads the next page if the list is scrolled near one of its ends. */
+  #readMore() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
-    if (this.#closing.signal.aborted || this.#timeline.messages.length === 0) return;
-    if (scrollTop < NEAR_END && !this.#timeline.atStart) this.#timeline.older().catch(() => {});
-    else if (scrollHeight - scrollTop - clientHeight < NEAR_END && !this.#timeline.atEnd)
+    if (this.#closed.signal.aborted || this.#timeline.messages.length === 0) return;
+    if (scrollTop < READ_AHEAD && !this.#timeline.atStart) this.#timeline.older().catch(() => {});
+    else if (scrollHeight - scrollTop - clientHeight < READ_AHEAD && !this.#timeline.atEnd)
       this.#timeline.newer().catch(() => {});
   }
 
-  #showJump() {
+  #showJumpButton() {
     const count = this.#store.conversations.get(this.id)?.unread ?? 0;
-    this.#jump.hidden = this.#bottom && this.#timeline.atEnd;
-    this.#jump.lastChild.textContent = count > 0 ? plural(count, "new message") : "To the newest";
+    this.#jumpButton.hidden = this.#atBottom && this.#timeline.atEnd;
+    this.#jumpButton.lastChild.textContent = count > 0 ? plural(count, "new message") : "To the newest";
   }
 
   // Typing
 
-  #typed({ user_id, username }) {
+  #handleTyping({ user_id, username }) {
     if (user_id === this.#store.me) return;
     clearTimeout(this.#typing.get(user_id)?.timer);
     const stop = () => {
       this.#typing.delete(user_id);
-      this.#tellTyping();
+      this.#showTyping();
     };
-    this.#typing.set(user_id, { username, timer: setTimeout(stop, TYPING) });
-    this.#tellTyping();
+    this.#typing.set(user_id, { username, timer: setTimeout(stop, TYPING_TIME) });
+    this.#showTyping();
   }
 
-  #tellTyping() {
-    this.#typingLine.textContent = typing([...this.#typing.values()].map(({ username }) => `\u2068${username}\u2069`));
+  #showTyping() {
+    const names = [...this.#typing.values()].map(({ username }) => isolated(username));
+    this.#typingLine.textContent = typingText(names);
   }
 }
 
-/** Why nothing can be written, in words. */
-export const whyOver = (reason) => LEFT[reason] ?? LEFT.gone;
+const isEditable = (message) => !message.removed_at && textOf(message.content) !== null;
 
-function follows(before, message) {
-  if (before?.code !== 0 || before.sender.user_id !== message.sender.user_id) return false;
-  const pause = Date.parse(message.created_at) - Date.parse(before.created_at);
-  return pause < PAUSE && dayOf(before.created_at) === dayOf(message.created_at);
+/** Encloses a name in Unicode isolates (U+2068, U+2069), so that its writing direction does not affect the sentence. */
+const isolated = (name) => `\u2068${name}\u2069`;
+
+/** Reports whether two messages belong to one run: the same sender and day, and a short pause between them. */
+function continuesRun(previous, message) {
+  if (previous?.code !== 0 || previous.sender.user_id !== message.sender.user_id) return false;
+  const pause = Date.parse(message.created_at) - Date.parse(previous.created_at);
+  return pause < MAX_RUN_PAUSE && dayKey(previous.created_at) === dayKey(message.created_at);
 }
 
-const dayRow = ({ created_at }) => ({
-  key: `day ${dayOf(created_at)}`,
-  state: [day(created_at)],
-  make: () => lineRow("day", day(created_at)),
+const fixedLine = (kind, text) => ({ key: kind, state: [], make: () => lineRow(kind, text) });
+
+const emptyRow = () => ({
+  key: "empty",
+  state: [],
+  make: () => h("li", {}, emptyNote("room", "Nothing has been said here yet. Begin!")),
 });
 
-function gapRow({ from_seq, to_seq }) {
+const dayLine = ({ created_at }) => ({
+  key: `day ${dayKey(created_at)}`,
+  state: [dayText(created_at)],
+  make: () => lineRow("day", dayText(created_at)),
+});
+
+function gapLine({ from_seq, to_seq }) {
   const text = `Up to ${plural(to_seq - from_seq + 1, "message")} from while you were away are kept no longer`;
   return { key: `gap ${from_seq}`, state: [], make: () => lineRow("gap", text) };
 }

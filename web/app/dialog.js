@@ -1,8 +1,8 @@
-/** Dialogs, questions, and short notices. */
+/** Dialogs, forms, menus and short notices. */
 
 import { h, iconButton } from "./dom.js";
 
-/** Opens a dialog; it closes with Escape, its cross, or a click beside it. Answers the element. */
+/** Opens a dialog and returns its element. Escape, its close button, or a click outside of it closes it. */
 export function openDialog(title, ...body) {
   const heading = h("h2", { id: "dialog-title" }, title);
   const close = iconButton("close", "Close", () => dialog.close());
@@ -12,22 +12,24 @@ export function openDialog(title, ...body) {
     h("header", {}, heading, close),
     h("div", { class: "dialog-body" }, ...body),
   );
-  // The element itself is hit only beside what it holds.
-  dialog.addEventListener("mousedown", (event) => event.target === dialog && dialog.close());
+  // A click inside has a child of the dialog as its target.
+  dialog.addEventListener("mousedown", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
-  // What is asked for has the focus, and not the cross.
+  // The first field has the focus, and not the close button.
   dialog.querySelector(".dialog-body > form:first-child input")?.focus();
   return dialog;
 }
 
-/** Asks before something that cannot be undone. Answers whether to do it. */
+/** Shows a question before an action that cannot be undone. Resolves to true if the user confirms it. */
 export function confirm(title, text, label) {
   return new Promise((resolve) => {
-    let sure = false;
-    const act = () => {
-      sure = true;
+    let confirmed = false;
+    const onConfirm = () => {
+      confirmed = true;
       dialog.close();
     };
     const dialog = openDialog(
@@ -37,26 +39,29 @@ export function confirm(title, text, label) {
         "div",
         { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-        h("button", { type: "button", class: "danger", onclick: act }, label),
+        h("button", { type: "button", class: "danger", onclick: onConfirm }, label),
       ),
     );
-    dialog.addEventListener("close", () => resolve(sure));
+    dialog.addEventListener("close", () => resolve(confirmed));
   });
 }
 
 /**
- * A form: `act` gets its values, and a refusal is told in it. While it acts, it cannot be sent again.
+ * Returns a form. `act` is called with its values; the message of an error that it throws is shown in the form. The
+ * form cannot be submitted again until `act` has finished.
  */
 export function form(fields, label, act) {
   const error = h("p", { class: "error", role: "alert", hidden: true });
   const button = h("button", { type: "submit", class: "primary" }, label);
   const submit = async (event) => {
     event.preventDefault();
-    [error.hidden, button.disabled] = [true, true];
+    error.hidden = true;
+    button.disabled = true;
     try {
       await act(Object.fromEntries(new FormData(element)));
     } catch (refusal) {
-      [error.textContent, error.hidden] = [refusal.message, false];
+      error.textContent = refusal.message;
+      error.hidden = false;
     } finally {
       button.disabled = false;
     }
@@ -65,28 +70,31 @@ export function form(fields, label, act) {
   return element;
 }
 
-let fields = 0;
+let fieldCount = 0;
 
-/** A labelled field. */
+/** Returns a control with its label and hint. */
 export function field(label, control, hint) {
-  control.id ||= `field-${(fields += 1)}`;
+  if (!control.id) {
+    fieldCount += 1;
+    control.id = `field-${fieldCount}`;
+  }
   const note = hint && h("span", { class: "hint", id: `${control.id}-hint` }, hint);
   if (note) control.setAttribute("aria-describedby", note.id);
   return h("div", { class: "field" }, h("label", { for: control.id }, label), control, note);
 }
 
-let fading;
+let noticeTimer;
 
-/** Tells something in passing. */
+/** Shows a short text for four seconds. */
 export function notice(text) {
   const element = document.getElementById("notice");
   element.textContent = text;
   element.classList.add("shown");
-  clearTimeout(fading);
-  fading = setTimeout(() => element.classList.remove("shown"), 4_000);
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => element.classList.remove("shown"), 4_000);
 }
 
-/** Does something, and tells where it was refused. */
+/** Runs `act` and returns its result. If it throws, shows the message of the error and returns undefined. */
 export async function attempt(act) {
   try {
     return await act();
@@ -96,59 +104,71 @@ export async function attempt(act) {
   }
 }
 
-const pressed = new WeakSet();
+const busyElements = new WeakSet();
 
-/** As `attempt`, for an element that is pressed: until it is done, to press it again does nothing. */
-export async function press(element, act) {
-  if (pressed.has(element)) return;
-  pressed.add(element);
+/** Runs `act` as `attempt` does, for an element that was clicked: until it has finished, further clicks do nothing. */
+export async function attemptOnce(element, act) {
+  if (busyElements.has(element)) return;
+  busyElements.add(element);
   element.setAttribute("aria-busy", "true");
   await attempt(act);
   element.removeAttribute("aria-busy");
-  pressed.delete(element);
+  busyElements.delete(element);
 }
 
 /**
- * A menu at an element: `[["Edit", act], …]`. With the arrow keys one moves in it, Escape and a click beside it close it.
+ * Opens a menu at an element. `entries` are `[label, act, danger]`; false and null are left out. The arrow keys move in
+ * it, Escape and a click outside of it close it.
  */
 export function openMenu(anchor, entries) {
   document.querySelector("[role=menu]")?.remove();
-  const done = () => {
+  const closed = new AbortController();
+  const close = () => {
     menu.remove();
-    listening.abort();
+    closed.abort();
     anchor.setAttribute("aria-expanded", "false");
+  };
+  const choose = (act) => {
+    anchor.focus();
+    close();
+    act();
   };
   const item = ([label, act, danger]) =>
     h(
       "button",
-      {
-        type: "button",
-        role: "menuitem",
-        class: danger ? "danger" : null,
-        onclick: () => (anchor.focus(), done(), act()),
-      },
+      { type: "button", role: "menuitem", class: danger ? "danger" : null, onclick: () => choose(act) },
       label,
     );
   const menu = h("div", { role: "menu", class: "menu" }, entries.filter(Boolean).map(item));
-  const items = [...menu.children];
-  const move = (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
-    if (event.key === "Escape" || event.key === "Tab") (anchor.focus(), done());
-    if (step || event.key === "Escape") (event.preventDefault(), event.stopPropagation());
+  menu.addEventListener("keydown", (event) => handleMenuKey(event, menu, anchor, close));
+  const onPointerDown = ({ target }) => {
+    if (!menu.contains(target)) close();
   };
-  const listening = new AbortController();
-  menu.addEventListener("keydown", move);
-  addEventListener("pointerdown", ({ target }) => menu.contains(target) || done(), { signal: listening.signal });
-  addEventListener("resize", done, { signal: listening.signal });
+  addEventListener("pointerdown", onPointerDown, { signal: closed.signal });
+  addEventListener("resize", close, { signal: closed.signal });
   (anchor.closest("dialog") ?? document.body).append(menu);
   anchor.setAttribute("aria-expanded", "true");
-  place(menu, anchor.getBoundingClientRect());
-  items[0]?.focus({ preventScroll: true });
+  placeMenu(menu, anchor.getBoundingClientRect());
+  menu.firstChild?.focus({ preventScroll: true });
 }
 
-/** Below the anchor where there is room, else above; never beyond the window. */
-function place(menu, { top, bottom, right }) {
+/** Moves the focus with the arrow keys; closes the menu with Escape and Tab. */
+function handleMenuKey(event, menu, anchor, close) {
+  const items = [...menu.children];
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+  if (event.key === "Escape" || event.key === "Tab") {
+    anchor.focus();
+    close();
+  }
+  if (step || event.key === "Escape") {
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+/** Places the menu below the anchor if there is room, otherwise above it, and never outside of the window. */
+function placeMenu(menu, { top, bottom, right }) {
   const { offsetWidth: width, offsetHeight: height } = menu;
   const y = bottom + height + 8 > innerHeight ? Math.max(8, top - height - 4) : bottom + 4;
   menu.style.setProperty("top", `${y}px`);

@@ -1,8 +1,9 @@
-/** Making elements. Whatever somebody has written becomes text, never markup. */
+/** Functions that make elements. Strings become text nodes, never markup, so that no user can inject elements. */
 
 /**
- * An element: `h("button", { class: "quiet", onclick: act, "aria-label": "Close" }, "×")`. What begins with `on` is a
- * listener, `data` an object of data attributes; null, undefined and false leave an attribute out.
+ * Returns an element: `h("button", { class: "quiet", onclick: act, "aria-label": "Close" }, "×")`. Attributes that
+ * begin with `on` are listeners, `data` is an object of data attributes. Null, undefined and false leave out an
+ * attribute or a child.
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -21,7 +22,7 @@ export function h(tag, attributes = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Lines of 24 × 24, drawn with the colour of the text. */
+/** SVG paths in a box of 24 × 24, drawn as lines in the colour of the text. */
 const ICONS = {
   add: "M12 5v14M5 12h14",
   back: "M15 5l-7 7 7 7",
@@ -47,7 +48,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A button that shows only an icon. */
+/** Returns a button that shows only an icon. */
 export function iconButton(name, label, onclick, attributes = {}) {
   return h(
     "button",
@@ -56,12 +57,12 @@ export function iconButton(name, label, onclick, attributes = {}) {
   );
 }
 
-/** Somebody's name, which cannot disturb what stands around it, whatever direction it is written in. */
-export const name = (text, attributes = {}) => h("bdi", { class: "name", ...attributes }, text);
+/** Returns a user's name in a `bdi` element: its writing direction does not affect the text around it. */
+export const nameElement = (text, attributes = {}) => h("bdi", { class: "name", ...attributes }, text);
 
-/** The first letters of a name on a colour of its own. */
-export function avatar(id, text) {
-  const words = text.trim().split(/\s+/u);
+/** Returns the first letters of a name on a colour that depends on the id. */
+export function avatar(id, name) {
+  const words = name.trim().split(/\s+/u);
   const letters = [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => [...word][0] ?? "").join("");
   const element = h("span", { class: "avatar", "aria-hidden": "true" }, letters.toUpperCase());
   let hash = 0;
@@ -71,44 +72,46 @@ export function avatar(id, text) {
 }
 
 /**
- * Makes `list` show `rows` (`{ key, state, make }`): an element is made anew only where the state of its row is another
- * one, so that nothing else loses its focus, its selection or its place.
+ * Makes the children of `list` show `rows`: `{ key, state, make }`, with `state` a list of values. An element is made
+ * anew only if the state of its row has changed, so that all other elements keep their focus, selection and scroll
+ * position.
  */
-export function show(list, rows) {
-  const known = new Map([...list.children].map((child) => [child.rowKey, child]));
-  let place = list.firstChild;
+export function updateRows(list, rows) {
+  const oldElements = new Map([...list.children].map((child) => [child.rowKey, child]));
+  let next = list.firstChild;
   for (const { key, state, make } of rows) {
-    let element = known.get(key);
-    if (element && !same(element.rowState, state)) {
-      const fresh = make();
-      if (place === element) place = fresh;
-      element.replaceWith(fresh);
-      element = fresh;
+    let element = oldElements.get(key);
+    if (element && !sameValues(element.rowState, state)) {
+      const replacement = make();
+      if (next === element) next = replacement;
+      element.replaceWith(replacement);
+      element = replacement;
     }
     element ??= make();
-    [element.rowKey, element.rowState] = [key, state];
-    known.delete(key);
-    if (element === place) place = place.nextSibling;
-    else list.insertBefore(element, place);
+    element.rowKey = key;
+    element.rowState = state;
+    oldElements.delete(key);
+    if (element === next) next = next.nextSibling;
+    else list.insertBefore(element, next);
   }
-  known.forEach((element) => element.remove());
+  oldElements.forEach((element) => element.remove());
 }
 
-const same = (one, other) =>
+const sameValues = (one, other) =>
   one?.length === other.length && other.every((value, index) => Object.is(value, one[index]));
 
-/** Runs `act` once, at the next frame, however often it is asked for. */
+/** Returns a function that runs `act` at the next frame, once for all calls before it. */
 export function atNextFrame(act) {
-  let asked = false;
+  let scheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     const run = () => {
-      if (!asked) return;
-      asked = false;
+      if (!scheduled) return;
+      scheduled = false;
       act();
     };
-    // A page in the background has no frames.
+    // A page in the background has no frames: the timer runs there.
     requestAnimationFrame(run);
     setTimeout(run, 100);
   };

@@ -1,10 +1,16 @@
-/** Making, finding and managing groups, and the small dialogs that begin a conversation. */
+/** The dialogs that create, find and manage groups, and those that open a room or a direct message. */
 
-import { attempt, confirm, field, form, notice, openDialog, press } from "./dialog.js";
-import { avatar, h, name } from "./dom.js";
-import { plural } from "./words.js";
+import { attempt, attemptOnce, confirm, field, form, notice, openDialog } from "./dialog.js";
+import { avatar, h, nameElement } from "./dom.js";
+import { plural } from "./text.js";
 
-const path = (group) => `/v1/groups/${encodeURIComponent(group.id)}`;
+const groupPath = (group) => `/v1/groups/${encodeURIComponent(group.id)}`;
+const memberPath = (group, userId) => `${groupPath(group)}/members/${encodeURIComponent(userId)}`;
+const banPath = (group, userId) => `${groupPath(group)}/bans/${encodeURIComponent(userId)}`;
+const button = (label, onclick) => h("button", { type: "button", onclick }, label);
+const dangerButton = (label, onclick) => h("button", { type: "button", class: "danger", onclick }, label);
+
+// `open(id)` opens the conversation of a topic, and throws if it is refused.
 
 export function joinRoom(open) {
   const input = h("input", {
@@ -48,13 +54,13 @@ export function writeTo(open) {
 
 export function createGroup(store, open) {
   const create = async (values) => {
-    const group = await store.parlour.call("POST", "/v1/groups", settings(values));
+    const group = await store.parlour.call("POST", "/v1/groups", groupSettings(values));
     await open(group.topic);
     dialog.close();
   };
   const dialog = openDialog(
     "New group",
-    form(fields({ name: "", description: "", open: true, max_members: 100 }), "Create", create),
+    form(settingFields({ name: "", description: "", open: true, max_members: 100 }), "Create", create),
   );
 }
 
@@ -66,10 +72,11 @@ export function findGroups(store, open) {
     const query = new URLSearchParams({ limit: "20", ...(prefix && { prefix }), ...(next && { cursor: next }) });
     const page = await store.parlour.call("GET", `/v1/groups?${query}`);
     const rows = page.groups.map((group) => groupRow(store, group, enter));
-    if (next) results.append(...rows);
-    else
-      results.replaceChildren(...(rows.length > 0 ? rows : [h("li", { class: "hint" }, "No group begins like that.")]));
-    [cursor, more.hidden] = [page.next_cursor, !page.next_cursor];
+    if (!next) results.replaceChildren();
+    if (!next && rows.length === 0) rows.push(h("li", { class: "hint" }, "No group begins like that."));
+    results.append(...rows);
+    cursor = page.next_cursor;
+    more.hidden = !cursor;
   };
   const enter = async (topic) => {
     await attempt(() => open(topic));
@@ -77,80 +84,101 @@ export function findGroups(store, open) {
   };
   const input = h("input", { name: "prefix", type: "search", autocomplete: "off", placeholder: "Gard…" });
   const finder = form([field("Its name begins with", input)], "Find", search);
-  more.addEventListener("click", () => press(more, () => search({ prefix: input.value }, cursor)));
+  more.addEventListener("click", () => attemptOnce(more, () => search({ prefix: input.value }, cursor)));
   const dialog = openDialog("Find a group", finder, results, more);
   attempt(() => search({ prefix: "" }));
 }
 
 function groupRow(store, group, enter) {
-  const label = { member: "Open", requested: "Requested" }[group.state] ?? (group.open ? "Join" : "Ask to join");
+  const isRequested = group.state === "requested";
   const act = async () => {
     if (group.state === "member") return enter(group.topic);
-    const { state } = await store.parlour.call("POST", `${path(group)}/join`);
+    const { state } = await store.parlour.call("POST", `${groupPath(group)}/join`);
     if (state === "member") return enter(group.topic);
-    if (state === "requested") [button.textContent, button.disabled] = ["Requested", true];
+    if (state === "requested") {
+      joinButton.textContent = "Requested";
+      joinButton.disabled = true;
+    }
     return undefined;
   };
-  const pressed = () => press(button, act);
-  const button = h("button", { type: "button", onclick: pressed, disabled: group.state === "requested" }, label);
+  const onclick = () => attemptOnce(joinButton, act);
+  const joinButton = h("button", { type: "button", onclick, disabled: isRequested }, joinLabel(group));
   const about = h(
     "span",
     { class: "about" },
-    name(group.name, { class: "name title" }),
+    nameElement(group.name, { class: "name title" }),
     h("span", { class: "last" }, `${plural(group.member_count, "member")}${group.open ? "" : " · by request"}`),
     group.description ? h("span", { class: "last" }, h("bdi", {}, group.description)) : null,
   );
-  return h("li", {}, about, button);
+  return h("li", {}, about, joinButton);
 }
 
-/** A group as its members see it: what it is, and for admins how to change that. */
-export async function manageGroup(store, id, { left }) {
+function joinLabel(group) {
+  if (group.state === "member") return "Open";
+  if (group.state === "requested") return "Requested";
+  return group.open ? "Join" : "Ask to join";
+}
+
+/** Opens the dialog of a group: its description, and for admins what they can change. Calls `onLeft` if it was left. */
+export async function manageGroup(store, id, onLeft) {
   const group = await attempt(() => store.loadGroup(id));
   if (!group) return;
-  const rules = store.rules(id);
-  const sections = [
-    h(
-      "p",
-      { class: "hint" },
-      `${plural(group.member_count, "member")} of at most ${group.max_members}. ${group.open ? "Anybody may join." : "Whoever wants to join has to ask."}`,
-    ),
-  ];
-  if (group.description && !rules) sections.push(h("p", { dir: "auto" }, group.description));
-  if (rules)
-    sections.push(editing(store, group), adding(store, group), await asking(store, group), await banned(store, group));
-  const leave = async () => {
-    if (!(await confirm("Leave this group?", "You lose its chat and its history at once.", "Leave"))) return;
-    await press(dialog, async () => {
-      await store.parlour.call("POST", `${path(group)}/leave`);
-      dialog.close();
-      left();
-    });
-  };
-  const remove = async () => {
-    if (!(await confirm(`Delete “${group.name}”?`, "Its chat and its history are gone for everybody.", "Delete")))
-      return;
-    await press(dialog, async () => {
-      await store.parlour.call("DELETE", path(group));
-      dialog.close();
-      left();
-    });
-  };
-  const ends = [h("button", { type: "button", class: "danger", onclick: leave }, "Leave the group")];
-  if (group.role === "superadmin")
-    ends.push(h("button", { type: "button", class: "danger", onclick: remove }, "Delete the group"));
-  const dialog = openDialog(group.name, ...sections, h("div", { class: "actions" }, ends));
+  const sections = store.isAdmin(id) ? await adminSections(store, group) : descriptionSections(group);
+  const dialog = openDialog(
+    group.name,
+    countNote(group),
+    ...sections,
+    leaveButtons(store, group, () => dialog, onLeft),
+  );
 }
 
-function editing(store, group) {
+function countNote(group) {
+  const rule = group.open ? "Anybody may join." : "Whoever wants to join has to ask.";
+  return h("p", { class: "hint" }, `${plural(group.member_count, "member")} of at most ${group.max_members}. ${rule}`);
+}
+
+const descriptionSections = (group) => (group.description ? [h("p", { dir: "auto" }, group.description)] : []);
+
+async function adminSections(store, group) {
+  return [
+    settingsSection(store, group),
+    addSection(store, group),
+    await requestsSection(store, group),
+    await bansSection(store, group),
+  ];
+}
+
+/** Returns the buttons that leave and delete the group. `dialog` returns the dialog that they close. */
+function leaveButtons(store, group, dialog, onLeft) {
+  const callAndClose = (method, path) =>
+    attemptOnce(dialog(), async () => {
+      await store.parlour.call(method, path);
+      dialog().close();
+      onLeft();
+    });
+  const leave = async () => {
+    const text = "You lose its chat and its history at once.";
+    if (await confirm("Leave this group?", text, "Leave")) await callAndClose("POST", `${groupPath(group)}/leave`);
+  };
+  const remove = async () => {
+    const text = "Its chat and its history are gone for everybody.";
+    if (await confirm(`Delete “${group.name}”?`, text, "Delete")) await callAndClose("DELETE", groupPath(group));
+  };
+  const buttons = [dangerButton("Leave the group", leave)];
+  if (group.role === "superadmin") buttons.push(dangerButton("Delete the group", remove));
+  return h("div", { class: "actions" }, buttons);
+}
+
+function settingsSection(store, group) {
   const change = async (values) => {
-    await store.parlour.call("PATCH", path(group), settings(values));
+    await store.parlour.call("PATCH", groupPath(group), groupSettings(values));
     await store.loadGroup(group.topic);
     notice("The group was changed.");
   };
-  return h("section", {}, h("h3", {}, "What it is"), form(fields(group), "Save", change));
+  return h("section", {}, h("h3", {}, "What it is"), form(settingFields(group), "Save", change));
 }
 
-function adding(store, group) {
+function addSection(store, group) {
   const input = h("input", {
     name: "user",
     required: true,
@@ -159,48 +187,54 @@ function adding(store, group) {
     spellcheck: "false",
   });
   const add = async ({ user }) => {
-    await store.parlour.call("PUT", `${path(group)}/members/${encodeURIComponent(user.trim())}`);
+    await store.parlour.call("PUT", memberPath(group, user.trim()));
     input.value = "";
     notice("They were added.");
   };
   return h("section", {}, h("h3", {}, "Add somebody"), form([field("Their user id", input)], "Add", add));
 }
 
-/** Who asks to join. */
-function asking(store, group) {
-  const member = (user) => `${path(group)}/members/${encodeURIComponent(user.user_id)}`;
-  return people(store, group, "requested", "Who asks to join", (user) => [
-    ["Accept", () => store.parlour.call("PUT", member(user))],
-    ["Decline", () => store.parlour.call("DELETE", member(user))],
+function requestsSection(store, group) {
+  return usersSection(store, group, "requested", "Who asks to join", (userId) => [
+    ["Accept", () => store.parlour.call("PUT", memberPath(group, userId))],
+    ["Decline", () => store.parlour.call("DELETE", memberPath(group, userId))],
   ]);
 }
 
-function banned(store, group) {
-  return people(store, group, "banned", "Who is banned", (user) => [
-    ["Lift the ban", () => store.parlour.call("DELETE", `${path(group)}/bans/${encodeURIComponent(user.user_id)}`)],
+function bansSection(store, group) {
+  return usersSection(store, group, "banned", "Who is banned", (userId) => [
+    ["Lift the ban", () => store.parlour.call("DELETE", banPath(group, userId))],
   ]);
 }
 
-async function people(store, group, state, title, acts) {
-  const { members } = (await attempt(() =>
-    store.parlour.call("GET", `${path(group)}/members?state=${state}&limit=100`),
-  )) ?? { members: [] };
+/**
+ * Returns the list of users in a state with buttons for `actions(userId)`, or null if there are none. A user leaves the
+ * list after an action.
+ */
+async function usersSection(store, group, state, title, actions) {
+  const path = `${groupPath(group)}/members?state=${state}&limit=100`;
+  const page = await attempt(() => store.parlour.call("GET", path));
+  const members = page?.members ?? [];
   if (members.length === 0) return null;
   const row = ({ user }) => {
-    const act = (call) => press(element, async () => (await call(), element.remove()));
+    const act = (call) =>
+      attemptOnce(element, async () => {
+        await call();
+        element.remove();
+      });
     const element = h(
       "li",
       {},
       avatar(user.user_id, user.username),
-      h("span", { class: "about" }, name(user.username)),
-      acts(user).map(([label, call]) => h("button", { type: "button", onclick: () => act(call) }, label)),
+      h("span", { class: "about" }, nameElement(user.username)),
+      actions(user.user_id).map(([label, call]) => button(label, () => act(call))),
     );
     return element;
   };
   return h("section", {}, h("h3", {}, title), h("ul", { class: "results" }, members.map(row)));
 }
 
-function fields(group) {
+function settingFields(group) {
   return [
     field(
       "Name",
@@ -223,7 +257,7 @@ function fields(group) {
   ];
 }
 
-const settings = (values) => ({
+const groupSettings = (values) => ({
   name: values.name.trim(),
   description: values.description.trim(),
   open: values.open === "on",

@@ -1,42 +1,47 @@
-/** What stands above a conversation: what it is, and what can be done with it. */
+/** The header of a conversation: its title, who is here, and its menu. */
 
 import { attempt, field, form, notice, openDialog, openMenu } from "./dialog.js";
-import { atNextFrame, h, iconButton, name } from "./dom.js";
+import { atNextFrame, h, iconButton, nameElement } from "./dom.js";
 import { manageGroup } from "./groups.js";
-import { block, usersOf } from "./people.js";
-import { plural } from "./words.js";
+import { confirmBlock, usersOf } from "./people.js";
+import { plural } from "./text.js";
 
-/** `acts` has `back()`, `people()`, `openAt(time)` and `left()`. */
 export class Header {
   #store;
   #id;
-  #acts;
-  #closing = new AbortController();
+  #actions;
+  #closed = new AbortController();
   #title = h("h2", { id: "conversation-title" });
   #about = h("p", { class: "hint" });
 
-  constructor(store, id, acts) {
-    [this.#store, this.#id, this.#acts] = [store, id, acts];
-    const more = ({ currentTarget }) => openMenu(currentTarget, this.#entries());
+  /** `actions` has `back()`, `togglePeople()`, `openAt(time)` and `onLeft()`. */
+  constructor(store, id, actions) {
+    this.#store = store;
+    this.#id = id;
+    this.#actions = actions;
+    const openMore = ({ currentTarget }) => openMenu(currentTarget, this.#menuEntries());
     this.element = h(
       "header",
       { class: "bar" },
-      iconButton("back", "Back to the list", acts.back, { class: "icon-button back" }),
+      iconButton("back", "Back to the list", actions.back, { class: "icon-button back" }),
       h("div", { class: "about" }, this.#title, this.#about),
-      iconButton("calendar", "Go to a day", () => this.#toDay()),
-      iconButton("group", "Who is here", acts.people, { "aria-controls": "people" }),
-      iconButton("more", "More about this conversation", more, { "aria-haspopup": "menu", "aria-expanded": "false" }),
+      iconButton("calendar", "Go to a day", () => this.#openDayDialog()),
+      iconButton("group", "Who is here", actions.togglePeople, { "aria-controls": "people" }),
+      iconButton("more", "More about this conversation", openMore, {
+        "aria-haspopup": "menu",
+        "aria-expanded": "false",
+      }),
     );
     store.addEventListener(
       "change",
       atNextFrame(() => this.#draw()),
-      { signal: this.#closing.signal },
+      { signal: this.#closed.signal },
     );
     this.#draw();
   }
 
   close() {
-    this.#closing.abort();
+    this.#closed.abort();
   }
 
   get #conversation() {
@@ -45,48 +50,52 @@ export class Header {
 
   #draw() {
     const conversation = this.#conversation;
-    if (!conversation || this.#closing.signal.aborted) return;
-    const text = this.#text(conversation);
-    if (this.#title.textContent !== conversation.title) this.#title.replaceChildren(name(conversation.title));
+    if (!conversation || this.#closed.signal.aborted) return;
+    const text = this.#aboutText(conversation);
+    if (this.#title.textContent !== conversation.title) this.#title.replaceChildren(nameElement(conversation.title));
     if (this.#about.textContent !== text) this.#about.textContent = text;
   }
 
-  #text({ type, user }) {
+  #aboutText({ type, user }) {
     const topic = this.#store.parlour.topics.get(this.#id);
     if (!topic) return "";
-    if (type === "dm")
-      return [...topic.presences.values()].some(({ user_id }) => user_id === user?.user_id) ? "here now" : "not here";
+    if (type === "dm") {
+      const isHere = [...topic.presences.values()].some(({ user_id }) => user_id === user?.user_id);
+      return isHere ? "here now" : "not here";
+    }
     const here = topic.truncated ? `${plural(topic.presenceCount, "connection")} here` : `${usersOf(topic).size} here`;
     const group = this.#store.groups.get(this.#id);
     return group ? `${plural(group.member_count, "member")} · ${here}` : here;
   }
 
-  #entries() {
+  #menuEntries() {
     const { type, user, title } = this.#conversation;
-    const link = [
-      "Copy a link to it",
-      () => attempt(async () => (await navigator.clipboard.writeText(location.href), notice("Copied."))),
-    ];
-    if (type === "group")
-      return [["About the group", () => manageGroup(this.#store, this.#id, { left: this.#acts.left })], link];
-    if (type === "room")
-      return [
-        link,
-        ["Leave the room", () => attempt(async () => (await this.#store.leave(this.#id), this.#acts.left()))],
-      ];
-    const blocked = this.#store.blocked.has(user?.user_id);
-    return [
-      blocked
-        ? [`Unblock ${title}`, () => attempt(() => this.#store.block(user, false))]
-        : [`Block ${title}…`, () => block(this.#store, user), true],
-    ];
+    const copyLink = ["Copy a link to it", () => attempt(() => this.#copyLink())];
+    if (type === "group") {
+      return [["About the group", () => manageGroup(this.#store, this.#id, this.#actions.onLeft)], copyLink];
+    }
+    if (type === "room") return [copyLink, ["Leave the room", () => attempt(() => this.#leaveRoom())]];
+    if (this.#store.blocked.has(user?.user_id)) {
+      return [[`Unblock ${title}`, () => attempt(() => this.#store.setBlocked(user, false))]];
+    }
+    return [[`Block ${title}…`, () => confirmBlock(this.#store, user), true]];
   }
 
-  #toDay() {
+  async #copyLink() {
+    await navigator.clipboard.writeText(location.href);
+    notice("Copied.");
+  }
+
+  async #leaveRoom() {
+    await this.#store.leave(this.#id);
+    this.#actions.onLeft();
+  }
+
+  #openDayDialog() {
     const input = h("input", { type: "date", name: "day", required: true, max: new Date().toISOString().slice(0, 10) });
     const go = async ({ day }) => {
       dialog.close();
-      await this.#acts.openAt(new Date(`${day}T00:00`).toISOString());
+      await this.#actions.openAt(new Date(`${day}T00:00`).toISOString());
     };
     const dialog = openDialog("Go to a day", form([field("Day", input)], "Go", go));
   }

@@ -1,18 +1,21 @@
-/** One message, as it is shown. */
+/** The rows of the list of messages. */
 
-import { avatar, h, icon, iconButton, name } from "./dom.js";
-import { flat, groupEvent, textOf, time, wholeTime } from "./words.js";
+import { avatar, h, icon, iconButton, nameElement } from "./dom.js";
+import { dateTimeText, groupEvent, plainText, textOf, timeText } from "./text.js";
 
-/** An address in a text, without the mark that ends its sentence. */
+/** A URL in a text, without the punctuation mark that ends its sentence. */
 const LINK = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,;:!?)\]}]/giu;
-/** At most so many signs stand large where there is nothing else. */
+/** A text of at most 12 emoji and spaces: it is shown large. */
 const EMOJI = /^(?:\p{RGI_Emoji}|\s){1,12}$/v;
+/** The most characters of a message that a screen reader announces. */
+const MAX_ANNOUNCED = 300;
 
-/** A stored message. `first` begins a row of one sender's; `menu` opens what can be done with it. */
+/** Returns the row of a stored message. `first` begins a run of one sender's; `menu(anchor)` opens its menu. */
 export function messageRow(message, { mine, first, menu }) {
   const removed = Boolean(message.removed_at);
-  const open = ({ currentTarget }) => menu(currentTarget);
-  const more = removed ? null : iconButton("more", "More", open, { "aria-haspopup": "menu", "aria-expanded": "false" });
+  const openMenu = ({ currentTarget }) => menu(currentTarget);
+  const menuButton = () => iconButton("more", "More", openMenu, { "aria-haspopup": "menu", "aria-expanded": "false" });
+  const editedMark = () => h("span", { class: "mark", title: dateTimeText(message.edited_at) }, "edited");
   return h(
     "li",
     {
@@ -23,19 +26,32 @@ export function messageRow(message, { mine, first, menu }) {
     h(
       "article",
       {},
-      h("header", { class: first ? null : "unseen" }, name(message.sender.username), " ", clock(message.created_at)),
-      h("div", { class: "bubble" }, removed ? h("em", {}, "Message removed") : content(message.content)),
-      message.edited_at && !removed
-        ? h("span", { class: "mark", title: wholeTime(message.edited_at) }, "edited")
-        : null,
+      h(
+        "header",
+        { class: first ? null : "unseen" },
+        nameElement(message.sender.username),
+        " ",
+        timeElement(message.created_at),
+      ),
+      h("div", { class: "bubble" }, removed ? h("em", {}, "Message removed") : contentElement(message.content)),
+      message.edited_at && !removed ? editedMark() : null,
     ),
-    more,
+    removed ? null : menuButton(),
   );
 }
 
-/** One's own message that is not stored yet, or has failed. */
+/** Returns the row of an own message that is not stored yet or could not be sent. */
 export function pendingRow(pending, first, retry, discard) {
   const failed = pending.state === "failed";
+  const failure = () =>
+    h(
+      "p",
+      { class: "failure" },
+      `Not sent. ${pending.error.message} `,
+      h("button", { type: "button", onclick: retry }, "Try again"),
+      " ",
+      h("button", { type: "button", onclick: discard }, "Discard"),
+    );
   return h(
     "li",
     {
@@ -45,49 +61,41 @@ export function pendingRow(pending, first, retry, discard) {
     h(
       "article",
       {},
-      h("header", { class: "unseen" }, name(pending.sender.username)),
-      h("div", { class: "bubble" }, content(pending.content)),
-      failed
-        ? h(
-            "p",
-            { class: "failure" },
-            `Not sent. ${pending.error.message} `,
-            h("button", { type: "button", onclick: retry }, "Try again"),
-            " ",
-            h("button", { type: "button", onclick: discard }, "Discard"),
-          )
-        : h("span", { class: "mark" }, "sending…"),
+      h("header", { class: "unseen" }, nameElement(pending.sender.username)),
+      h("div", { class: "bubble" }, contentElement(pending.content)),
+      failed ? failure() : h("span", { class: "mark" }, "sending…"),
     ),
   );
 }
 
-/** What has happened in a group. */
+/** Returns the row of an event of a group. */
 export function eventRow(message, me) {
-  const pieces = groupEvent(message, me).map((piece) => (piece.username ? name(piece.username) : piece));
-  return h("li", { class: "event", data: { seq: message.seq }, title: wholeTime(message.created_at) }, pieces);
+  const pieces = groupEvent(message, me).map((piece) => (piece.username ? nameElement(piece.username) : piece));
+  return h("li", { class: "event", data: { seq: message.seq }, title: dateTimeText(message.created_at) }, pieces);
 }
 
-/** A line between messages: a day, what is new, or what is missing. */
+/** Returns a line between messages: a day, the first new message, a gap, or a page that is being read. */
 export const lineRow = (kind, text) => h("li", { class: `line ${kind}` }, h("span", {}, text));
 
-/** What is said aloud of a message that arrives. */
-export function spoken(message, me) {
-  if (message.code !== 0) return flat(groupEvent(message, me));
-  return `${message.sender.username}: ${textOf(message.content) ?? "a message that is not text"}`.slice(0, 300);
+/** Returns the text that a screen reader announces for a new message. */
+export function announcement(message, me) {
+  if (message.code !== 0) return plainText(groupEvent(message, me));
+  const text = textOf(message.content) ?? "a message that is not text";
+  return `${message.sender.username}: ${text}`.slice(0, MAX_ANNOUNCED);
 }
 
-function clock(text) {
-  return h("time", { datetime: text, title: wholeTime(text) }, time(text));
+function timeElement(time) {
+  return h("time", { datetime: time, title: dateTimeText(time) }, timeText(time));
 }
 
-function content(value) {
-  const text = textOf(value);
-  if (text === null) return h("pre", { tabindex: "0", "aria-label": "JSON" }, JSON.stringify(value, null, 2));
-  return h("p", { dir: "auto", class: EMOJI.test(text) && text.trim() ? "large" : null }, linked(text));
+function contentElement(content) {
+  const text = textOf(content);
+  if (text === null) return h("pre", { tabindex: "0", "aria-label": "JSON" }, JSON.stringify(content, null, 2));
+  return h("p", { dir: "auto", class: EMOJI.test(text) && text.trim() ? "large" : null }, withLinks(text));
 }
 
-/** A text and its links. */
-function linked(text) {
+/** Returns the pieces of a text: strings, and an element for each link. */
+function withLinks(text) {
   const pieces = [];
   let end = 0;
   for (const found of text.matchAll(LINK)) {
@@ -102,7 +110,7 @@ function linked(text) {
 
 const classes = (...names) => names.filter(Boolean).join(" ");
 
-/** The page while there is nothing to show. */
-export function emptyNote(kind, text) {
-  return h("div", { class: "empty" }, icon(kind), h("p", {}, text));
+/** Returns what is shown in place of an empty list. */
+export function emptyNote(iconName, text) {
+  return h("div", { class: "empty" }, icon(iconName), h("p", {}, text));
 }

@@ -1,75 +1,79 @@
-/** Who is here, and who belongs to a group. */
+/** The list of the users who are here and of the members of a group. */
 
 import { attempt, confirm, openMenu } from "./dialog.js";
-import { atNextFrame, avatar, h, iconButton, name, show } from "./dom.js";
-import { isEnd, plural, roleName } from "./words.js";
+import { atNextFrame, avatar, h, iconButton, nameElement, updateRows } from "./dom.js";
+import { endsAccess, plural, roleName } from "./text.js";
 
-/** Members that are read. */
-const MEMBERS = 100;
+/** The number of members that are read. */
+const MAX_MEMBERS = 100;
+/** The lower rank may act on the same and on higher ones. */
 const RANK = { superadmin: 0, admin: 1, member: 2 };
 
 export class People {
   #store;
-  #acts;
+  #actions;
   #topic;
   #members = [];
-  #closing = new AbortController();
-  #count = h("h2", {});
+  #closed = new AbortController();
+  #heading = h("h2", {});
   #list = h("ul", { class: "people-list" });
   #note = h("p", { class: "hint padded" });
-  #draw = atNextFrame(() => this.#show());
+  #drawAtNextFrame = atNextFrame(() => this.#draw());
 
-  /** `acts` has `open(id)` and `close()`. */
-  constructor(store, topic, acts) {
-    [this.#store, this.#topic, this.#acts] = [store, topic, acts];
+  /** `actions` has `open(id)` and `close()`. */
+  constructor(store, topic, actions) {
+    this.#store = store;
+    this.#topic = topic;
+    this.#actions = actions;
     this.element = h(
       "aside",
       { class: "people", "aria-label": "Who is here" },
-      h("header", { class: "bar" }, this.#count, iconButton("close", "Close the list", acts.close)),
+      h("header", { class: "bar" }, this.#heading, iconButton("close", "Close the list", actions.close)),
       this.#list,
       this.#note,
     );
-    const { signal } = this.#closing;
-    topic.addEventListener("presence", this.#draw, { signal });
-    store.addEventListener("change", this.#draw, { signal });
-    topic.addEventListener("message", ({ detail }) => detail.code !== 0 && !isEnd(detail, store.me) && this.#load(), {
-      signal,
-    });
-    this.#load();
-    this.#show();
-  }
-
-  close() {
-    this.#closing.abort();
-  }
-
-  async #load() {
-    if (this.#topic.type !== "group") return;
-    try {
-      const group = this.#topic.id.slice("group:".length);
-      ({ members: this.#members } = await this.#store.parlour.call(
-        "GET",
-        `/v1/groups/${group}/members?limit=${MEMBERS}`,
-      ));
-    } catch {
-      this.#members = [];
-    }
+    const { signal } = this.#closed;
+    topic.addEventListener("presence", this.#drawAtNextFrame, { signal });
+    store.addEventListener("change", this.#drawAtNextFrame, { signal });
+    const onMessage = ({ detail }) => {
+      // An event of the group may have changed its members.
+      if (detail.code !== 0 && !endsAccess(detail, store.me)) this.#loadMembers();
+    };
+    topic.addEventListener("message", onMessage, { signal });
+    this.#loadMembers();
     this.#draw();
   }
 
-  #show() {
-    if (this.#closing.signal.aborted) return;
+  get #groupPath() {
+    return `/v1/groups/${this.#topic.id.slice("group:".length)}`;
+  }
+
+  close() {
+    this.#closed.abort();
+  }
+
+  async #loadMembers() {
+    if (this.#topic.type !== "group") return;
+    try {
+      const path = `${this.#groupPath}/members?limit=${MAX_MEMBERS}`;
+      const { members } = await this.#store.parlour.call("GET", path);
+      this.#members = members;
+    } catch {
+      this.#members = [];
+    }
+    this.#drawAtNextFrame();
+  }
+
+  #draw() {
+    if (this.#closed.signal.aborted) return;
+    const { truncated, presenceCount } = this.#topic;
     const here = usersOf(this.#topic);
-    this.#count.textContent = this.#topic.truncated
-      ? `${this.#topic.presenceCount} connections here`
-      : `${here.size} here`;
-    const rest = this.#members.filter(({ user }) => !here.has(user.user_id)).map(({ user }) => user);
-    const users = [...[...here.values()].sort(byName), ...rest.sort(byName)];
-    show(
-      this.#list,
-      users.map((user) => this.#row(user, here.get(user.user_id))),
-    );
-    this.#note.textContent = this.#topic.truncated ? "So many are here that only the first are listed." : "";
+    this.#heading.textContent = truncated ? `${presenceCount} connections here` : `${here.size} here`;
+    const away = this.#members.filter(({ user }) => !here.has(user.user_id)).map(({ user }) => user);
+    const users = [...[...here.values()].sort(byName), ...away.sort(byName)];
+    const rows = users.map((user) => this.#row(user, here.get(user.user_id)));
+    updateRows(this.#list, rows);
+    this.#note.textContent = truncated ? "So many are here that only the first are listed." : "";
   }
 
   #row(user, present) {
@@ -79,74 +83,71 @@ export class People {
     return {
       key: user.user_id,
       state: [user.username, sessions, role, blocked],
-      make: () => this.#person(user, sessions, role, blocked),
+      make: () => this.#item(user, sessions, role, blocked),
     };
   }
 
-  #person(user, sessions, role, blocked) {
-    const me = user.user_id === this.#store.me;
+  #item(user, sessions, role, blocked) {
+    const isMe = user.user_id === this.#store.me;
     const facts = [
-      me && "you",
+      isMe && "you",
       role && role !== "member" && roleName(role).toLowerCase(),
       sessions > 1 && plural(sessions, "device"),
       blocked && "blocked",
     ];
     const picture = avatar(user.user_id, user.username);
     if (sessions > 0) picture.append(h("span", { class: "dot" }));
-    const open = ({ currentTarget }) => this.#menu(currentTarget, user, role, blocked);
-    const inner = [
-      picture,
-      h(
-        "span",
-        { class: "about" },
-        name(user.username, { class: "name title" }),
-        h("span", { class: "last" }, facts.filter(Boolean).join(" · ")),
-      ),
-    ];
-    const row = me
-      ? h("div", { class: "person" }, inner)
-      : h(
-          "button",
-          { type: "button", class: "person", "aria-haspopup": "menu", "aria-expanded": "false", onclick: open },
-          inner,
-        );
-    return h("li", { data: { user: user.user_id }, class: sessions > 0 ? "present" : "away" }, row);
+    const about = h(
+      "span",
+      { class: "about" },
+      nameElement(user.username, { class: "name title" }),
+      h("span", { class: "last" }, facts.filter(Boolean).join(" · ")),
+    );
+    const onclick = ({ currentTarget }) => this.#openMenu(currentTarget, user, role, blocked);
+    const menuAttributes = { type: "button", "aria-haspopup": "menu", "aria-expanded": "false", onclick };
+    const person = isMe
+      ? h("div", { class: "person" }, picture, about)
+      : h("button", { class: "person", ...menuAttributes }, picture, about);
+    return h("li", { data: { user: user.user_id }, class: sessions > 0 ? "present" : "away" }, person);
   }
 
-  #menu(anchor, user, role, blocked) {
+  #openMenu(anchor, user, role, blocked) {
+    const unblock = ["Unblock", () => attempt(() => this.#store.setBlocked(user, false))];
+    const block = ["Block…", () => confirmBlock(this.#store, user), true];
     openMenu(anchor, [
-      ["Write a message", () => this.#acts.open(`dm:${user.user_id}`)],
-      ...this.#ruling(user, role),
-      blocked
-        ? ["Unblock", () => attempt(() => this.#store.block(user, false))]
-        : ["Block…", () => block(this.#store, user), true],
+      ["Write a message", () => this.#actions.open(`dm:${user.user_id}`)],
+      ...this.#adminEntries(user, role),
+      blocked ? unblock : block,
     ]);
   }
 
-  /** What an admin can do with a member, by their roles. */
-  #ruling(user, role) {
-    const mine = this.#store.groups.get(this.#topic.id)?.role;
-    if (this.#topic.type !== "group" || !role || !(RANK[mine] <= 1) || RANK[mine] > RANK[role]) return [];
-    const act = (verb, path) =>
-      attempt(() =>
-        this.#store.parlour.call(
-          verb,
-          `/v1/groups/${this.#topic.id.slice("group:".length)}/members/${encodeURIComponent(user.user_id)}${path}`,
-        ),
-      ).then(() => this.#load());
-    const sure = async (title, label, verb, path) =>
-      (await confirm(title, "They lose this chat and its history at once.", label)) && act(verb, path);
+  /** Returns the menu entries of an admin for a member, which depend on the roles of both. */
+  #adminEntries(user, role) {
+    const myRole = this.#store.groups.get(this.#topic.id)?.role;
+    const mayAct = RANK[myRole] <= RANK.admin && RANK[myRole] <= RANK[role];
+    if (this.#topic.type !== "group" || !mayAct) return [];
+    const act = async (method, action) => {
+      const path = `${this.#groupPath}/members/${encodeURIComponent(user.user_id)}${action}`;
+      await attempt(() => this.#store.parlour.call(method, path));
+      await this.#loadMembers();
+    };
+    const confirmAndAct = async (title, label, method, action) => {
+      const text = "They lose this chat and its history at once.";
+      if (await confirm(title, text, label)) await act(method, action);
+    };
     return [
       role === "member" && ["Make an admin", () => act("POST", "/promote")],
-      role === "admin" && mine === "superadmin" && ["Make an owner", () => act("POST", "/promote")],
+      role === "admin" && myRole === "superadmin" && ["Make an owner", () => act("POST", "/promote")],
       role !== "member" && ["Take a role away", () => act("POST", "/demote")],
-      ["Remove from the group…", () => sure(`Remove ${user.username}?`, "Remove", "DELETE", ""), true],
-      ["Ban…", () => sure(`Ban ${user.username}?`, "Ban", "POST", "/ban"), true],
+      ["Remove from the group…", () => confirmAndAct(`Remove ${user.username}?`, "Remove", "DELETE", ""), true],
+      ["Ban…", () => confirmAndAct(`Ban ${user.username}?`, "Ban", "POST", "/ban"), true],
     ];
   }
 }
 
-/** Whoever is on a topic: each user once, with how many sessions they are there. */
+/**
+ * Returns the users who are on a topic, by id: `{ user_id, username, sessions }`, with the number of their sessions.
+ */
 export function usersOf(topic) {
   const users = new Map();
   for (const { user_id, username } of topic.presences.values()) {
@@ -156,11 +157,11 @@ export function usersOf(topic) {
   return users;
 }
 
-/** Asks, then blocks. */
-export async function block(store, user) {
+/** Blocks a user after a confirmation. */
+export async function confirmBlock(store, user) {
   const text =
     "You will get no direct messages from each other. What was said stays readable, and rooms and groups are as before.";
-  if (await confirm(`Block ${user.username}?`, text, "Block")) await attempt(() => store.block(user, true));
+  if (await confirm(`Block ${user.username}?`, text, "Block")) await attempt(() => store.setBlocked(user, true));
 }
 
 const byName = (one, other) => one.username.localeCompare(other.username);

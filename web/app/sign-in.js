@@ -1,9 +1,9 @@
-/** The first page: by what name one comes in, or with which token. */
+/** The page before and after a session: the form to sign in, and the reason why a session has ended. */
 
 import { field, form } from "./dialog.js";
 import { h } from "./dom.js";
 
-/** `enter` opens a session with `{ username }` or `{ token }`, and throws why not. */
+/** Returns the first page. `enter` opens a session with `{ username }` or `{ token }`, and throws if it is refused. */
 export function signIn(enter) {
   const input = h("input", {
     name: "username",
@@ -12,12 +12,13 @@ export function signIn(enter) {
     autocomplete: "nickname",
     autofocus: true,
   });
-  const come = async ({ username }) => {
+  const submit = async ({ username }) => {
     try {
       await enter({ username: username.trim() });
     } catch (error) {
+      // The service has no built-in accounts: it accepts user tokens only.
       if (error.code !== "forbidden") throw error;
-      welcome.replaceChildren(...withToken(enter));
+      welcome.replaceChildren(...tokenForm(enter));
       welcome.querySelector("input").focus();
     }
   };
@@ -27,30 +28,36 @@ export function signIn(enter) {
     { class: "welcome" },
     logo(),
     h("h1", {}, "Welcome to Parlour"),
-    form([field("What shall we call you?", input, hint)], "Come in", come),
+    form([field("What shall we call you?", input, hint)], "Come in", submit),
   );
   return welcome;
 }
 
-/** Where accounts are those of a login elsewhere. */
-function withToken(enter) {
+/** Returns the form for a service whose users have tokens of a login of its own. */
+function tokenForm(enter) {
   const input = h("input", { name: "token", required: true, autocomplete: "off", spellcheck: "false" });
-  const come = ({ token }) => enter({ token: token.trim() });
+  const submit = ({ token }) => enter({ token: token.trim() });
   return [
     logo(),
     h("h1", {}, "Welcome to Parlour"),
     form(
       [field("Your user token", input, "Accounts here are those of your own login, which gives you one.")],
       "Come in",
-      come,
+      submit,
     ),
   ];
 }
 
-/** Why it is over, and the way back. */
-export function farewell(text, label, act) {
+/** Returns the page of an ended session: the reason, and a button that calls `act`. */
+export function endPage(text, label, act) {
   const error = h("p", { class: "error", role: "alert" });
-  const again = () => act().catch((refusal) => (error.textContent = refusal.message));
+  const onclick = async () => {
+    try {
+      await act();
+    } catch (refusal) {
+      error.textContent = refusal.message;
+    }
+  };
   return h(
     "main",
     { class: "welcome" },
@@ -58,7 +65,7 @@ export function farewell(text, label, act) {
     h("h1", {}, "See you"),
     h("p", {}, text),
     error,
-    h("div", { class: "actions" }, h("button", { type: "button", class: "primary", onclick: again }, label)),
+    h("div", { class: "actions" }, h("button", { type: "button", class: "primary", onclick }, label)),
   );
 }
 

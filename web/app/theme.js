@@ -1,13 +1,15 @@
-/** Light, dark, or what the system says. */
+/** The theme of the page: light, dark, or as the system prefers. */
 
 const KEY = "parlour theme";
 
+/** The labels of the themes. */
 export const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
 
+/** Returns the chosen theme. */
 export function theme() {
   try {
-    const kept = localStorage.getItem(KEY);
-    return kept in THEMES ? kept : "system";
+    const saved = localStorage.getItem(KEY);
+    return saved in THEMES ? saved : "system";
   } catch {
     return "system";
   }
@@ -17,13 +19,13 @@ export function setTheme(choice) {
   try {
     localStorage.setItem(KEY, choice);
   } catch {
-    // It holds until the page is loaded anew.
+    // The browser denies its storage: the choice holds until the page is reloaded.
   }
-  wear(choice);
+  applyTheme(choice);
 }
 
-/** The style sheets ask for this attribute. */
-export function wear(choice = theme()) {
+/** Sets the attribute that the style sheets select by. */
+export function applyTheme(choice = theme()) {
   if (choice === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = choice;
 }

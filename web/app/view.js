@@ -1,193 +1,198 @@
-/** The conversation that is open, with who is here beside it; and on a phone, which of the three is seen. */
+/**
+ * The open conversation with the list of people beside it. It follows the fragment of the page's URL. On a narrow
+ * screen, only one of the list of conversations, the conversation and the people is visible.
+ */
 
-import { Conversation, whyOver } from "./conversation.js";
+import { Conversation } from "./conversation.js";
 import { attempt } from "./dialog.js";
 import { h } from "./dom.js";
 import { Header } from "./header.js";
 import { emptyNote } from "./message.js";
 import { People } from "./people.js";
-import { inAddress } from "./sidebar.js";
+import { topicFragment } from "./sidebar.js";
+import { leftText } from "./text.js";
 
-/** Whether the list of who is here is open, kept over reloads. */
-const PEOPLE = "parlour people";
-/** Below this width only one of list, conversation and people is seen. */
+/** The key in `localStorage` for whether the list of people is open. */
+const PEOPLE_KEY = "parlour people";
 const NARROW = matchMedia("(max-width: 760px)");
 
 export class View {
   #store;
   #main = h("main", { tabindex: "-1" });
-  #beside = h("div", { id: "people" });
+  #peopleColumn = h("div", { id: "people" });
+  /** The parts of the open conversation: `{ conversation, header, people, end }`, or null. */
   #open = null;
-  #closing = new AbortController();
-  /** Grows with each opening: an earlier one that is still joining is not wanted any more. */
-  #turn = 0;
+  #closed = new AbortController();
+  /** Grows with each opening. An opening that is still joining is dropped when a later one has started. */
+  #showCount = 0;
 
   constructor(store) {
     this.#store = store;
-    this.element = h("div", { class: "view" }, this.#main, this.#beside);
-    const { signal } = this.#closing;
-    addEventListener("hashchange", () => this.#route(), { signal });
-    addEventListener("beforeunload", (event) => this.#open?.conversation.sending && event.preventDefault(), { signal });
-    store.addEventListener("open", ({ detail }) => this.#changed(detail), { signal });
-    store.addEventListener("change", () => this.#redraw(), { signal });
+    this.element = h("div", { class: "view" }, this.#main, this.#peopleColumn);
+    const { signal } = this.#closed;
+    const onBeforeUnload = (event) => {
+      if (this.#open?.conversation.isSending) event.preventDefault();
+    };
+    addEventListener("hashchange", () => this.#followFragment(), { signal });
+    addEventListener("beforeunload", onBeforeUnload, { signal });
+    store.addEventListener("topic", ({ detail }) => this.#handleTopic(detail), { signal });
+    store.addEventListener("change", () => this.#handleChange(), { signal });
   }
 
-  /** Opens what stands in the address. */
+  /** Opens the conversation that the URL names. */
   begin() {
-    this.#route();
+    this.#followFragment();
   }
 
-  /** Opens a conversation; throws where it is refused. */
+  /** Opens a conversation; throws if it is refused. */
   async goTo(id) {
     if (!this.#store.parlour.topics.has(id)) await this.#store.join(id);
-    const address = `#${inAddress(id)}`;
-    if (location.hash === address) await this.#show(id);
-    else location.hash = address;
+    const fragment = `#${topicFragment(id)}`;
+    if (location.hash === fragment) await this.#show(id);
+    else location.hash = fragment;
   }
 
   close() {
-    this.#closing.abort();
-    this.#leave();
+    this.#closed.abort();
+    this.#closeConversation();
     this.#store.close();
   }
 
-  #route() {
+  #followFragment() {
     const id = topicOf(location.hash);
     if (id) this.#show(id);
-    else this.#nothing();
+    else this.#showNothing();
   }
 
-  #nothing() {
-    this.#leave();
-    this.#see("list");
+  #showNothing() {
+    this.#closeConversation();
+    this.#setVisiblePart("list");
     this.#main.replaceChildren(emptyNote("group", "Pick a conversation, or begin one."));
   }
 
   async #show(id) {
-    this.#turn += 1;
-    const turn = this.#turn;
-    this.#see("chat");
-    // Whom one blocks oneself, there is no use in asking. Whether the other one still blocks, only asking tells.
-    const before = this.#store.find(id);
-    const refused = this.#store.blocked.has(before?.user?.user_id) && before.refusal;
-    const error =
-      refused ||
-      (await this.#store.join(id).then(
-        () => null,
-        (refusal) => refusal,
-      ));
-    if (turn !== this.#turn || this.#closing.signal.aborted) return;
-    const known = this.#store.find(id);
-    const topic = known && (this.#store.parlour.topics.get(known.id) ?? this.#readable(known));
-    if (topic) await this.#enter(known, topic);
-    else this.#refused(error);
+    this.#showCount += 1;
+    const showCount = this.#showCount;
+    this.#setVisiblePart("chat");
+    const error = await this.#join(id);
+    if (showCount !== this.#showCount || this.#closed.signal.aborted) return;
+    const conversation = this.#store.find(id);
+    const topic =
+      conversation && (this.#store.parlour.topics.get(conversation.id) ?? this.#readOnlyTopic(conversation));
+    if (topic) await this.#openConversation(conversation, topic);
+    else this.#showRefusal(error);
   }
 
-  /** What may be read but not joined: direct messages, where one of the two blocks the other. */
-  #readable(conversation) {
-    return conversation.type === "dm"
-      ? Object.assign(new EventTarget(), {
-          id: conversation.id,
-          parlour: this.#store.parlour,
-          history: (query) => this.#store.parlour.history(conversation.id, query),
-        })
-      : null;
+  /** Joins a topic. Returns the error if it is refused, otherwise null. */
+  async #join(id) {
+    const conversation = this.#store.find(id);
+    // If the user has blocked the other one, a join is refused for certain. A block by the other one may have been
+    // lifted.
+    if (this.#store.blocked.has(conversation?.user?.user_id) && conversation.refusal) return conversation.refusal;
+    try {
+      await this.#store.join(id);
+      return null;
+    } catch (refusal) {
+      return refusal;
+    }
   }
 
-  async #enter(known, topic) {
-    this.#leave();
-    this.#store.active = known.id;
-    const header = new Header(this.#store, known.id, {
-      back: () => (location.hash = ""),
-      people: () => this.#togglePeople(),
+  /** Returns a topic that can be read but not joined: a direct message while one of the two users blocks the other. */
+  #readOnlyTopic({ id, type }) {
+    if (type !== "dm") return null;
+    const { parlour } = this.#store;
+    return Object.assign(new EventTarget(), { id, parlour, history: (query) => parlour.history(id, query) });
+  }
+
+  async #openConversation(record, topic) {
+    this.#closeConversation();
+    this.#store.active = record.id;
+    const header = new Header(this.#store, record.id, {
+      back: clearFragment,
+      togglePeople: () => this.#togglePeople(),
       openAt: (time) => conversation.openAt(time),
-      left: () => (location.hash = ""),
+      onLeft: clearFragment,
     });
-    const conversation = new Conversation(this.#store, known, topic, header.element);
-    const people = topic.presences
-      ? new People(this.#store, topic, {
-          open: (id) => attempt(() => this.goTo(id)),
-          close: () => this.#togglePeople(false),
-        })
-      : null;
-    this.#open = { conversation, header, people };
-    if (known.type === "group") this.#store.loadGroup(known.id).catch(() => {});
+    const conversation = new Conversation(this.#store, record, topic, header.element);
+    const people = topic.presences ? this.#newPeople(topic) : null;
+    this.#open = { conversation, header, people, end: null };
+    if (record.type === "group") this.#store.loadGroup(record.id).catch(() => {});
     this.#main.replaceChildren(conversation.element);
-    this.#beside.replaceChildren(...(people ? [people.element] : []));
-    this.#togglePeople(!NARROW.matches && localStorage.getItem(PEOPLE) !== "closed");
-    this.#title();
-    if (known.refusal) this.#over(known, "blocked");
+    this.#peopleColumn.replaceChildren(...(people ? [people.element] : []));
+    this.#togglePeople(!NARROW.matches && localStorage.getItem(PEOPLE_KEY) !== "closed");
+    this.#setTitle();
+    if (record.refusal) this.#endConversation(record, "blocked");
     conversation.composer.fit();
     if (!NARROW.matches) conversation.composer.focus();
     await conversation.open();
   }
 
-  #refused(error) {
-    this.#leave();
-    this.#main.replaceChildren(
-      emptyNote(
-        "group",
-        error?.status === 404
-          ? "There is no such conversation, or it is not open to you."
-          : (error?.message ?? "It cannot be opened."),
-      ),
-    );
+  #newPeople(topic) {
+    return new People(this.#store, topic, {
+      open: (id) => attempt(() => this.goTo(id)),
+      close: () => this.#togglePeople(false),
+    });
   }
 
-  /** A topic was joined or lost while it is looked at. */
-  #changed({ id, reason }) {
+  #showRefusal(error) {
+    this.#closeConversation();
+    this.#main.replaceChildren(emptyNote("group", refusalText(error)));
+  }
+
+  /** The topic of the open conversation may have been joined or left. */
+  #handleTopic({ id, reason }) {
     if (id !== this.#store.active || !this.#open) return;
-    const known = this.#store.conversations.get(id);
-    if (reason && known) this.#over(known, reason);
-    else if (!reason && this.#open.over) this.#show(id);
+    const conversation = this.#store.conversations.get(id);
+    if (reason && conversation) this.#endConversation(conversation, reason);
+    else if (!reason && this.#open.end) this.#show(id);
   }
 
-  #redraw() {
-    const known = this.#store.conversations.get(this.#store.active);
-    if (known && this.#open?.over) this.#over(known, this.#open.over.reason);
-    this.#title();
+  #handleChange() {
+    const conversation = this.#store.conversations.get(this.#store.active);
+    if (conversation && this.#open?.end) this.#endConversation(conversation, this.#open.end.reason);
+    this.#setTitle();
   }
 
-  /** Says that nothing more comes, why, and what helps. */
-  #over(known, reason) {
-    const blocked = known.user && this.#store.blocked.get(known.user.user_id);
-    const { over, people, conversation } = this.#open;
-    if (over?.reason === reason && over.blocked === blocked) return;
-    this.#open.over = { reason, blocked };
-    // Who is here can be seen no more.
+  /** Shows in the open conversation why no more messages come, with a button that may help. */
+  #endConversation(record, reason) {
+    const blocked = record.user && this.#store.blocked.get(record.user.user_id);
+    const { end, people, conversation } = this.#open;
+    if (end?.reason === reason && end.blocked === blocked) return;
+    this.#open.end = { reason, blocked };
+    // The presences of a topic that is not joined are no longer updated.
     people?.close();
-    this.#beside.replaceChildren();
-    const button = (label, act) => h("button", { type: "button", onclick: act }, label);
-    if (blocked)
-      conversation.end(
-        `You have blocked ${blocked.username}.`,
-        button(`Unblock ${blocked.username}`, () => attempt(() => this.#store.block(blocked, false))),
-      );
-    else if (reason === "blocked")
-      conversation.end(
-        whyOver(reason),
-        button("Try again", () => attempt(() => this.#store.join(known.id))),
-      );
-    else
-      conversation.end(
-        whyOver(reason),
-        known.type === "room" ? button("Join again", () => this.#show(known.id)) : null,
-      );
+    this.#peopleColumn.replaceChildren();
+    const text = blocked ? `You have blocked ${blocked.username}.` : leftText(reason);
+    conversation.end(text, this.#remedy(record, reason, blocked));
   }
 
-  #leave() {
+  /** Returns the button that may help after a conversation has ended, or null. */
+  #remedy(record, reason, blocked) {
+    const button = (label, onclick) => h("button", { type: "button", onclick }, label);
+    if (blocked) {
+      const unblock = () => attempt(() => this.#store.setBlocked(blocked, false));
+      return button(`Unblock ${blocked.username}`, unblock);
+    }
+    if (reason === "blocked") return button("Try again", () => attempt(() => this.#store.join(record.id)));
+    return record.type === "room" ? button("Join again", () => this.#show(record.id)) : null;
+  }
+
+  #closeConversation() {
     if (!this.#open) return;
-    const { conversation, header, people, over } = this.#open;
+    const { conversation, header, people, end } = this.#open;
     const id = this.#store.active;
-    [conversation, header, people].forEach((part) => part?.close());
-    [this.#open, this.#store.active] = [null, null];
-    // What is over was kept only as long as it was looked at.
-    if (over && this.#store.conversations.get(id)?.type !== "dm") this.#store.forget(id);
-    this.#beside.replaceChildren();
-    this.#title();
+    conversation.close();
+    header.close();
+    people?.close();
+    this.#open = null;
+    this.#store.active = null;
+    // A topic that was left stays in the list only while its conversation is open.
+    if (end && this.#store.conversations.get(id)?.type !== "dm") this.#store.forget(id);
+    this.#peopleColumn.replaceChildren();
+    this.#setTitle();
   }
 
-  #title() {
+  #setTitle() {
     const { unread } = this.#store;
     const title = this.#store.conversations.get(this.#store.active)?.title;
     document.title = `${unread > 0 ? `(${unread}) ` : ""}${title ? `${title} · ` : ""}Parlour`;
@@ -195,18 +200,29 @@ export class View {
 
   #togglePeople(open = this.element.dataset.people !== "open") {
     this.element.dataset.people = open ? "open" : "closed";
-    if (!NARROW.matches) localStorage.setItem(PEOPLE, open ? "open" : "closed");
+    if (!NARROW.matches) localStorage.setItem(PEOPLE_KEY, open ? "open" : "closed");
     this.element.querySelector("[aria-controls=people]")?.setAttribute("aria-expanded", String(open));
   }
 
-  #see(what) {
-    document.documentElement.dataset.view = what;
+  /** Sets the part that is visible on a narrow screen: `list` or `chat`. */
+  #setVisiblePart(part) {
+    document.documentElement.dataset.view = part;
   }
 }
 
-function topicOf(hash) {
+function clearFragment() {
+  location.hash = "";
+}
+
+function refusalText(error) {
+  if (error?.status === 404) return "There is no such conversation, or it is not open to you.";
+  return error?.message ?? "It cannot be opened.";
+}
+
+/** Returns the topic id in a fragment, or null if there is none. */
+function topicOf(fragment) {
   try {
-    const id = decodeURIComponent(hash.slice(1));
+    const id = decodeURIComponent(fragment.slice(1));
     return /^(room|group|dm):./su.test(id) ? id : null;
   } catch {
     return null;

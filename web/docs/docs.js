@@ -1,25 +1,27 @@
-/** The reference of the API, drawn by Swagger UI. */
+/** The reference of the API, shown by Swagger UI. */
 
-const OPENING = ["/v1/sessions", "/v1/session/refresh"];
-const STREAM = "/v1/session/events";
-const KEPT = "parlour.docs.authorized";
+/** The calls whose responses contain a new session token. */
+const TOKEN_PATHS = ["/v1/sessions", "/v1/session/refresh"];
+const STREAM_PATH = "/v1/session/events";
+/** The key in `sessionStorage` for the tokens. */
+const TOKENS_KEY = "parlour.docs.authorized";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const wear = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", wear);
-wear();
+const applyTheme = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", applyTheme);
+applyTheme();
 
 const pathOf = ({ url }) => new URL(url, location.href).pathname;
 
-/** A stream never ends, and so would never be shown: tried here, it is asked for as a long poll. */
-function poll(request) {
-  if (pathOf(request) === STREAM) request.headers.accept = "application/json";
+/** Turns a request of the stream into a long poll: Swagger UI shows a response at its end, and a stream has none. */
+function pollInsteadOfStream(request) {
+  if (pathOf(request) === STREAM_PATH) request.headers.accept = "application/json";
   return request;
 }
 
-/** Whoever opens a session here, or refreshes it, goes on with its token. */
-function goOn(response) {
-  const token = OPENING.includes(pathOf(response)) && response.ok && response.body?.token;
+/** Uses the token of a session that was opened or refreshed here for the following calls. */
+function useNewToken(response) {
+  const token = TOKEN_PATHS.includes(pathOf(response)) && response.ok && response.body?.token;
   if (token) {
     ui.preauthorizeApiKey("session_token", token);
     ui.authActions.persistAuthorizationIfNeeded();
@@ -27,8 +29,11 @@ function goOn(response) {
   return response;
 }
 
-/** What a call may leave out begins empty, and its example is told: all of them at once would not go together. */
-function emptied(description) {
+/**
+ * Moves the examples of optional parameters into their descriptions. Otherwise Swagger UI fills in all of them, and some
+ * exclude each other.
+ */
+function withoutOptionalExamples(description) {
   const operations = Object.values(description.paths).flatMap((path) => Object.values(path));
   for (const parameter of operations.flatMap(({ parameters = [] }) => parameters)) {
     if (parameter.required || parameter.example === undefined) continue;
@@ -38,20 +43,22 @@ function emptied(description) {
   return description;
 }
 
-/** Swagger UI would keep tokens for all tabs, and for good: they are kept for this tab, as long as it is open. */
-function keep({ authSelectors }) {
-  sessionStorage.setItem(KEPT, JSON.stringify(authSelectors.authorized().toJS()));
+/** Saves the tokens for this tab, until it is closed. Swagger UI itself would save them for all tabs and for good. */
+function saveTokens({ authSelectors }) {
+  sessionStorage.setItem(TOKENS_KEY, JSON.stringify(authSelectors.authorized().toJS()));
 }
 
-function restore() {
-  const authorized = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+function restoreTokens() {
+  const authorized = JSON.parse(sessionStorage.getItem(TOKENS_KEY) ?? "{}");
   ui.authActions.restoreAuthorization({ authorized });
 }
 
-const ours = {
+const plugin = {
   statePlugins: {
-    auth: { wrapActions: { persistAuthorizationIfNeeded: (_, system) => () => keep(system) } },
-    spec: { wrapActions: { updateJsonSpec: (update) => (description) => update(emptied(description)) } },
+    auth: { wrapActions: { persistAuthorizationIfNeeded: (_, system) => () => saveTokens(system) } },
+    spec: {
+      wrapActions: { updateJsonSpec: (update) => (description) => update(withoutOptionalExamples(description)) },
+    },
   },
 };
 
@@ -62,9 +69,9 @@ const ui = globalThis.SwaggerUIBundle({
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
-  onComplete: restore,
-  plugins: [ours],
-  requestInterceptor: poll,
-  responseInterceptor: goOn,
+  onComplete: restoreTokens,
+  plugins: [plugin],
+  requestInterceptor: pollInsteadOfStream,
+  responseInterceptor: useNewToken,
   tryItOutEnabled: true,
 });

@@ -1,9 +1,11 @@
-/** Calls of the service: JSON there and back, and what is refused as an error. */
+/** Calls of the service: JSON in both directions, and a `ParlourError` for each call that fails. */
 
-/** How long a call may take before it counts as lost, in milliseconds. The service itself gives up earlier. */
+/**
+ * The time after which a call without a response counts as lost, in milliseconds. The service itself gives up earlier.
+ */
 const CALL_TIMEOUT = 20_000;
 
-/** Why a call was refused, or could not be made. */
+/** The reason why a call failed. `parlour.d.ts` describes the fields. */
 export class ParlourError extends Error {
   constructor(status, code, message, retryAfter) {
     super(message);
@@ -13,27 +15,27 @@ export class ParlourError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same call may do better later. */
-  get passing() {
+  /** True if the same call may succeed later. */
+  get retryable() {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Makes a call and answers its JSON, or null where there is none. */
+/** Makes a call. Returns the JSON of the response, or null if its body is empty. */
 export async function call(url, method, path, { body, token, headers = {}, signal } = {}) {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT);
   const request = {
     method,
     headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
     body: body === undefined ? undefined : JSON.stringify(body),
-    signal: signal ? either(signal, timeout) : timeout,
+    signal: signal ? anySignal(signal, timeout) : timeout,
     cache: "no-store",
     credentials: "omit",
   };
   try {
-    const answer = await fetch(url + path, request);
-    const text = await answer.text();
-    if (!answer.ok) throw refusal(answer, text);
+    const response = await fetch(url + path, request);
+    const text = await response.text();
+    if (!response.ok) throw errorFrom(response, text);
     return text === "" ? null : parse(text);
   } catch (error) {
     if (error instanceof ParlourError || signal?.aborted) throw error;
@@ -42,17 +44,21 @@ export async function call(url, method, path, { body, token, headers = {}, signa
   }
 }
 
-/** What a status other than success means. Something between may have answered, which knows no problem. */
-export function refusal(answer, text) {
+/**
+ * Returns the error of a response whose status is not a success. A proxy may have sent the response: its body is then
+ * no problem document (RFC 9457).
+ */
+export function errorFrom(response, text) {
   let problem = {};
   try {
     problem = JSON.parse(text);
   } catch {
-    // A proxy's page.
+    // The body is a proxy's page and not JSON.
   }
-  const seconds = Number.parseInt(answer.headers.get("retry-after") ?? "", 10);
-  const message = problem?.detail ?? `The service answered ${answer.status}.`;
-  return new ParlourError(answer.status, problem?.code ?? "http", message, Number.isNaN(seconds) ? undefined : seconds);
+  const seconds = Number.parseInt(response.headers.get("retry-after") ?? "", 10);
+  const message = problem?.detail ?? `The service answered ${response.status}.`;
+  const retryAfter = Number.isNaN(seconds) ? undefined : seconds;
+  return new ParlourError(response.status, problem?.code ?? "http", message, retryAfter);
 }
 
 function parse(text) {
@@ -63,8 +69,8 @@ function parse(text) {
   }
 }
 
-/** `AbortSignal.any`, for browsers that do not have it. */
-function either(one, other) {
+/** Returns a signal that aborts with either of two. `AbortSignal.any` does it where the browser has that. */
+function anySignal(one, other) {
   if (AbortSignal.any) return AbortSignal.any([one, other]);
   const controller = new AbortController();
   for (const signal of [one, other]) {
@@ -74,33 +80,18 @@ function either(one, other) {
   return controller.signal;
 }
 
-/** A topic in a path. */
-export const inPath = encodeURIComponent;
+/** Encodes a value as one segment of a path. */
+export const pathSegment = encodeURIComponent;
 
-/** A query, with its question mark; what is undefined is left out. */
-export function query(values) {
-  const given = Object.entries(values ?? {}).filter(([, value]) => value !== undefined && value !== null);
-  return given.length ? `?${new URLSearchParams(given)}` : "";
+/** Returns a query string with its question mark. Leaves out undefined and null values; returns "" if none is left. */
+export function queryString(values) {
+  const present = Object.entries(values ?? {}).filter(([, value]) => value !== undefined && value !== null);
+  return present.length > 0 ? `?${new URLSearchParams(present)}` : "";
 }
 
-/** A name that nobody else has, also where there is no `randomUUID`: that is for https and localhost only. */
-export function unique() {
+/** Returns a random id of 128 bits. `crypto.randomUUID` exists only on https and on localhost. */
+export function uniqueId() {
   if (globalThis.crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Waits, but not longer than until the signal. Answers whether the time is over. */
-export function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve(false);
-    const done = (over) => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", stop);
-      resolve(over);
-    };
-    const stop = () => done(false);
-    const timer = setTimeout(() => done(true), milliseconds);
-    signal?.addEventListener("abort", stop, { once: true });
-  });
 }

@@ -1,62 +1,73 @@
 /**
- * What a page talks to: a session, the topics that it has joined, and what happens there.
+ * The client: a session, its joined topics, and their events.
  *
- * Where tabs share a session, one of them listens and tells the others word for word what the stream says. Each tab then
- * keeps the order of its topics for itself, and reads from history whatever it was not told.
+ * If tabs share a session, one of them is the leader: it has the stream, and sends each event of it unchanged to the
+ * other tabs, the followers. Each tab keeps the order of its own topics, and reads from history the entries that it has
+ * not received.
  */
 
-import { Account } from "./account.js";
-import { call, inPath, ParlourError, pause, query, unique } from "./api.js";
-import { Place } from "./place.js";
-import { Sends } from "./sends.js";
+import { call, pathSegment, queryString, uniqueId } from "./api.js";
+import { AuthorizedCalls, notOpen } from "./authorized-calls.js";
+import { delay, withJitter } from "./delay.js";
+import { Outbox } from "./outbox.js";
+import { watchPage } from "./page.js";
+import { ResumeState } from "./resume-state.js";
+import { SessionManager } from "./session.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
-import { Topics } from "./topics.js";
+import { JoinedTopics } from "./topics.js";
 
-/** The most missed messages of a topic that are read by themselves. */
-const FILL = 1_000;
-/** The pauses between attempts to open a session, in milliseconds: the first and the longest. */
-const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 15_000];
-/** How often a user's typing is told, in milliseconds. */
-const TYPING = 2_000;
-/** How long a tab that was woken may take to learn that another one leads, in milliseconds. */
-const WAKING = 1_000;
-
-const closed = () => new ParlourError(401, "ended", "The session is not open.");
+/** The default number of missed entries of a topic that are read from history. */
+const DEFAULT_FILL = 1_000;
+/** The delay after the first failed attempt to open a session, in milliseconds. It doubles with each one. */
+const FIRST_RETRY_DELAY = 500;
+/** The longest delay between two attempts to open a session, in milliseconds. */
+const MAX_RETRY_DELAY = 15_000;
+/** The shortest time between two `typing` calls for a topic, in milliseconds. */
+const TYPING_INTERVAL = 2_000;
+/** The time in which a tab that was frozen notices that another tab is the leader now, in milliseconds. */
+const LEADER_CHANGE_DELAY = 1_000;
 
 export class Parlour extends EventTarget {
   #url;
-  #account;
-  #place;
+  #session;
+  #calls;
+  #resumeState;
   #tabs;
   #stream;
-  #sends;
+  #outbox;
   #state = "ended";
   #reason = null;
   #topics;
-  #opened = null;
-  #typed = new Map();
-  /** Aborted where this tab stops: by `close`, or as the session has ended. */
-  #open = null;
-  /** What a tab begins with that another one leads has come. */
-  #caughtUp = false;
-  /** What was joined before this tab asked for that. */
-  #had = [];
-  #id = unique();
+  /** Resolves to the session when it is open. */
+  #opening = null;
+  /** By topic, when the last `typing` call was made. */
+  #typingSentAt = new Map();
+  /** Aborts when this tab closes or its session ends; null while it is closed. */
+  #closed = null;
+  /**
+   * True if this follower has received the leader's snapshot. Events before the snapshot are left out: it contains
+   * them.
+   */
+  #hasSnapshot = false;
+  /** The ids of the topics that were joined before this tab requested a snapshot. */
+  #topicsBeforeSnapshot = [];
+  /** Names this tab in messages between tabs. */
+  #tabId = uniqueId();
 
   constructor(options = {}) {
     super();
     this.#url = (options.url ?? globalThis.location?.origin ?? "").replace(/\/+$/, "");
-    this.fill = options.fill ?? FILL;
-    const shared = options.share !== false && Tabs.possible;
+    this.fill = options.fill ?? DEFAULT_FILL;
+    const shared = options.share !== false && Tabs.supported;
     const key = `parlour ${options.name ?? this.#url}`;
-    this.#account = new Account(this.#url, key, options, shared);
-    this.#place = new Place(key, () => this.topics);
-    this.#topics = new Topics(this, this.#place);
-    this.#sends = new Sends((...args) => this.#call(...args));
-    this.#stream = new Stream(this.#listener());
-    const host = { lead: () => this.#lead(), follow: () => this.#follow(), told: (message) => this.#told(message) };
-    this.#tabs = new Tabs(key, host, shared);
+    this.#session = new SessionManager(this.#url, key, options, shared);
+    this.#calls = new AuthorizedCalls(this.#url, this.#session, this.#callsHost());
+    this.#resumeState = new ResumeState(key, () => this.topics);
+    this.#topics = new JoinedTopics(this, this.#resumeState);
+    this.#outbox = new Outbox((...args) => this.#call(...args));
+    this.#stream = new Stream(this.#streamHost());
+    this.#tabs = new Tabs(key, this.#tabsHost(), shared);
   }
 
   get state() {
@@ -68,7 +79,7 @@ export class Parlour extends EventTarget {
   }
 
   get session() {
-    return this.#account.session;
+    return this.#session.session;
   }
 
   get user() {
@@ -80,11 +91,11 @@ export class Parlour extends EventTarget {
   }
 
   open() {
-    if (this.#open) return this.#opened;
-    this.#open = new AbortController();
-    this.#enter("connecting");
-    this.#opened = this.#start(this.#open.signal);
-    return this.#opened;
+    if (this.#closed) return this.#opening;
+    this.#closed = new AbortController();
+    this.#setState("connecting");
+    this.#opening = this.#start(this.#closed.signal);
+    return this.#opening;
   }
 
   join(topic, { hidden = false } = {}) {
@@ -92,45 +103,45 @@ export class Parlour extends EventTarget {
   }
 
   async leave(topic) {
-    await this.#call("DELETE", `/v1/session/topics/${inPath(topic)}`);
-    this.#topics.left(topic, "left");
-    this.#tabs.tell({ type: "left", topic });
+    await this.#call("DELETE", `/v1/session/topics/${pathSegment(topic)}`);
+    this.#topics.remove(topic, "left");
+    this.#tabs.broadcast({ type: "left", topic });
   }
 
   send(topic, content, options) {
-    return this.#sends.send(topic, content, options);
+    return this.#outbox.send(topic, content, options);
   }
 
-  history(topic, { ...options } = {}) {
-    return this.#call("GET", `/v1/topics/${inPath(topic)}/messages${query(options)}`);
+  history(topic, { ...query } = {}) {
+    return this.#call("GET", `/v1/topics/${pathSegment(topic)}/messages${queryString(query)}`);
   }
 
   edit(topic, messageId, content) {
-    return this.#call("PATCH", `/v1/topics/${inPath(topic)}/messages/${inPath(messageId)}`, { content });
+    return this.#call("PATCH", `/v1/topics/${pathSegment(topic)}/messages/${pathSegment(messageId)}`, { content });
   }
 
   async remove(topic, messageId) {
-    await this.#call("DELETE", `/v1/topics/${inPath(topic)}/messages/${inPath(messageId)}`);
+    await this.#call("DELETE", `/v1/topics/${pathSegment(topic)}/messages/${pathSegment(messageId)}`);
   }
 
   markRead(topic, seq) {
-    return this.#call("PUT", `/v1/topics/${inPath(topic)}/read`, { seq });
+    return this.#call("PUT", `/v1/topics/${pathSegment(topic)}/read`, { seq });
   }
 
   async typing(topic) {
     const now = Date.now();
-    if (now - (this.#typed.get(topic) ?? 0) < TYPING) return;
-    this.#typed.set(topic, now);
-    await this.#call("POST", `/v1/topics/${inPath(topic)}/typing`);
+    if (now - (this.#typingSentAt.get(topic) ?? 0) < TYPING_INTERVAL) return;
+    this.#typingSentAt.set(topic, now);
+    await this.#call("POST", `/v1/topics/${pathSegment(topic)}/typing`);
   }
 
-  inbox(options) {
-    return this.#call("GET", `/v1/me/topics${query(options)}`);
+  inbox(query) {
+    return this.#call("GET", `/v1/me/topics${queryString(query)}`);
   }
 
   async rename(username) {
     const user = await this.#call("PATCH", "/v1/me", { username });
-    this.#account.rename(user);
+    this.#session.setUser(user);
     return user;
   }
 
@@ -148,251 +159,245 @@ export class Parlour extends EventTarget {
     } catch (error) {
       if (error.status !== 401) throw error;
     }
-    this.#account.forget({ device: forget });
-    this.#tabs.tell({ type: "ended", reason: "signed_out" });
+    this.#session.forget({ device: forget });
+    this.#tabs.broadcast({ type: "ended", reason: "signed_out" });
     this.#end("signed_out");
   }
 
-  /** The session, as soon as the service can be reached; then this tab leads or follows. */
+  // Opening
+
+  /** Opens the session, and retries until the service responds. Then this tab becomes the leader or a follower. */
   async #start(signal) {
     const session = await this.#openSession(signal);
-    const rejoin = this.#place.begin(session);
-    await this.#rejoin(rejoin, await this.#account.token());
-    if (signal.aborted) throw closed();
+    const topics = this.#resumeState.begin(session);
+    await this.#rejoin(topics, await this.#session.token());
+    if (signal.aborted) throw notOpen();
     this.#tabs.start();
-    this.#watch(signal);
+    this.#watchPage(signal);
     return session;
   }
 
   async #openSession(signal) {
-    for (let wait = FIRST_PAUSE; ; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+    for (let wait = FIRST_RETRY_DELAY; ; wait = Math.min(2 * wait, MAX_RETRY_DELAY)) {
       try {
-        const session = await this.#account.open();
-        if (signal.aborted) throw closed();
+        const session = await this.#session.open();
+        if (signal.aborted) throw notOpen();
         return session;
       } catch (error) {
-        if (signal.aborted || !error.passing) {
-          if (!signal.aborted) this.#end("refused");
+        if (signal.aborted) throw error;
+        if (!error.retryable) {
+          this.#end("refused");
           throw error;
         }
-        this.#enter("waiting");
-        await pause(Math.max(1000 * (error.retryAfter ?? 0), wait * (0.5 + Math.random())), signal);
+        this.#setState("waiting");
+        await delay(Math.max(1000 * (error.retryAfter ?? 0), withJitter(wait)), signal);
       }
     }
   }
 
-  /** Notices when the page comes to sight, sleeps, wakes, goes, or has a network again. */
-  #watch(signal) {
-    const on = (target, event, act) => target?.addEventListener?.(event, act, { signal });
-    const wake = () => {
-      this.#tabs.check();
-      this.#stream.wake();
+  #watchPage(signal) {
+    const onWake = () => {
+      this.#tabs.checkLeader();
+      this.#stream.checkNow();
     };
-    const { document } = globalThis;
-    on(globalThis, "online", wake);
-    on(globalThis, "pageshow", wake);
-    on(globalThis, "pagehide", () => this.#place.keep());
-    on(document, "visibilitychange", () => (document.visibilityState === "visible" ? wake() : this.#place.keep()));
-    on(document, "freeze", () => this.#sleep());
-    on(document, "resume", () => this.#tabs.start());
+    const onHide = () => this.#resumeState.save();
+    const onFreeze = () => this.#stopForFreeze();
+    const onResume = () => this.#tabs.start();
+    watchPage({ onWake, onHide, onFreeze, onResume }, signal);
   }
 
-  /** The browser puts the page to sleep: what it had been reading may say nothing any more when it wakes. */
-  #sleep() {
-    this.#place.keep();
+  /** Closes the stream before the browser freezes the page: its connection may be dead when the page goes on. */
+  #stopForFreeze() {
+    this.#resumeState.save();
     this.#stream.stop();
     this.#tabs.stop();
-    this.#enter("connecting");
+    this.#setState("connecting");
   }
 
   // Calls
 
-  async #call(method, path, body, options = {}) {
-    const token = await this.#token();
-    try {
-      return this.#reached(await call(this.#url, method, path, { ...options, body, token }));
-    } catch (error) {
-      if (error.status !== 401 || !this.#open) throw error;
-    }
-    await this.#renew(token);
-    return call(this.#url, method, path, { ...options, body, token: await this.#token() });
+  #callsHost() {
+    return {
+      isOpen: () => this.#closed !== null,
+      opening: () => this.#opening,
+      onSuccess: () => this.#reportReachable(),
+      onReopened: () => this.#onReopened(),
+      onEnded: (reason) => this.#end(reason),
+    };
   }
 
-  /** What gets through tells that the service is back: the stream's pause, which may be long, is over with that. */
-  #reached(answer) {
-    if (this.#state === "waiting" && this.#tabs.leads) this.#stream.wake();
-    else if (this.#state === "waiting") this.#tabs.tell({ type: "reached" });
-    return answer;
+  #call(method, path, body, options = {}) {
+    return this.#calls.make(method, path, { ...options, body });
   }
 
-  async #token() {
-    if (!this.#open) throw closed();
-    await this.#opened;
-    return this.#ended(this.#account.token(() => this.#reopened()));
+  /** A call has succeeded, so the service is back: ends the retry delay of the stream, which may be long. */
+  #reportReachable() {
+    if (this.#state !== "waiting") return;
+    if (this.#tabs.isLeader) this.#stream.checkNow();
+    else this.#tabs.broadcast({ type: "reached" });
   }
 
-  #renew(token) {
-    return this.#ended(this.#account.renew(token, () => this.#reopened()));
-  }
+  // Joining
 
-  /** What is ended for one call is ended for all. */
-  async #ended(promise) {
-    try {
-      return await promise;
-    } catch (error) {
-      if (!error.passing) this.#end(error.code === "ended" ? "signed_out" : "refused");
-      throw error;
-    }
-  }
-
-  /** The session had expired, and there is a new one: it joins what the old one had joined. */
-  async #reopened() {
-    this.#place.begin(this.session);
-    await this.#rejoin([...this.topics.keys()], await this.#account.token());
-    this.#tabs.tell({ type: "session" });
+  /** The session had expired and there is a new one. It joins the topics of the old one. */
+  async #onReopened() {
+    this.#resumeState.begin(this.session);
+    await this.#rejoin([...this.topics.keys()], await this.#session.token());
+    this.#tabs.broadcast({ type: "session" });
     this.#stream.restart();
   }
 
-  /** Joins again, however long that takes: until then, what was joined would miss something. */
-  async #rejoin(topics, token, signal = this.#open?.signal) {
-    for (const topic of topics) {
-      while (!signal.aborted) {
-        try {
-          await this.#join(topic, (path) => call(this.#url, "PUT", path, { token }));
-          break;
-        } catch (error) {
-          if (!error.passing) this.#topics.left(topic, "gone");
-          if (!error.passing) break;
-          await pause(1000 * (error.retryAfter ?? 1), signal);
+  /**
+   * Joins topics again, and retries until each is joined or refused: a stream without a join would miss its entries.
+   */
+  async #rejoin(topics, token, signal = this.#closed?.signal) {
+    for (const topic of topics) await this.#rejoinTopic(topic, token, signal);
+  }
+
+  async #rejoinTopic(topic, token, signal) {
+    while (!signal.aborted) {
+      try {
+        await this.#join(topic, (path) => call(this.#url, "PUT", path, { token }));
+        return;
+      } catch (error) {
+        if (!error.retryable) {
+          this.#topics.remove(topic, "gone");
+          return;
         }
+        await delay(1000 * (error.retryAfter ?? 1), signal);
       }
     }
   }
 
   async #join(id, put) {
-    const before = this.#topics.positionOf(id);
-    const answer = await put(`/v1/session/topics/${inPath(id)}`);
-    const topic = this.#topics.joined(answer);
-    if (answer.topic.last_seq < before) topic.restart(answer.position);
-    this.#tabs.tell({ type: "joined", answer });
+    const positionBefore = this.#topics.positionOf(id);
+    const joined = await put(`/v1/session/topics/${pathSegment(id)}`);
+    const topic = this.#topics.add(joined);
+    if (joined.topic.last_seq < positionBefore) topic.restart(joined.position);
+    this.#tabs.broadcast({ type: "joined", answer: joined });
     return topic;
   }
 
-  // Listening
+  // Stream and tabs
 
-  #listener() {
+  #streamHost() {
     return {
       url: this.#url,
-      lastId: () => this.#place.lastId,
-      token: () => this.#token(),
-      state: (state) => this.#tell({ type: "state", state }),
-      event: (event, data, id) => this.#tell({ type: "event", event, data, id }),
-      alive: async () => (await this.#call("GET", "/v1/session")).stream_open,
-      gone: () => this.#call("GET", "/v1/session"),
-      over: (error) => this.#end(error.status === 401 ? "signed_out" : "refused"),
+      lastId: () => this.#resumeState.lastId,
+      token: () => this.#calls.token(),
+      onState: (state) => this.#handleInAllTabs({ type: "state", state }),
+      onEvent: (event, data, id) => this.#handleInAllTabs({ type: "event", event, data, id }),
+      isOpen: async () => (await this.#call("GET", "/v1/session")).stream_open,
+      onRefused: () => this.#call("GET", "/v1/session"),
+      onFailed: (error) => this.#end(error.status === 401 ? "signed_out" : "refused"),
     };
   }
 
-  #lead() {
-    this.#stream.start();
+  #tabsHost() {
+    return {
+      onLead: () => this.#stream.start(),
+      onFollow: () => this.#follow(),
+      onMessage: (message) => this.#receive(message),
+    };
   }
 
+  /** Becomes a follower, and requests a snapshot from the leader. */
   #follow() {
     this.#stream.stop();
-    this.#caughtUp = false;
-    this.#had = [...this.topics.keys()];
-    this.#tabs.tell({ type: "hello", from: this.#id });
+    this.#hasSnapshot = false;
+    this.#topicsBeforeSnapshot = [...this.topics.keys()];
+    this.#tabs.broadcast({ type: "hello", from: this.#tabId });
   }
 
-  /** For this tab and all others. */
-  #tell(message) {
-    this.#tabs.tell(message);
-    this.#hear(message);
+  #handleInAllTabs(message) {
+    this.#tabs.broadcast(message);
+    this.#handle(message);
   }
 
-  /** What another tab says. */
-  #told(message) {
-    if (!this.#open) return;
-    if (message.type === "hello" && this.#tabs.leads) this.#tabs.tell(this.#snapshot(message.from));
-    else if (message.type === "snapshot" && message.to === this.#id) this.#begin(message);
-    else if (message.type === "joined") this.#topics.joined(message.answer);
-    else if (message.type === "left") this.#topics.left(message.topic, "left");
-    else if (message.type === "session") this.#taken();
-    else if (message.type === "reached" && this.#tabs.leads) this.#stream.wake();
+  /** Handles a message of another tab. */
+  #receive(message) {
+    if (!this.#closed) return;
+    const { isLeader } = this.#tabs;
+    if (message.type === "hello" && isLeader) this.#tabs.broadcast(this.#snapshot(message.from));
+    else if (message.type === "snapshot" && message.to === this.#tabId) this.#restore(message);
+    else if (message.type === "joined") this.#topics.add(message.answer);
+    else if (message.type === "left") this.#topics.remove(message.topic, "left");
+    else if (message.type === "session") this.#adoptSession();
+    else if (message.type === "reached" && isLeader) this.#stream.checkNow();
     else if (message.type === "ended") this.#end(message.reason);
-    else if (this.#caughtUp && !this.#tabs.leads) this.#hear(message);
+    else if (this.#hasSnapshot && !isLeader) this.#handle(message);
   }
 
   /** Another tab has opened a new session. */
-  #taken() {
-    this.#account.reload();
+  #adoptSession() {
+    this.#session.reload();
     if (!this.session) return;
-    this.#place.begin(this.session);
+    this.#resumeState.begin(this.session);
     this.#stream.restart();
   }
 
   #snapshot(to) {
-    return { type: "snapshot", to, topics: this.#topics.snapshots(), state: this.#state, lastId: this.#place.lastId };
+    const { lastId } = this.#resumeState;
+    return { type: "snapshot", to, topics: this.#topics.snapshots(), state: this.#state, lastId };
   }
 
-  #begin({ topics, state, lastId }) {
-    this.#caughtUp = true;
-    this.#place.lastId = lastId;
-    this.#topics.begin(topics, this.#had);
-    this.#enter(state);
+  #restore({ topics, state, lastId }) {
+    this.#hasSnapshot = true;
+    this.#resumeState.lastId = lastId;
+    this.#topics.restore(topics, this.#topicsBeforeSnapshot);
+    this.#setState(state);
   }
 
-  #hear({ type, state, event, data, id }) {
-    if (type === "state") return this.#enter(state);
+  /** Handles a state or an event of the stream. */
+  #handle({ type, state, event, data, id }) {
+    if (type === "state") return this.#setState(state);
     if (type !== "event") return;
-    if (event === "bye") return this.#bye(data);
-    this.#topics.happened(event, data, this.#open?.signal);
-    // Behind it: what is kept is never ahead of what was shown.
-    if (id !== undefined) this.#place.lastId = id;
+    if (event === "bye") return this.#handleBye(data);
+    this.#topics.handleEvent(event, data, this.#closed?.signal);
+    // Set after the event is handled: a saved id never covers an entry that was not shown.
+    if (id !== undefined) this.#resumeState.lastId = id;
   }
 
-  async #bye({ reason, reconnect }) {
-    if (reconnect || !this.#tabs.leads) return;
+  async #handleBye({ reason, reconnect }) {
+    if (reconnect || !this.#tabs.isLeader) return;
     if (reason === "signed_out") {
-      this.#tabs.tell({ type: "ended", reason });
+      this.#tabs.broadcast({ type: "ended", reason });
       this.#end(reason);
     }
     if (reason !== "replaced") return;
-    // Where a tab has taken over while this one was asleep, that comes out in a moment.
+    // If another tab became the leader while this one was frozen, this tab loses the lock in a moment. Otherwise a
+    // client outside of this browser has replaced the stream.
     this.#stream.stop();
-    if (!(await pause(WAKING, this.#open?.signal)) || !this.#tabs.leads) return;
-    this.#tabs.tell({ type: "ended", reason });
+    if (!(await delay(LEADER_CHANGE_DELAY, this.#closed?.signal)) || !this.#tabs.isLeader) return;
+    this.#tabs.broadcast({ type: "ended", reason });
     this.#end(reason);
   }
 
   // State
 
-  #enter(state, reason = null) {
+  #setState(state, reason = null) {
     if (state === this.#state && reason === this.#reason) return;
-    [this.#state, this.#reason] = [state, reason];
-    this.#emit("state", { state, reason });
+    this.#state = state;
+    this.#reason = reason;
+    this.dispatchEvent(new CustomEvent("state", { detail: { state, reason } }));
   }
 
   #end(reason) {
-    if (!this.#open) return;
+    if (!this.#closed) return;
     if (reason === "signed_out") this.#forget();
-    else this.#place.keep();
-    this.#open.abort();
-    this.#open = null;
+    else this.#resumeState.save();
+    this.#closed.abort();
+    this.#closed = null;
     this.#stream.stop();
     this.#tabs.stop();
-    this.#account.rest();
-    this.#enter("ended", reason);
+    this.#session.stopRefreshing();
+    this.#setState("ended", reason);
   }
 
-  /** Whoever signs in next begins with nothing. */
+  /** The next user who signs in starts without the data of this one. */
   #forget() {
-    this.#account.forget();
-    this.#place.forget();
+    this.#session.forget();
+    this.#resumeState.clear();
     this.#topics.clear();
-  }
-
-  #emit(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

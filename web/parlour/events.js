@@ -1,22 +1,25 @@
-/** Server-Sent Events, as WHATWG HTML §9.2 has them, out of the text of a response as it comes. */
+/** A parser of Server-Sent Events (WHATWG HTML §9.2) that takes the text of a response in pieces of any size. */
 
 export class EventParser {
-  #rest = "";
+  /** Text after the last complete line. */
+  #incomplete = "";
   #event = "";
   #data = [];
   #id;
-  /** When the service wants its clients back, in milliseconds. */
+  /** The last `retry:` field: how long the service wants clients to wait before they reconnect, in milliseconds. */
   retry = null;
 
-  /** Takes what has come and answers the events that are whole: `{event, data, id}`, the id where it brings one. */
+  /**
+   * Takes the next piece. Returns the events that are complete: `{event, data, id}`; `id` is undefined if it has none.
+   */
   push(text) {
-    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
-    this.#rest = lines.pop();
-    return lines.flatMap((line) => this.#line(line));
+    const lines = (this.#incomplete + text).split(/\r\n|\n|\r(?!$)/);
+    this.#incomplete = lines.pop();
+    return lines.flatMap((line) => this.#parseLine(line));
   }
 
-  #line(line) {
-    if (line === "") return this.#whole();
+  #parseLine(line) {
+    if (line === "") return this.#finishEvent();
     const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
     if (field === "event") this.#event = value;
     else if (field === "data") this.#data.push(value);
@@ -25,10 +28,12 @@ export class EventParser {
     return [];
   }
 
-  #whole() {
+  #finishEvent() {
     const event = { event: this.#event || "message", data: this.#data.join("\n"), id: this.#id };
-    const empty = this.#data.length === 0;
-    [this.#event, this.#data, this.#id] = ["", [], undefined];
-    return empty ? [] : [event];
+    const hasData = this.#data.length > 0;
+    this.#event = "";
+    this.#data = [];
+    this.#id = undefined;
+    return hasData ? [event] : [];
   }
 }

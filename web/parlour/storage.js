@@ -1,16 +1,19 @@
-/** Where things are kept: the browser's storage, or memory where there is none (Node) or none is allowed. */
+/** JSON values in the browser's storage, or in memory where there is none (Node) or the browser denies it. */
 
-export class Storage {
-  #store;
+export class BrowserStorage {
+  #items;
 
-  /** `kind` is `localStorage`, of all tabs, or `sessionStorage`, of this one and its reloads. */
+  /**
+   * `kind` is `localStorage`, which all tabs share, or `sessionStorage`, which one tab has and which survives reloads.
+   */
   constructor(kind) {
-    this.#store = usable(kind) ?? memory();
+    this.#items = usable(kind) ?? inMemory();
   }
 
+  /** Returns the value, or null if there is none. */
   get(key) {
     try {
-      return JSON.parse(this.#store.getItem(key));
+      return JSON.parse(this.#items.getItem(key));
     } catch {
       return null;
     }
@@ -18,31 +21,32 @@ export class Storage {
 
   set(key, value) {
     try {
-      this.#store.setItem(key, JSON.stringify(value));
+      this.#items.setItem(key, JSON.stringify(value));
     } catch {
-      // It is full: what is kept here makes a reload better, and nothing depends on it.
+      // The storage is full. What is stored here makes a reload smoother; nothing depends on it.
     }
   }
 
   remove(key) {
-    this.#store.removeItem(key);
+    this.#items.removeItem(key);
   }
 }
 
+/** Returns the browser's storage, or null if it cannot be written to. */
 function usable(kind) {
   const probe = "parlour probe";
   try {
-    const store = globalThis[kind];
-    store.setItem(probe, probe);
-    const works = store.getItem(probe) === probe;
-    store.removeItem(probe);
-    return works ? store : null;
+    const items = globalThis[kind];
+    items.setItem(probe, probe);
+    const works = items.getItem(probe) === probe;
+    items.removeItem(probe);
+    return works ? items : null;
   } catch {
     return null;
   }
 }
 
-function memory() {
+function inMemory() {
   const values = new Map();
   return {
     getItem: (key) => values.get(key) ?? null,

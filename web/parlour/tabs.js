@@ -1,116 +1,137 @@
 /**
- * Several tabs, one stream: a browser opens only six HTTP/1.1 connections to a host, and each stream holds one. The tab
- * that has the lock leads: it listens, and tells the others. When it goes, or does not answer, another one takes over.
+ * Several tabs share one stream: a browser opens only six HTTP/1.1 connections to a host, and each stream holds one.
+ * The tab that holds the Web Lock is the leader: it has the stream, and sends its events to the other tabs, the
+ * followers, over a BroadcastChannel. When the leader closes or does not respond, a follower becomes the leader.
+ *
+ * Tabs that run different versions of this module may share a channel. The types and fields of its messages therefore
+ * stay as they are.
  */
 
-/** How long a tab that leads may take to answer, in milliseconds; and how often it is asked. */
-const [PATIENCE, ASK] = [5_000, 15_000];
+/** The time in which the leader must respond to a ping, in milliseconds. */
+const PONG_TIMEOUT = 5_000;
+/** The interval at which a visible follower pings the leader, in milliseconds. */
+const PING_INTERVAL = 15_000;
 
 export class Tabs {
   #name;
   #host;
   #shared;
   #channel = null;
-  #queue = null;
-  #release = null;
-  #heard = 0;
-  #timer = null;
-  #asked = null;
-  leads = false;
+  /** Aborts the request for the lock; null while this tab is stopped. */
+  #lockRequest = null;
+  /** Releases the lock while this tab is the leader. */
+  #releaseLock = null;
+  #leaderSeenAt = 0;
+  #pingInterval = null;
+  #pongTimeout = null;
+  /** True if this tab is the leader. */
+  isLeader = false;
 
-  /** Whether this browser can do that. */
-  static get possible() {
+  /** True if this browser has what sharing needs. */
+  static get supported() {
     return Boolean(globalThis.navigator?.locks && globalThis.BroadcastChannel && globalThis.document);
   }
 
-  /** `host` has `lead()`, `follow()`, and `told(message)` for what other tabs say. Without `shared`, this one leads. */
+  /**
+   * `host` provides `onLead()`, called when this tab becomes the leader, `onFollow()`, called when it becomes a
+   * follower, and `onMessage(message)` for the messages of other tabs. If `shared` is false, this tab is its own
+   * leader.
+   */
   constructor(name, host, shared) {
-    [this.#name, this.#host, this.#shared] = [name, host, shared];
+    this.#name = name;
+    this.#host = host;
+    this.#shared = shared;
   }
 
   start() {
     if (!this.#shared) {
-      this.leads = true;
-      this.#host.lead();
+      this.isLeader = true;
+      this.#host.onLead();
       return;
     }
     this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.addEventListener("message", ({ data }) => this.#told(data));
-    this.#heard = Date.now();
-    this.#wait();
-    this.#host.follow();
-    this.#timer = setInterval(() => this.check(), ASK);
-    this.check();
+    this.#channel.addEventListener("message", ({ data }) => this.#receive(data));
+    this.#leaderSeenAt = Date.now();
+    this.#requestLock();
+    this.#host.onFollow();
+    this.#pingInterval = setInterval(() => this.checkLeader(), PING_INTERVAL);
+    this.checkLeader();
   }
 
   stop() {
-    clearInterval(this.#timer);
-    clearTimeout(this.#asked);
-    this.#asked = null;
-    this.leads = false;
-    this.#queue?.abort();
-    this.#release?.();
+    clearInterval(this.#pingInterval);
+    clearTimeout(this.#pongTimeout);
+    this.#pongTimeout = null;
+    this.isLeader = false;
+    this.#lockRequest?.abort();
+    this.#lockRequest = null;
+    this.#releaseLock?.();
+    this.#releaseLock = null;
     this.#channel?.close();
-    [this.#queue, this.#release, this.#channel] = [null, null, null];
+    this.#channel = null;
   }
 
-  /** Tells all other tabs. */
-  tell(message) {
-    this.#channel?.postMessage({ ...message, leads: this.leads });
+  /** Sends a message to all other tabs. */
+  broadcast(message) {
+    this.#channel?.postMessage({ ...message, leads: this.isLeader });
   }
 
-  /** A tab that can be seen makes sure that somebody leads: one in the background may have been put to sleep. */
-  check() {
-    if (this.leads || !this.#queue || this.#asked || document.visibilityState === "hidden") return;
-    const since = Date.now();
-    this.tell({ type: "ping" });
-    this.#asked = setTimeout(() => {
-      this.#asked = null;
-      if (this.#queue && !this.leads && this.#heard < since) this.#take();
-    }, PATIENCE);
+  /**
+   * Pings the leader, and takes its place if it does not respond: the browser may have frozen a tab in the background.
+   */
+  checkLeader() {
+    if (this.isLeader || !this.#lockRequest || this.#pongTimeout || document.visibilityState === "hidden") return;
+    const pingedAt = Date.now();
+    this.broadcast({ type: "ping" });
+    this.#pongTimeout = setTimeout(() => {
+      this.#pongTimeout = null;
+      if (this.#lockRequest && !this.isLeader && this.#leaderSeenAt < pingedAt) this.#stealLock();
+    }, PONG_TIMEOUT);
   }
 
-  #told(message) {
+  #receive(message) {
     if (!this.#channel) return;
     if (message.type === "ping") {
-      if (this.leads) this.tell({ type: "pong" });
+      if (this.isLeader) this.broadcast({ type: "pong" });
       return;
     }
-    if (message.leads) this.#heard = Date.now();
-    if (message.type !== "pong") this.#host.told(message);
+    if (message.leads) this.#leaderSeenAt = Date.now();
+    if (message.type !== "pong") this.#host.onMessage(message);
   }
 
-  /** Leads as soon as nobody else does. */
-  #wait() {
-    const queue = new AbortController();
-    this.#queue = queue;
-    const lost = navigator.locks.request(this.#name, { signal: queue.signal }, () => this.#lead());
-    lost.catch(() => this.#lost(queue));
+  /** Becomes the leader as soon as no other tab holds the lock. */
+  #requestLock() {
+    const request = new AbortController();
+    this.#lockRequest = request;
+    const held = navigator.locks.request(this.#name, { signal: request.signal }, () => this.#becomeLeader());
+    held.catch(() => this.#onLockLost(request));
   }
 
-  /** Leads in place of a tab that does not answer. */
-  #take() {
-    this.#queue.abort();
-    const queue = new AbortController();
-    this.#queue = queue;
-    const lost = navigator.locks.request(this.#name, { steal: true }, () =>
-      queue.signal.aborted ? null : this.#lead(),
-    );
-    lost.catch(() => this.#lost(queue));
+  /** Becomes the leader in place of a tab that does not respond. */
+  #stealLock() {
+    this.#lockRequest.abort();
+    const request = new AbortController();
+    this.#lockRequest = request;
+    const held = navigator.locks.request(this.#name, { steal: true }, () => {
+      return request.signal.aborted ? null : this.#becomeLeader();
+    });
+    held.catch(() => this.#onLockLost(request));
   }
 
-  /** Holds the lock until this tab stops. */
-  #lead() {
-    this.leads = true;
-    this.#host.lead();
-    return new Promise((resolve) => (this.#release = resolve));
+  /** Returns a promise that holds the lock until this tab stops. */
+  #becomeLeader() {
+    this.isLeader = true;
+    this.#host.onLead();
+    return new Promise((resolve) => {
+      this.#releaseLock = resolve;
+    });
   }
 
-  /** Another tab has taken the lock, as this one was asleep. */
-  #lost(queue) {
-    if (this.#queue !== queue || queue.signal.aborted) return;
-    this.leads = false;
-    this.#wait();
-    this.#host.follow();
+  /** Another tab has taken the lock while this one was frozen. */
+  #onLockLost(request) {
+    if (this.#lockRequest !== request || request.signal.aborted) return;
+    this.isLeader = false;
+    this.#requestLock();
+    this.#host.onFollow();
   }
 }

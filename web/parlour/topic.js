@@ -1,39 +1,42 @@
 /**
- * A joined topic: its messages in the order of `seq`, each once, whatever the stream repeats, skips or never says; and
- * who is here.
+ * A joined topic: its entries in the order of `seq`, each once, even if the stream repeats or leaves out some; and its
+ * presences.
  */
 
-import { pause } from "./api.js";
+import { delay, withJitter } from "./delay.js";
 import { Timeline } from "./timeline.js";
 
-/** What a code makes of an entry; all others are messages. */
-const KINDS = { 6: "edit", 7: "removal" };
-/** How many entries are read at once to fill a gap, and the pause after a failure, in milliseconds. */
-const [FILL_PAGE, FILL_PAUSE] = [100, 2_000];
+/** The event of an entry by its code. All other entries are a `message`. */
+const EVENTS = { 6: "edit", 7: "removal" };
+/** The number of entries that catch-up reads in one call. */
+const CATCH_UP_PAGE = 100;
+/** The delay before a failed read of catch-up is retried, in milliseconds. */
+const CATCH_UP_RETRY_DELAY = 2_000;
 
 export class Topic extends EventTarget {
-  #host;
+  #client;
   #name = null;
   #position = null;
-  /** What is to be shown in its turn, while something before it is being read. */
+  /** Entries, gaps and ends in the order of arrival, while catch-up reads what comes before them. */
   #queue = [];
-  #working = false;
-  #left = false;
-  doubted = false;
+  #draining = false;
+  #ended = false;
+  /** True while the stream has not listed this topic and has not sent `left` for it. */
+  isMissing = false;
   #presences = new Map();
-  #count = 0;
+  #presenceCount = 0;
   #truncated = false;
 
-  /** `host` is the client; `position` what this tab has shown before a reload, or null. */
-  constructor(id, host, position = null) {
+  /** `position` is the `seq` of the last entry that this tab has shown before a reload, or null. */
+  constructor(id, client, position = null) {
     super();
     this.id = id;
-    this.#host = host;
+    this.#client = client;
     this.#position = position;
   }
 
   get parlour() {
-    return this.#host;
+    return this.#client;
   }
 
   get type() {
@@ -53,7 +56,7 @@ export class Topic extends EventTarget {
   }
 
   get presenceCount() {
-    return this.#count;
+    return this.#presenceCount;
   }
 
   get truncated() {
@@ -61,196 +64,205 @@ export class Topic extends EventTarget {
   }
 
   send(content, options) {
-    return this.#host.send(this.id, content, options);
+    return this.#client.send(this.id, content, options);
   }
 
   history(query) {
-    return this.#host.history(this.id, query);
+    return this.#client.history(this.id, query);
   }
 
   edit(messageId, content) {
-    return this.#host.edit(this.id, messageId, content);
+    return this.#client.edit(this.id, messageId, content);
   }
 
   remove(messageId) {
-    return this.#host.remove(this.id, messageId);
+    return this.#client.remove(this.id, messageId);
   }
 
   markRead(seq = this.position) {
-    return this.#host.markRead(this.id, seq);
+    return this.#client.markRead(this.id, seq);
   }
 
   typing() {
-    return this.#host.typing(this.id);
+    return this.#client.typing(this.id);
   }
 
   leave() {
-    return this.#host.leave(this.id);
+    return this.#client.leave(this.id);
   }
 
   timeline(options) {
     return new Timeline(this, options);
   }
 
-  /** Tells listeners here, and those of the client. */
+  // The methods below are called by the client only.
+
+  /** Dispatches an event here and at the client. */
   emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-    this.#host.dispatchEvent(new CustomEvent(type, { detail }));
+    this.#client.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // What the client calls, and nobody else.
-
-  /** What a join has answered, here or in another tab. */
-  joined({ topic, position, ...presences }) {
+  /** Takes the response of a join, made by this tab or another. */
+  update({ topic, position, ...presences }) {
     this.#name = topic.name ?? this.#name;
-    this.reach(position);
-    this.here(presences);
+    this.observeEnd(position);
+    this.setPresences(presences);
   }
 
-  /** It has begun anew, in another database: what was shown is no measure any more. */
+  /**
+   * Starts again at a position: the log has begun anew in another database, and the old position means nothing there.
+   */
   restart(position) {
-    [this.#position, this.#queue] = [position, []];
+    this.#position = position;
+    this.#queue = [];
   }
 
-  /** Whether it is known what is to be shown next. */
-  get known() {
+  /** True if the topic has a position: the next entry to show is determined. */
+  get hasPosition() {
     return this.#position !== null;
   }
 
-  /** The stream does not carry it, and has not said why. */
-  doubt() {
-    this.doubted = true;
+  markMissing() {
+    this.isMissing = true;
   }
 
-  trust() {
-    this.doubted = false;
-    return this;
+  markPresent() {
+    this.isMissing = false;
   }
 
-  /** An entry has come from the stream. */
+  /** Takes an entry of the stream. */
   receive(message) {
-    this.#take({ to: message.seq - 1, message });
+    this.#enqueue({ end: message.seq - 1, message });
   }
 
-  /** The stream has left something out. */
-  gap({ from_seq, to_seq, pruned = false }) {
-    this.#take({ gap: { topic: this, from_seq, to_seq, pruned } });
+  /** Takes a `gap` of the stream: entries that the stream leaves out. */
+  receiveGap({ from_seq, to_seq, pruned = false }) {
+    this.#enqueue({ gap: { topic: this, from_seq, to_seq, pruned } });
   }
 
-  /** What the topic has come to by other knowledge: whatever is missing until there is read. */
-  reach(seq) {
-    this.#take({ to: seq });
+  /** Records that the log ends at `seq` or later. Catch-up reads the entries up to there that are missing. */
+  observeEnd(seq) {
+    this.#enqueue({ end: seq });
   }
 
-  /** The whole list of those present. */
-  here({ presences, presence_count: count, truncated = false }) {
-    const now = new Map(presences.map((presence) => [presence.session_id, presence]));
+  /** Replaces the list of presences by a complete one. */
+  setPresences({ presences, presence_count: count, truncated = false }) {
+    const current = new Map(presences.map((presence) => [presence.session_id, presence]));
     const joins = presences.filter(({ session_id }) => !this.#presences.has(session_id));
-    const leaves = [...this.#presences.values()].filter(({ session_id }) => !now.has(session_id));
-    this.#presences = now;
-    this.#changed(joins, leaves, count, truncated);
+    const leaves = [...this.#presences.values()].filter(({ session_id }) => !current.has(session_id));
+    this.#presences = current;
+    this.#updatePresenceCount(joins, leaves, count, truncated);
   }
 
-  /** The difference. */
-  moved({ joins, leaves, presence_count: count, truncated = false }) {
-    const came = joins.filter(({ session_id }) => !this.#presences.has(session_id));
-    const went = leaves.filter(({ session_id }) => this.#presences.has(session_id));
+  /** Applies a difference to the list of presences. */
+  changePresences({ joins, leaves, presence_count: count, truncated = false }) {
+    const newJoins = joins.filter(({ session_id }) => !this.#presences.has(session_id));
+    const newLeaves = leaves.filter(({ session_id }) => this.#presences.has(session_id));
     joins.forEach((presence) => this.#presences.set(presence.session_id, presence));
     leaves.forEach(({ session_id }) => this.#presences.delete(session_id));
-    this.#changed(came, went, count, truncated);
+    this.#updatePresenceCount(newJoins, newLeaves, count, truncated);
   }
 
-  /** It is over. */
+  /** The topic has been left: nothing more is shown. */
   end(reason) {
-    this.#left = true;
+    this.#ended = true;
     this.#queue = [];
     this.emit("left", { topic: this, reason });
   }
 
-  /** For another tab, which begins with it. */
+  /** Returns the topic in the shape of a join's response, for a new follower. */
   snapshot() {
     return {
       topic: { id: this.id, name: this.#name ?? undefined },
       position: this.position,
       presences: [...this.#presences.values()],
-      presence_count: this.#count,
+      presence_count: this.#presenceCount,
       truncated: this.#truncated,
     };
   }
 
-  #changed(joins, leaves, count, truncated) {
-    const same = joins.length === 0 && leaves.length === 0 && count === this.#count && truncated === this.#truncated;
-    [this.#count, this.#truncated] = [count, truncated];
-    if (!same) this.emit("presence", { topic: this, joins, leaves });
+  #updatePresenceCount(joins, leaves, count, truncated) {
+    const isSameCount = count === this.#presenceCount && truncated === this.#truncated;
+    this.#presenceCount = count;
+    this.#truncated = truncated;
+    if (joins.length === 0 && leaves.length === 0 && isSameCount) return;
+    this.emit("presence", { topic: this, joins, leaves });
   }
 
-  /** Shows what is next at once, and keeps what has something before it that must be read first. */
-  #take(item) {
-    if (this.#left) return;
-    // Whatever comes first says where this begins.
-    if (this.#position === null) this.#position = item.gap ? item.gap.from_seq - 1 : item.to;
+  /** Shows the item at once if it is the next one; otherwise it waits for catch-up. */
+  #enqueue(item) {
+    if (this.#ended) return;
+    // The first item determines where this topic starts.
+    if (this.#position === null) this.#position = item.gap ? item.gap.from_seq - 1 : item.end;
     this.#queue.push(item);
-    if (!this.#working) this.#work();
+    if (!this.#draining) this.#drain();
   }
 
-  async #work() {
-    this.#working = true;
+  async #drain() {
+    this.#draining = true;
     while (this.#queue.length > 0) {
-      const { to, message, gap } = this.#queue[0];
-      // Awaited only where there is something to read, or what arrives in one piece would be shown in many.
-      if (to > this.#position) await this.#fill(this.#position + 1, to);
-      else if (gap) await this.#skip(gap);
-      if (this.#left) break;
+      const { end, message, gap } = this.#queue[0];
+      // Awaits only if there is something to read: entries that arrive together are shown together.
+      if (end > this.#position) await this.#catchUp(this.#position + 1, end);
+      else if (gap) await this.#handleGap(gap);
+      if (this.#ended) break;
       if (message) this.#show(message);
       this.#queue.shift();
     }
-    this.#working = false;
+    this.#draining = false;
   }
 
   #show(message) {
     if (message.seq <= this.#position) return;
     this.#position = message.seq;
-    this.emit(KINDS[message.code] ?? "message", message);
+    this.emit(EVENTS[message.code] ?? "message", message);
   }
 
-  async #skip(gap) {
+  async #handleGap(gap) {
     const from = Math.max(gap.from_seq, this.position + 1);
     if (gap.to_seq < from) return;
-    if (gap.pruned) this.#miss({ ...gap, from_seq: from });
-    else await this.#fill(from, gap.to_seq);
+    if (gap.pruned) this.#skip({ ...gap, from_seq: from });
+    else await this.#catchUp(from, gap.to_seq);
   }
 
-  /** Moves behind what is not shown, and says so. */
-  #miss(gap) {
+  /** Moves the position to the end of a gap, and dispatches the gap. */
+  #skip(gap) {
     this.#position = gap.to_seq;
     this.emit("gap", gap);
   }
 
-  /** Shows what history has from one number to another; where that is too much, only the last of it. */
-  async #fill(from, to) {
-    const first = Math.max(from, to - this.#host.fill + 1);
-    if (first > from) this.#miss({ topic: this, from_seq: from, to_seq: first - 1, pruned: false });
-    while (this.#position < to && !this.#left) {
+  /**
+   * Shows the entries `from` to `to` from history. If they are more than `fill`, only the last ones; the others are a
+   * gap.
+   */
+  async #catchUp(from, to) {
+    const first = Math.max(from, to - this.#client.fill + 1);
+    if (first > from) this.#skip({ topic: this, from_seq: from, to_seq: first - 1, pruned: false });
+    while (this.#position < to && !this.#ended) {
       const next = this.#position + 1;
-      const page = await this.#read(next);
-      if (this.#left) return;
-      if (!page) return this.#miss({ topic: this, from_seq: next, to_seq: to, pruned: false });
+      const page = await this.#readPage(next);
+      if (this.#ended) return;
+      if (!page) return this.#skip({ topic: this, from_seq: next, to_seq: to, pruned: false });
       const [oldest] = page.messages;
-      // History is pruned from its beginning: what lies before its first entry is gone.
-      const until = Math.min(oldest ? oldest.seq - 1 : to, to);
-      if (until >= next) this.#miss({ topic: this, from_seq: next, to_seq: until, pruned: true });
+      // History is pruned from its beginning: entries before the first one of the page no longer exist.
+      const prunedTo = Math.min(oldest ? oldest.seq - 1 : to, to);
+      if (prunedTo >= next) this.#skip({ topic: this, from_seq: next, to_seq: prunedTo, pruned: true });
       page.messages.forEach((message) => this.#show(message));
     }
   }
 
-  /** A page of history, as soon as the service can be reached; null where it is not to be had any more. */
-  async #read(seq) {
+  /**
+   * Reads a page of history, and retries until the service responds. Returns null if the history cannot be read any
+   * more.
+   */
+  async #readPage(seq) {
     for (;;) {
       try {
-        return await this.history({ direction: "forward", at_seq: seq, limit: FILL_PAGE, changes: true });
+        return await this.history({ direction: "forward", at_seq: seq, limit: CATCH_UP_PAGE, changes: true });
       } catch (error) {
-        if (!error.passing || this.#left) return null;
-        await pause(FILL_PAUSE * (0.5 + Math.random()));
+        if (!error.retryable || this.#ended) return null;
+        await delay(withJitter(CATCH_UP_RETRY_DELAY));
       }
     }
   }

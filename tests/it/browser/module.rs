@@ -212,7 +212,7 @@ async fn a_timeline_is_a_window_that_moves_both_ways() {
     tab.run("await line.older(); return null").await;
     assert_eq!(tab.run("return line.atStart").await, json!(true));
     bot.send(ROOM, json!("new")).await;
-    tab.until("line.behind === 1").await;
+    tab.until("line.newerCount === 1").await;
     for _ in 0..3 {
         tab.run("await line.newer(); return null").await;
     }
@@ -303,7 +303,7 @@ async fn the_types_are_those_of_the_module() {
          for (const [name, members] of {classes}) {{ \
              if (members.length < 8) throw new Error(`too few: ${{members}}`); \
              for (const member of members) if (!(member in made[name])) throw new Error(`${{name}}.${{member}}`); }} \
-         if (!(new all.ParlourError(0, 'network', 'x').passing)) throw new Error('passing');",
+         if (!(new all.ParlourError(0, 'network', 'x').retryable)) throw new Error('retryable');",
         tools::file("web/parlour.js")
     );
     let mut node = tools::program("node");

@@ -1,6 +1,6 @@
-//! What others build from `openapi.yaml` works: types and clients that generators make of it chat with the service, and
-//! schemathesis, which reads it as a promise and tries to see it broken, finds nothing. All that is generated goes to
-//! temporary folders.
+//! Programs that integrators generate from `openapi.yaml` work: generated types and clients chat with the service, and
+//! schemathesis, which searches for responses that contradict the document, finds none. Generated files go to temporary
+//! folders.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::support::{Random, ServerProcess, TestApp, tools};
 
-/// How many cases schemathesis makes up for each operation, in each of its phases: about a minute's worth.
+/// The number of cases that schemathesis generates for each operation in each of its phases. It takes about a minute.
 const CASES: &str = "100";
 
-/// A temporary folder with copies of files of `tests/clients`.
+/// Returns a temporary folder with copies of files of `tests/clients`.
 fn folder_with(files: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in files {
@@ -35,8 +35,8 @@ async fn a_typescript_program_compiles_with_generated_types_and_chats() {
 
     let mut chat = tools::program("node");
     chat.args(["built/chat.js", app.base()]);
-    let said = tools::run(in_folder(chat, &folder)).await;
-    assert!(said.contains("read 5 messages"), "{said}");
+    let output = tools::run(in_folder(chat, &folder)).await;
+    assert!(output.contains("read 5 messages"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,17 +47,17 @@ async fn a_generated_python_client_is_whole_and_chats_in_typed_models() {
     let mut generate = tools::python_tool("openapi-python-client");
     generate.args(["generate", "--meta", "none", "--output-path", "parlour", "--config", "generator.yaml", "--path"]);
     generate.arg(tools::file("openapi.yaml"));
-    let said = tools::run(in_folder(generate, &folder)).await;
-    assert_eq!(said.trim(), "Generating parlour", "what the generator skips, it tells");
+    let output = tools::run(in_folder(generate, &folder)).await;
+    assert_eq!(output.trim(), "Generating parlour", "the generator prints a warning for each operation that it skips");
 
     let mut chat = tools::python_tool("python");
     chat.args(["chat.py", app.base()]);
-    let said = tools::run(in_folder(chat, &folder)).await;
-    assert!(said.contains("read 5 messages"), "{said}");
+    let output = tools::run(in_folder(chat, &folder)).await;
+    assert!(output.contains("read 5 messages"), "{output}");
 }
 
-/// Each run has a seed of its own, as one seed would look at the same cases for ever. The seed of a run that finds
-/// something is printed, and `PARLOUR_TEST_SEED` repeats it.
+/// Each run has its own seed: a fixed seed would check the same cases each time. The seed of a failed run is printed, and
+/// `PARLOUR_TEST_SEED` repeats it.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing() {
     let server = ServerProcess::start(&[]).await;
@@ -68,11 +68,11 @@ async fn schemathesis_finds_nothing() {
     let folder = folder_with(&["schemathesis/schemathesis.toml", "schemathesis/hooks.py"]);
     let seed = Random::new().below(usize::MAX).to_string();
     let mut test = tools::python_tool("schemathesis");
-    // From the file: of a document that it has fetched, schemathesis leaves out the call that fetched it.
+    // Reads the document from the file: if schemathesis fetches it, it leaves out the operation that it has fetched.
     test.arg("run").arg(tools::file("openapi.yaml")).args(["--url", server.base()]);
     test.args(["--max-examples", CASES, "--seed", &seed]).env("PARLOUR_BASE", server.base());
-    let said = tools::run(in_folder(test, &folder)).await;
-    assert!(said.contains(&format!("Tested: {operations}")), "all {operations} operations: {said}");
+    let output = tools::run(in_folder(test, &folder)).await;
+    assert!(output.contains(&format!("Tested: {operations}")), "all {operations} operations: {output}");
 }
 
 fn in_folder(mut command: std::process::Command, folder: &TempDir) -> std::process::Command {

@@ -1,5 +1,5 @@
-//! What browsers load: the web client, the client module, the reference of the API; how it is cached, compressed and
-//! confined.
+//! The files for browsers: the web client, the client module and the reference of the API; their caching, compression and
+//! security headers.
 
 use std::io::Read as _;
 
@@ -9,7 +9,7 @@ use crate::support::{Reply, TestApp};
 
 const HTML: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-/// Files that stay where they are, with their kinds.
+/// Files with a stable path, and their content types.
 const FILES: [(&str, &str); 9] = [
     ("/app/main.js", "text/javascript; charset=utf-8"),
     ("/app/icon.svg", "image/svg+xml"),
@@ -39,12 +39,12 @@ async fn a_browser_gets_a_page_at_the_root_and_a_program_a_few_lines() {
         assert_eq!(lines.header("content-type"), "text/plain; charset=utf-8", "{lines:?}");
         for path in ["/docs", "/openapi.yaml", "/parlour.js", "/healthz", "/readyz", "/metrics"] {
             assert!(lines.text().contains(path), "{path} is missing in {lines:?}");
-            assert_eq!(app.get(path).send().await.status, 200, "what is named is there: {path}");
+            assert_eq!(app.get(path).send().await.status, 200, "the path that is named exists: {path}");
         }
     }
     for reply in [page, app.get("/").send().await] {
         let varies = reply.headers.get_all("vary").iter().any(|by| by == "accept");
-        assert!(varies, "a cache has to know that there are two: {reply:?}");
+        assert!(varies, "a cache must keep the two apart: {reply:?}");
     }
 }
 
@@ -85,10 +85,10 @@ async fn a_file_is_asked_for_each_time_and_sent_only_where_it_has_changed() {
         let first = load(&app, path).await;
         assert_eq!(first.header("cache-control"), "no-cache", "{path}");
         let tag = first.header("etag");
-        assert!(tag.starts_with('"') && tag.len() > 8, "a strong tag: {first:?}");
+        assert!(tag.starts_with('"') && tag.len() > 8, "a strong validator: {first:?}");
         for known in [tag.to_owned(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
             let again = app.get(path).header("accept", HTML).header("if-none-match", &known).send().await;
-            assert_eq!((again.status, again.body.len()), (304, 0), "{path} where {known} is known: {again:?}");
+            assert_eq!((again.status, again.body.len()), (304, 0), "{path} with if-none-match {known}: {again:?}");
             assert_eq!(again.header("etag"), tag);
         }
         let changed = app.get(path).header("accept", HTML).header("if-none-match", "\"other\"").send().await;
@@ -97,27 +97,27 @@ async fn a_file_is_asked_for_each_time_and_sent_only_where_it_has_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_gzip_gets_it_and_nobody_else() {
+async fn a_client_that_accepts_gzip_gets_it_and_no_other() {
     let app = TestApp::start().await;
     for (path, _) in FILES {
         let plain = load(&app, path).await;
         assert_eq!(plain.header("content-encoding"), "", "{path}");
         assert!(std::str::from_utf8(&plain.body).is_ok(), "{path} is text");
-        for takes in ["gzip", "gzip, deflate, br, zstd", "br;q=1.0, GZIP;q=0.5"] {
-            let coded = app.get(path).header("accept-encoding", takes).send().await;
+        for accepted in ["gzip", "gzip, deflate, br, zstd", "br;q=1.0, GZIP;q=0.5"] {
+            let coded = app.get(path).header("accept-encoding", accepted).send().await;
             assert_eq!(coded.header("content-encoding"), "gzip", "{path}");
             assert_eq!(coded.header("vary"), "accept-encoding", "{path}");
-            assert_ne!(coded.header("etag"), plain.header("etag"), "another coding, another tag: {path}");
+            assert_ne!(coded.header("etag"), plain.header("etag"), "each coding has its own tag: {path}");
             let mut decoded = Vec::new();
             flate2::read::GzDecoder::new(&coded.body[..]).read_to_end(&mut decoded).unwrap();
             assert!(decoded == plain.body, "{path} is the same in both codings");
         }
-        for refuses in ["identity", "br", "gzip;q=0", "gzip; q=0.0"] {
-            let reply = app.get(path).header("accept-encoding", refuses).send().await;
-            assert!(reply.body == plain.body, "{path} for {refuses}");
+        for refused in ["identity", "br", "gzip;q=0", "gzip; q=0.0"] {
+            let reply = app.get(path).header("accept-encoding", refused).send().await;
+            assert!(reply.body == plain.body, "{path} for {refused}");
         }
     }
-    // Of the API nothing is compressed: a stream has to arrive as it is written.
+    // The API is not compressed: compression would buffer the events of a stream.
     for path in ["/healthz", "/openapi.json"] {
         assert_eq!(app.get(path).header("accept-encoding", "gzip").send().await.header("content-encoding"), "");
     }
@@ -154,13 +154,13 @@ async fn a_page_loads_all_that_it_names_and_names_no_other_host() {
         let named = references(page.text());
         assert!(!named.is_empty(), "{page:?}");
         for address in named {
-            assert!(address.starts_with('/') && !address.starts_with("//"), "{address} is elsewhere");
+            assert!(address.starts_with('/') && !address.starts_with("//"), "{address} is on another host");
             load(&app, address).await;
         }
     }
 }
 
-/// What `src` and `href` name.
+/// Returns the values of all `src` and `href` attributes.
 fn references(page: &str) -> Vec<&str> {
     let values = ["src=\"", "href=\""].map(|attribute| page.split(attribute).skip(1));
     values.into_iter().flatten().filter_map(|rest| rest.split('"').next()).collect()
@@ -171,7 +171,7 @@ async fn a_page_of_any_origin_may_import_the_module() {
     let app = TestApp::start().await;
     let module = app.get("/parlour.js").header("origin", "https://page.example").send().await;
     assert_eq!((module.status, module.header("access-control-allow-origin")), (200, "*"));
-    // What it imports itself comes from beside it.
+    // The files that the module imports.
     let parts = module.text().split(['"', '\'']).filter(|part| part.starts_with("./parlour/"));
     for part in parts {
         let reply = app.get(&part[1..]).header("origin", "https://page.example").send().await;

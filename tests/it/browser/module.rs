@@ -1,30 +1,30 @@
-//! The client module in pages that have nothing else: what it tells of a topic is whole and in order.
+//! The client module in pages without other scripts: its events of a topic are complete and in order.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::CUT;
-use crate::support::{Api, Chromium, Look, ServerProcess, Session, Tab, TestApp, number, tools};
+use super::NETWORK_ERRORS;
+use crate::support::{Api, Chromium, Screen, ServerProcess, Session, Tab, TestApp, number, tools};
 
 const ROOM: &str = "room:lobby";
 
-/// A page without content of its own, from the service or elsewhere, in which a client has joined the room and notes what
-/// it is told: `told` has `[kind, seq]` of each event. `options` are JavaScript.
-async fn client(tab: &Tab, page: &Api, service: &Api, options: &str) {
+/// Opens a page without scripts, from the service or elsewhere, and starts a client in it that joins the room and records
+/// its events: `events` has `[kind, seq]` of each. `options` are JavaScript.
+async fn open_client(tab: &Tab, page: &Api, service: &Api, options: &str) {
     tab.go_to(&format!("{}/openapi.json", page.base())).await;
-    start(tab, service, options).await;
+    start_client(tab, service, options).await;
 }
 
-async fn start(tab: &Tab, service: &Api, options: &str) {
+async fn start_client(tab: &Tab, service: &Api, options: &str) {
     let script = format!(
         "const {{ Parlour }} = await import('{base}/parlour.js'); \
-         window.told = []; window.states = []; \
+         window.events = []; window.states = []; \
          window.parlour = new Parlour({{ url: '{base}', username: 'Page', ...{options} }}); \
          for (const kind of ['message', 'edit', 'removal']) \
-             parlour.addEventListener(kind, ({{ detail }}) => told.push([kind, detail.seq])); \
-         parlour.addEventListener('gap', ({{ detail }}) => told.push(['gap', detail.from_seq, detail.to_seq, detail.pruned])); \
-         parlour.addEventListener('left', ({{ detail }}) => told.push(['left', detail.reason])); \
+             parlour.addEventListener(kind, ({{ detail }}) => events.push([kind, detail.seq])); \
+         parlour.addEventListener('gap', ({{ detail }}) => events.push(['gap', detail.from_seq, detail.to_seq, detail.pruned])); \
+         parlour.addEventListener('left', ({{ detail }}) => events.push(['left', detail.reason])); \
          parlour.addEventListener('state', ({{ detail }}) => states.push(detail.state)); \
          await parlour.open(); \
          window.room = await parlour.join('{ROOM}'); return null",
@@ -34,37 +34,39 @@ async fn start(tab: &Tab, service: &Api, options: &str) {
     tab.until("parlour.state === 'live'").await;
 }
 
-async fn told(tab: &Tab) -> Value {
-    tab.run("return told").await
+async fn events(tab: &Tab) -> Value {
+    tab.run("return events").await
 }
 
 fn messages(seqs: impl IntoIterator<Item = u64>) -> Value {
     seqs.into_iter().map(|seq| json!(["message", seq])).collect()
 }
 
-/// Somebody who has joined the room, and talks.
-async fn talker(api: &Api) -> Session {
+/// Opens a session that has joined the room, to send to it.
+async fn sender(api: &Api) -> Session {
     let session = Session::of_device(api, "bot").await;
     session.join(ROOM).await;
     session
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_is_told_of_all_that_happens_in_order() {
-    let (app, elsewhere, chromium) = (TestApp::start().await, TestApp::start().await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &elsewhere, &app, "{}").await;
-    let bot = talker(&app).await;
+async fn a_page_of_another_origin_receives_all_events_in_order() {
+    let app = TestApp::start().await;
+    let elsewhere = TestApp::start().await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &elsewhere, &app, "{}").await;
+    let bot = sender(&app).await;
     tab.until("room.presenceCount === 2 && [...room.presences.values()].some(({ username }) => username === 'bot')")
         .await;
     let sent = bot.send(ROOM, json!("one")).await;
     let path = format!("/v1/topics/{ROOM}/messages/{}", sent["id"].as_str().unwrap());
     bot.patch(&path, &json!({"content": "uno"})).await.expect(200);
     bot.delete(&path).await.expect(204);
-    // Sends are stored in the order of the calls, though none is waited for.
+    // Sends are stored in the order of the calls, although no call waits for the one before it.
     let own = tab.run("return (await Promise.all([4, 5, 6, 7].map((seq) => room.send(seq)))).map(({ seq, content }) => seq === content)").await;
     assert_eq!(own, json!([true, true, true, true]));
-    tab.until("told.length === 7").await;
+    tab.until("events.length === 7").await;
     let expected = json!([
         ["message", 1],
         ["edit", 2],
@@ -74,18 +76,19 @@ async fn a_page_of_another_origin_is_told_of_all_that_happens_in_order() {
         ["message", 6],
         ["message", 7]
     ]);
-    assert_eq!(told(&tab).await, expected);
+    assert_eq!(events(&tab).await, expected);
     bot.leave(ROOM).await;
     tab.until("room.presenceCount === 1").await;
-    tab.expect_quiet(&[]).await;
+    tab.expect_clean_console(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_leaves_out_is_read_from_history_and_what_is_too_much_is_a_gap() {
-    let (app, chromium) = (TestApp::with(&["--stream-replay", "5"]).await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &app, &app, "{ fill: 250 }").await;
-    let bot = talker(&app).await;
+    let app = TestApp::with(&["--stream-replay", "5"]).await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &app, &app, "{ fill: 250 }").await;
+    let bot = sender(&app).await;
     let away = async |count: u64| {
         tab.run("parlour.close(); return null").await;
         for number in 0..count {
@@ -94,81 +97,89 @@ async fn what_a_stream_leaves_out_is_read_from_history_and_what_is_too_much_is_a
         tab.run("await parlour.open(); return null").await;
     };
     away(220).await;
-    tab.until("told.length === 220").await;
-    assert_eq!(told(&tab).await, messages(1..=220));
-    tab.run("told.length = 0; return null").await;
+    tab.until("events.length === 220").await;
+    assert_eq!(events(&tab).await, messages(1..=220));
+    tab.run("events.length = 0; return null").await;
     away(300).await;
-    tab.until("told.length === 256").await;
-    let told = told(&tab).await;
-    assert_eq!(told[0], json!(["gap", 221, 265, false]), "all but the last 250 before what the stream has, which is 5");
-    assert_eq!(json!(told.as_array().unwrap()[1..]), messages(266..=520));
-    tab.expect_quiet(&[]).await;
+    tab.until("events.length === 256").await;
+    let events = events(&tab).await;
+    assert_eq!(
+        events[0],
+        json!(["gap", 221, 265, false]),
+        "all but the last 250 before what the stream has, which is 5"
+    );
+    assert_eq!(json!(events.as_array().unwrap()[1..]), messages(266..=520));
+    tab.expect_clean_console(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_goes_on_where_the_page_was() {
-    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &app, &app, "{ share: false }").await;
-    let bot = talker(&app).await;
+    let app = TestApp::start().await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &app, &app, "{ share: false }").await;
+    let bot = sender(&app).await;
     bot.send(ROOM, json!("before")).await;
-    tab.until("told.length === 1").await;
+    tab.until("events.length === 1").await;
     let session = tab.run("return parlour.session.id").await;
     tab.go_to("about:blank").await;
     for number in 0..3 {
         bot.send(ROOM, json!(number)).await;
     }
-    client(&tab, &app, &app, "{ share: false }").await;
-    tab.until("told.length === 3").await;
-    assert_eq!(told(&tab).await, messages(2..=4));
+    open_client(&tab, &app, &app, "{ share: false }").await;
+    tab.until("events.length === 3").await;
+    assert_eq!(events(&tab).await, messages(2..=4));
     assert_eq!(tab.run("return parlour.session.id").await, session);
-    tab.expect_quiet(&[]).await;
+    tab.expect_clean_console(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_has_expired_is_followed_by_a_new_one_and_nothing_is_missed() {
-    let (server, chromium) = (ServerProcess::start(&["--session-ttl", "10s"]).await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &server, &server, "{}").await;
+    let server = ServerProcess::start(&["--session-ttl", "10s"]).await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &server, &server, "{}").await;
     let first = tab.run("return parlour.session.id").await;
     tab.until("Date.parse(parlour.session.expires_at) - Date.parse(parlour.session.created_at) > 12_000").await;
     assert_eq!(tab.run("return parlour.session.id").await, first, "it was refreshed");
-    tab.sleep(true).await;
+    tab.set_frozen(true).await;
     tokio::time::sleep(Duration::from_secs(13)).await;
-    let bot = talker(&server).await;
+    let bot = sender(&server).await;
     bot.send(ROOM, json!("while it slept")).await;
-    tab.sleep(false).await;
-    tab.until("told.length === 1 && parlour.state === 'live'").await;
+    tab.set_frozen(false).await;
+    tab.until("events.length === 1 && parlour.state === 'live'").await;
     assert_ne!(tab.run("return parlour.session.id").await, first);
     bot.send(ROOM, json!("and live again")).await;
-    tab.until("told.length === 2").await;
-    assert_eq!(told(&tab).await, messages(1..=2));
-    tab.expect_quiet(&["401", CUT[0]]).await;
+    tab.until("events.length === 2").await;
+    assert_eq!(events(&tab).await, messages(1..=2));
+    tab.expect_clean_console(&["401", NETWORK_ERRORS[0]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_that_meets_no_service_is_stored_once_when_there_is_one() {
-    let (mut server, chromium) = (ServerProcess::start(&[]).await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &server, &server, "{}").await;
+    let mut server = ServerProcess::start(&[]).await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &server, &server, "{}").await;
     server.kill9();
     tab.run("window.sent = Promise.all(['a', 'b', 'c'].map((text) => room.send(text))); return null").await;
     tab.until("parlour.state === 'waiting'").await;
     server.restart().await;
     assert_eq!(tab.run("return (await sent).map(({ seq }) => seq)").await, json!([1, 2, 3]));
-    tab.until("told.length === 3").await;
-    assert_eq!(told(&tab).await, messages(1..=3));
-    let bot = talker(&server).await;
+    tab.until("events.length === 3").await;
+    assert_eq!(events(&tab).await, messages(1..=3));
+    let bot = sender(&server).await;
     assert_eq!(bot.history(ROOM, "").await.messages.len(), 3);
-    tab.expect_quiet(&CUT).await;
+    tab.expect_clean_console(&NETWORK_ERRORS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_learns_why_a_topic_or_its_session_is_over() {
-    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &app, &app, "{}").await;
-    let bot = talker(&app).await;
+    let app = TestApp::start().await;
+    let chromium = Chromium::start().await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &app, &app, "{}").await;
+    let bot = sender(&app).await;
     let group = bot.post("/v1/groups", &json!({"name": "Gardeners"})).await.expect(201);
     let topic = group["topic"].as_str().unwrap();
     let me = tab.run("return parlour.user.user_id").await;
@@ -176,10 +187,10 @@ async fn a_client_learns_why_a_topic_or_its_session_is_over() {
         .await;
     tab.run(&format!("await parlour.join('{topic}'); return null")).await;
     bot.delete(&format!("/v1/groups/{}", group["id"].as_str().unwrap())).await.expect(204);
-    tab.until("told.some(([kind, reason]) => kind === 'left' && reason === 'group_deleted')").await;
+    tab.until("events.some(([kind, reason]) => kind === 'left' && reason === 'group_deleted')").await;
     assert_eq!(tab.run("return [...parlour.topics.keys()]").await, json!([ROOM]));
 
-    // Another stream of the same session takes its place.
+    // Another stream of the same session replaces this one.
     let token = tab.run("return JSON.parse(localStorage[Object.keys(localStorage).find((key) => localStorage[key].includes('token'))]).token").await;
     let poll = app.call(reqwest::Method::GET, "/v1/session/events").bearer(token.as_str().unwrap());
     poll.header("accept", "application/json").send().await.expect(200);
@@ -189,19 +200,20 @@ async fn a_client_learns_why_a_topic_or_its_session_is_over() {
     tab.run("await parlour.signOut(); return null").await;
     tab.until("parlour.state === 'ended' && parlour.reason === 'signed_out'").await;
     assert_eq!(tab.run("return room.send('x').then(() => 'sent', ({ code }) => code)").await, json!("ended"));
-    tab.expect_quiet(&[]).await;
+    tab.expect_clean_console(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeline_is_a_window_that_moves_both_ways() {
-    let (app, chromium) = (TestApp::start().await, Chromium::start().await);
-    let bot = talker(&app).await;
+    let app = TestApp::start().await;
+    let chromium = Chromium::start().await;
+    let bot = sender(&app).await;
     let mut ids = Vec::new();
     for number in 1..=100u64 {
         ids.push(bot.send(ROOM, json!(number)).await["id"].as_str().unwrap().to_owned());
     }
-    let tab = chromium.open(Look::Desktop).await;
-    client(&tab, &app, &app, "{}").await;
+    let tab = chromium.open(Screen::Desktop).await;
+    open_client(&tab, &app, &app, "{}").await;
     let ends = "return [line.messages[0].seq, line.messages.at(-1).seq, line.atStart, line.atEnd]";
     tab.run("window.line = room.timeline({ page: 20, keep: 60 }); await line.open(); return null").await;
     assert_eq!(tab.run(ends).await, json!([81, 100, false, true]));
@@ -224,11 +236,11 @@ async fn a_timeline_is_a_window_that_moves_both_ways() {
     bot.patch(&format!("/v1/topics/{ROOM}/messages/{}", ids[99]), &json!({"content": "edited"})).await.expect(200);
     bot.delete(&format!("/v1/topics/{ROOM}/messages/{}", ids[98])).await.expect(204);
     tab.until("line.messages.some(({ content }) => content === 'edited') && line.messages.some(({ removed_at }) => removed_at)").await;
-    tab.run("window.most = 0; line.addEventListener('change', () => \
-             (most = Math.max(most, [...line.messages, ...line.pending].filter(({ content }) => content === 'mine').length))); \
+    tab.run("window.maxShown = 0; line.addEventListener('change', () => \
+             (maxShown = Math.max(maxShown, [...line.messages, ...line.pending].filter(({ content }) => content === 'mine').length))); \
              await line.send('mine'); return null").await;
     tab.until("line.pending.length === 0 && line.messages.at(-1).content === 'mine'").await;
-    assert_eq!(tab.run("return most").await, json!(1), "never shown twice");
+    assert_eq!(tab.run("return maxShown").await, json!(1), "never shown twice");
     tab.run("await parlour.leave(room.id); await line.send('too late'); return null").await;
     assert_eq!(
         tab.run("return line.pending.map(({ state, error }) => [state, error.code])").await,
@@ -236,7 +248,7 @@ async fn a_timeline_is_a_window_that_moves_both_ways() {
     );
     tab.run("line.discard(line.pending[0].key); return null").await;
     assert_eq!(tab.run("return line.pending").await, json!([]));
-    tab.expect_quiet(&["409"]).await;
+    tab.expect_clean_console(&["409"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,9 +259,9 @@ async fn the_module_runs_in_node_as_well() {
          const parlour = new Parlour({{ url: '{}', username: 'Node' }}); \
          await parlour.open(); \
          const room = await parlour.join('{ROOM}'); \
-         const heard = new Promise((resolve) => room.addEventListener('message', ({{ detail }}) => resolve(detail))); \
+         const received = new Promise((resolve) => room.addEventListener('message', ({{ detail }}) => resolve(detail))); \
          const sent = await room.send('from node'); \
-         if ((await heard).id !== sent.id) process.exit(1); \
+         if ((await received).id !== sent.id) process.exit(1); \
          await parlour.signOut();",
         tools::file("web/parlour.js"),
         app.base()
@@ -257,7 +269,7 @@ async fn the_module_runs_in_node_as_well() {
     let mut command = tools::program("node");
     command.args(["--input-type=module", "--eval", &script]);
     tools::run(command).await;
-    let bot = talker(&app).await;
+    let bot = sender(&app).await;
     assert_eq!(number(&bot.history(ROOM, "").await.messages[0], "seq"), 1);
 }
 
@@ -284,7 +296,7 @@ async fn the_types_are_those_of_the_module() {
     tsc.arg("--project").arg(folder.path());
     tools::run(tsc).await;
 
-    // What the types name is there.
+    // The module has every member that the types declare.
     let types = std::fs::read_to_string(tools::file("web/parlour.d.ts")).unwrap();
     let members = |class: &str| -> Vec<String> {
         let body = types.split(&format!("export class {class} ")).nth(1).unwrap().split("\n}\n").next().unwrap();

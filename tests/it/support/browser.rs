@@ -1,5 +1,5 @@
-//! Chromium, driven over WebDriver: `Chromium::start()` for a test, `open(Look::Desktop)` for each person in it. A page
-//! whose test ends with [`Tab::expect_quiet`] has shown that nothing went wrong in its console.
+//! Chromium, controlled over WebDriver: a test calls `Chromium::start()`, and `open(Screen::Desktop)` for each user in it.
+//! A test that ends with [`Tab::expect_clean_console`] shows that the pages have reported no errors.
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep};
 use super::postgres::free_port;
 use super::tools;
 
-/// How long a page may take for what is bound to come.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// The longest time until a page shows what a test waits for.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// What keeps Chromium to itself, and lets it run as root.
+/// Flags that keep Chromium from calling other services and let it run as root.
 const FLAGS: [&str; 8] = [
     "--headless=new",
     "--no-sandbox",
@@ -31,22 +31,22 @@ const FLAGS: [&str; 8] = [
     "--disable-sync",
 ];
 
-/// A chromedriver with its browsers. All of them end with it.
+/// A chromedriver with its browsers. Dropping it ends all of them.
 pub(crate) struct Chromium {
     driver: Child,
     url: String,
-    /// Named by each browser on its command line, by which it is found.
+    /// The folder of the profiles. Each browser has it on its command line, by which `drop` finds the browser.
     folder: TempDir,
 }
 
-/// What a browser runs on.
+/// The kind of screen that a browser has.
 #[derive(Clone, Copy)]
-pub(crate) enum Look {
+pub(crate) enum Screen {
     Desktop,
     Phone,
 }
 
-/// A tab. Tabs of one browser share what it stores.
+/// A tab. Tabs of one browser share its storage.
 pub(crate) struct Tab {
     browser: Arc<Browser>,
     window: WindowHandle,
@@ -54,9 +54,9 @@ pub(crate) struct Tab {
 
 struct Browser {
     driver: WebDriver,
-    /// Whichever tab is spoken to has to be chosen first, and stay chosen until it has answered.
-    one_at_a_time: Mutex<()>,
-    /// What the console has said so far.
+    /// A WebDriver command goes to the tab that is selected, so that the selection must not change until it has returned.
+    selection: Mutex<()>,
+    /// The messages of the console so far.
     console: Mutex<Vec<BrowserLogEntry>>,
 }
 
@@ -69,23 +69,23 @@ impl Chromium {
         let chromium = Self { driver, url: format!("http://127.0.0.1:{port}"), folder: tempfile::tempdir().unwrap() };
         let since = Instant::now();
         while reqwest::get(format!("{}/status", chromium.url)).await.is_err() {
-            assert!(since.elapsed() < PATIENCE, "chromedriver does not answer");
+            assert!(since.elapsed() < PAGE_TIMEOUT, "chromedriver does not answer");
             sleep(Duration::from_millis(20)).await;
         }
         chromium
     }
 
-    /// A browser that has never been used.
-    pub(crate) async fn open(&self, look: Look) -> Tab {
+    /// Opens a browser with a new profile.
+    pub(crate) async fn open(&self, screen: Screen) -> Tab {
         let profile = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
         let mut capabilities = DesiredCapabilities::chrome();
         for flag in FLAGS {
             capabilities.add_arg(flag).unwrap();
         }
         capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
-        match look {
-            Look::Desktop => capabilities.add_arg("--window-size=1200,800").unwrap(),
-            Look::Phone => {
+        match screen {
+            Screen::Desktop => capabilities.add_arg("--window-size=1200,800").unwrap(),
+            Screen::Phone => {
                 let metrics = json!({"width": 390, "height": 844, "pixelRatio": 2.0, "touch": true});
                 capabilities.add_experimental_option("mobileEmulation", json!({"deviceMetrics": metrics})).unwrap();
             }
@@ -93,7 +93,7 @@ impl Chromium {
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         let driver = WebDriver::new(&self.url, capabilities).await.expect("a browser");
         let window = driver.window().await.unwrap();
-        let browser = Browser { driver, one_at_a_time: Mutex::default(), console: Mutex::default() };
+        let browser = Browser { driver, selection: Mutex::default(), console: Mutex::default() };
         Tab { browser: Arc::new(browser), window }
     }
 }
@@ -102,7 +102,7 @@ impl Drop for Chromium {
     fn drop(&mut self) {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        // A browser outlives its driver.
+        // A browser does not end with its driver.
         let marker = self.folder.path().to_string_lossy().into_owned();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -115,72 +115,72 @@ impl Drop for Chromium {
 }
 
 impl Tab {
-    /// Another tab of the same browser.
+    /// Opens another tab of the same browser.
     pub(crate) async fn another_tab(&self) -> Self {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         let window = self.browser.driver.new_tab().await.unwrap();
         Self { browser: self.browser.clone(), window }
     }
 
     pub(crate) async fn close_tab(self) {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         self.browser.driver.close_window().await.unwrap();
     }
 
     pub(crate) async fn go_to(&self, url: &str) {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         self.browser.driver.goto(url).await.unwrap();
     }
 
-    /// What a script returns, which may wait for it: `return document.title`.
+    /// Runs a script, which may `await`, and returns what it returns: `return document.title`.
     pub(crate) async fn run(&self, script: &str) -> Value {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         let script = format!("return (async () => {{ {script} }})()");
-        let answer = self.browser.driver.execute(script.clone(), Vec::new()).await;
-        answer.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
+        let result = self.browser.driver.execute(script.clone(), Vec::new()).await;
+        result.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
     }
 
-    /// Waits until an expression holds.
+    /// Waits until a JavaScript expression is true.
     pub(crate) async fn until(&self, expression: &str) {
         let since = Instant::now();
         loop {
             if self.run(&format!("return Boolean({expression})")).await == json!(true) {
                 return;
             }
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > PAGE_TIMEOUT {
                 let text = self.run("return document.body.innerText").await;
-                panic!("not so: {expression}\non a page that says: {text}\nconsole: {:#?}", self.console().await);
+                panic!("not true: {expression}\ntext of the page: {text}\nconsole: {:#?}", self.console().await);
             }
             sleep(Duration::from_millis(40)).await;
         }
     }
 
-    /// Waits until there is an element.
-    pub(crate) async fn until_there(&self, css: &str) {
+    /// Waits until an element exists.
+    pub(crate) async fn until_element(&self, css: &str) {
         self.until(&format!("document.querySelector({})", json!(css))).await;
     }
 
-    /// Waits until a text is seen.
-    pub(crate) async fn until_seen(&self, text: &str) {
+    /// Waits until the page shows a text.
+    pub(crate) async fn until_text(&self, text: &str) {
         self.until(&format!("document.body.innerText.includes({})", json!(text))).await;
     }
 
-    /// Clicks what can be clicked there, as soon as there is something.
+    /// Waits for an element and clicks it.
     pub(crate) async fn click(&self, css: &str) {
-        self.until_there(css).await;
+        self.until_element(css).await;
         self.act(By::Css(css), |element| async move { element.click().await }).await;
     }
 
-    /// Clicks the button or link with a text.
+    /// Waits for the button, link or label with a text and clicks it.
     pub(crate) async fn click_text(&self, text: &str) {
         let path = format!("//*[self::button or self::a or self::label][contains(., \"{text}\")]");
-        self.until_seen(text).await;
+        self.until_text(text).await;
         self.act(By::XPath(path.as_str()), |element| async move { element.click().await }).await;
     }
 
-    /// Writes into a field, over what was in it.
+    /// Writes into a field, in place of its content.
     pub(crate) async fn write(&self, css: &str, text: &str) {
-        self.until_there(css).await;
+        self.until_element(css).await;
         let clear = format!("const field = document.querySelector({}); field.focus(); field.select?.()", json!(css));
         self.run(&clear).await;
         let text = text.to_owned();
@@ -191,96 +191,97 @@ impl Tab {
         .await;
     }
 
-    /// Presses keys, wherever the focus is.
+    /// Presses keys in the element that has the focus.
     pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         let focused = self.browser.driver.active_element().await.unwrap();
         focused.send_keys(keys).await.unwrap();
     }
 
     /// Writes a message and sends it.
-    pub(crate) async fn say(&self, text: &str) {
+    pub(crate) async fn send_text(&self, text: &str) {
         self.write("#composer", text).await;
         self.press(Key::Enter + "").await;
     }
 
-    /// A command of the Chrome DevTools Protocol.
+    /// Runs a command of the Chrome DevTools Protocol.
     pub(crate) async fn devtools(&self, method: &str, parameters: Value) {
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         self.browser.driver.cdp().send_raw(method, parameters).await.unwrap();
     }
 
-    /// Puts the page to sleep, as a browser does with a tab in the background, or wakes it.
-    pub(crate) async fn sleep(&self, asleep: bool) {
-        let state = if asleep { "frozen" } else { "active" };
+    /// Freezes the page, as a browser does with a tab in the background, or resumes it.
+    pub(crate) async fn set_frozen(&self, frozen: bool) {
+        let state = if frozen { "frozen" } else { "active" };
         self.devtools("Page.setWebLifecycleState", json!({"state": state})).await;
     }
 
-    /// Takes the network away, or gives it back.
-    pub(crate) async fn offline(&self, offline: bool) {
+    /// Switches the network of the page off or on.
+    pub(crate) async fn set_offline(&self, offline: bool) {
         self.devtools("Network.enable", json!({})).await;
         let parameters = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
         self.devtools("Network.emulateNetworkConditions", parameters).await;
     }
 
-    pub(crate) async fn dark(&self, dark: bool) {
+    /// Sets the colour scheme that the page is to use. Animations are always off.
+    pub(crate) async fn set_dark(&self, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": scheme},
                               {"name": "prefers-reduced-motion", "value": "reduce"}]);
         self.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
-    /// Keeps a picture for people, where `PARLOUR_TEST_PICTURES` names a folder.
-    pub(crate) async fn picture(&self, name: &str) {
+    /// Saves a screenshot, if `PARLOUR_TEST_PICTURES` names a folder.
+    pub(crate) async fn save_screenshot(&self, name: &str) {
         let Some(folder) = std::env::var_os("PARLOUR_TEST_PICTURES") else { return };
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         let path = std::path::Path::new(&folder).join(format!("{name}.png"));
         self.browser.driver.screenshot(&path).await.unwrap();
     }
 
-    /// Whoever cannot see, or cannot use a mouse, finds no serious obstacle (axe-core).
+    /// Checks with axe-core that the page has no serious accessibility violation.
     pub(crate) async fn expect_accessible(&self, screen: &str) {
         let axe = std::fs::read_to_string(tools::npm_packages().join("axe-core/axe.min.js")).unwrap();
         {
-            let _turn = self.turn().await;
+            let _selected = self.select().await;
             self.browser.driver.execute(axe, Vec::new()).await.unwrap();
         }
-        let serious = self
+        let violations = self
             .run(
                 "const { violations } = await axe.run(); \
                  return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)) \
                      .map(({ id, nodes }) => `${id}: ${nodes.map(({ target, any }) => `${target} ${any[0]?.message ?? ''}`).join(', ')}`)",
             )
             .await;
-        assert_eq!(serious, json!([]), "{screen}");
+        assert_eq!(violations, json!([]), "{screen}");
     }
 
-    /// Nothing has gone wrong in any tab of this browser but what the test expects, by a part of its text.
-    pub(crate) async fn expect_quiet(&self, expected: &[&str]) {
+    /// Checks that the console of this browser has no errors or warnings, except those that contain one of `expected`.
+    pub(crate) async fn expect_clean_console(&self, expected: &[&str]) {
         let console = self.console().await;
         let bad = |entry: &&BrowserLogEntry| {
             ["SEVERE", "WARNING"].contains(&entry.level.as_str())
                 && !expected.iter().any(|text| entry.message.contains(text))
         };
         let bad: Vec<_> = console.iter().filter(bad).map(|entry| &entry.message).collect();
-        assert!(bad.is_empty(), "the console says: {bad:#?}");
+        assert!(bad.is_empty(), "the console has: {bad:#?}");
     }
 
     async fn console(&self) -> Vec<BrowserLogEntry> {
         let mut console = self.browser.console.lock().await;
-        let _turn = self.turn().await;
+        let _selected = self.select().await;
         console.extend(self.browser.driver.browser_log().await.unwrap());
         console.clone()
     }
 
-    /// Waits for this tab's turn to be spoken to.
-    async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        let turn = self.browser.one_at_a_time.lock().await;
+    /// Selects this tab, until the guard is dropped.
+    async fn select(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let selection = self.browser.selection.lock().await;
         self.browser.driver.switch_to_window(self.window.clone()).await.unwrap();
-        turn
+        selection
     }
 
-    /// Does something with the first such element that takes it; until it is there, and nothing lies above it.
+    /// Runs `act` on the elements until it succeeds for one of them: an element may be missing at first, or covered.
     async fn act<F: Future<Output = thirtyfour::error::WebDriverResult<()>>>(
         &self,
         by: By,
@@ -289,7 +290,7 @@ impl Tab {
         let since = Instant::now();
         loop {
             let last = {
-                let _turn = self.turn().await;
+                let _selected = self.select().await;
                 let mut last = None;
                 for element in self.browser.driver.find_all(by.clone()).await.unwrap() {
                     match act(element).await {
@@ -299,7 +300,7 @@ impl Tab {
                 }
                 last
             };
-            assert!(since.elapsed() < PATIENCE, "{by:?}: {last:?}");
+            assert!(since.elapsed() < PAGE_TIMEOUT, "{by:?}: {last:?}");
             sleep(Duration::from_millis(40)).await;
         }
     }

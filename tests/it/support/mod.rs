@@ -25,7 +25,7 @@ pub(crate) mod tools;
 
 pub(crate) use api::{Api, Reply, encode};
 pub(crate) use app::TestApp;
-pub(crate) use browser::{Chromium, Look, Tab};
+pub(crate) use browser::{Chromium, Screen, Tab};
 pub(crate) use cluster::{Cluster, Route};
 pub(crate) use connection::Connection;
 pub(crate) use database::{DatabaseConnection, TestDatabase};

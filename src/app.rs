@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bus::{Bus, Hint, Route};
-use crate::chat::{Chat, Rules, UserTokens};
+use crate::bus::{Backend, Bus, Hint};
+use crate::chat::{Chat, ChatSettings, UserTokens};
 use crate::config::{self, Config, ConfigError};
 use crate::http;
 use crate::live::{Hub, HubSettings};
@@ -66,7 +66,8 @@ pub async fn run_and_tell(
     let hub = Hub::new(store.clone(), bus, clock.clone(), settings);
     hub.take_lease().await?;
     let token_key = config.token_key.as_ref().map_or(meta.token_key.as_slice(), |key| key.expose_secret().as_bytes());
-    let chat = Chat::new(store.clone(), hub.clone(), clock.clone(), rules(&config), user_tokens, token_key, &meta);
+    let chat =
+        Chat::new(store.clone(), hub.clone(), clock.clone(), chat_settings(&config), user_tokens, token_key, &meta);
     let rates = Arc::new(http::RateLimits::new(
         config.rate_sends.as_ref(),
         config.rate_calls.as_ref(),
@@ -145,9 +146,9 @@ async fn connect_bus(
     clock: Clock,
 ) -> Result<(Bus, mpsc::Receiver<Hint>), StartError> {
     let route = match &config.bus {
-        config::Bus::Local => Route::Local,
-        config::Bus::Postgres(url) => Route::Postgres(url.clone()),
-        config::Bus::Nats(url) => Route::Nats(url.clone()),
+        config::BusSetting::Local => Backend::Local,
+        config::BusSetting::Postgres(url) => Backend::Postgres(url.clone()),
+        config::BusSetting::Nats(url) => Backend::Nats(url.clone()),
     };
     let started = Bus::start(route, settings.instance, settings.epoch, clock);
     let (bus, hints) = started.map_err(|error| ConfigError::new("PARLOUR_BUS", error.to_string()))?;
@@ -171,8 +172,8 @@ fn settings(config: &Config, clock: &Clock, meta: &Meta) -> HubSettings {
     }
 }
 
-fn rules(config: &Config) -> Rules {
-    Rules {
+fn chat_settings(config: &Config) -> ChatSettings {
+    ChatSettings {
         device_accounts: config.device_accounts,
         session_ttl: config.session_ttl,
         max_content_bytes: config.max_content_bytes,

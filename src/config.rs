@@ -1,12 +1,12 @@
-//! Every setting of the service, from flags and `PARLOUR_*` variables, checked once at start. `main` reads
-//! [`Settings`], [`Config::check`] refuses what cannot work in a sentence that names the setting, and nobody checks
-//! again.
+//! Every setting of the service, from flags and `PARLOUR_*` variables. `main` reads them as [`Settings`], and
+//! [`Config::check`] parses and checks them once, at start. It refuses a wrong setting with a sentence that names it. The
+//! values of a [`Config`] are not checked again.
 
+mod error;
 mod settings;
 mod values;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,49 +16,31 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing_subscriber::EnvFilter;
 
+pub use error::ConfigError;
 pub use settings::Settings;
-pub use values::{Bus, CorsOrigins, LogFormat, Rate, duration};
+pub use values::{BusSetting, CorsOrigins, LogFormat, Rate, duration};
 
-/// Shorter keys can be guessed offline (RFC 7518 §3.2 asks for as many bits as HS256's hash has).
-const LEAST_SECRET_BYTES: usize = 32;
+/// The shortest secret, in bytes. A shorter key could be guessed offline (RFC 7518 §3.2 requires as many bits as the hash of
+/// HS256 has).
+const MIN_SECRET_BYTES: usize = 32;
 const DAY: Duration = Duration::from_hours(24);
 
-/// A setting that cannot be. Displays as one sentence that names the setting and says what it takes.
-#[derive(Debug, thiserror::Error)]
-#[error("{setting} {problem}")]
-pub struct ConfigError {
-    setting: &'static str,
-    problem: String,
-}
-
-impl ConfigError {
-    /// Completes the sentence that begins with the setting's name.
-    pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self { setting, problem: problem.into() }
-    }
-
-    /// Says what the setting takes, and what it was given: never for secrets.
-    fn value(setting: &'static str, given: &str, takes: impl fmt::Display) -> Self {
-        Self::new(setting, format!("{takes}, and not {given:?}"))
-    }
-}
-
-/// What the service runs with. Values are within their bounds and fit each other.
+/// The checked settings. Each value is within its bounds, and the values fit each other.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// `sqlite:…`, `postgres://…` or `postgresql://…`; may hold a password.
+    /// The URL of the database: `sqlite:…`, `postgres://…` or `postgresql://…`. It may hold a password.
     pub database_url: SecretString,
-    /// Connections that calls share, at least 2.
+    /// The number of database connections that calls share, 2 to 1000.
     pub database_pool: u32,
-    /// Whether to migrate at start.
+    /// True if the tables are migrated at start.
     pub auto_migrate: bool,
-    /// How instances hint to each other.
-    pub bus: Bus,
-    /// Whether a `device_id` opens a session.
+    /// The carrier of hints between instances.
+    pub bus: BusSetting,
+    /// True if a `device_id` opens a session.
     pub device_accounts: bool,
-    /// What signs user tokens (HS256), at least 32 bytes. At most one of this and `jwt_jwks` is set.
+    /// The secret that signs user tokens (HS256), at least 32 bytes. At most one of this and `jwt_jwks` is set.
     pub jwt_secret: Option<SecretString>,
     /// The issuer's public keys: a file's path, or an `https://` or `http://` URL.
     pub jwt_jwks: Option<String>,
@@ -66,61 +48,63 @@ pub struct Config {
     pub jwt_issuer: Option<String>,
     /// The `aud` that user tokens must hold.
     pub jwt_audience: Option<String>,
-    /// Root of the keys of session and stream tokens, at least 32 bytes; `None`: the database keeps one.
+    /// The root key of session and stream tokens, at least 32 bytes. If it is `None`, the key in the database is used.
     pub token_key: Option<SecretString>,
-    /// Life of a session from its opening or last refresh.
+    /// The life of a session from its opening or last refresh.
     pub session_ttl: Duration,
-    /// How long changes of presence are gathered.
+    /// The interval between two differences of presence on a stream.
     pub presence_interval: Duration,
-    /// How long a session stays online without a stream.
+    /// The time for which a session stays online after its stream has closed.
     pub presence_grace: Duration,
-    /// How many presences a list holds at most.
+    /// The largest number of presences in a list.
     pub presence_list: usize,
-    /// After so long without a sign of life an instance counts as dead.
+    /// The life of an instance's lease. An instance that does not renew it in time counts as dead.
     pub lease: Duration,
-    /// The longest silence of a stream.
+    /// The longest time between two writes to a stream.
     pub stream_keepalive: Duration,
     /// The longest life of a stream, before jitter.
     pub stream_max_age: Duration,
-    /// How many missed entries of a topic a stream replays.
+    /// The largest number of missed entries of a topic that a stream replays.
     pub stream_replay: u64,
     /// The longest content of a message, in bytes.
     pub max_content_bytes: usize,
-    /// How many topics a session may have joined.
+    /// The largest number of topics that a session may have joined.
     pub max_joins: usize,
-    /// Sends of a session; `None` is without limit, here and below.
+    /// The limit on the sends of a session. `None` means no limit, here and below.
     pub rate_sends: Option<Rate>,
-    /// All calls of a session.
+    /// The limit on all calls of a session.
     pub rate_calls: Option<Rate>,
-    /// New sessions from one address.
+    /// The limit on new sessions from one address.
     pub rate_sessions: Option<Rate>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The networks of proxies whose header `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which web pages may call.
+    /// The origins of web pages that may call the service.
     pub cors_origins: CorsOrigins,
-    /// Whether `/` is a page to chat in.
+    /// True if the web client is served at `/`.
     pub web_client: bool,
-    /// How long entries are kept; `None` is forever.
+    /// The age at which entries are pruned. `None` keeps them forever.
     pub history_ttl: Option<Duration>,
     /// A filter that `tracing_subscriber::EnvFilter` has accepted.
     pub log: String,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
 }
 
 impl Config {
-    /// Judges the settings, each by itself and then together.
+    /// Parses and checks the settings, each by itself and then together.
     ///
     /// # Errors
-    /// The first setting that cannot be.
+    /// [`ConfigError`] for the first setting that is wrong.
     pub fn check(settings: Settings) -> Result<Self, ConfigError> {
         let s = settings;
         let postgres = values::is_postgres("PARLOUR_DATABASE_URL", &s.database_url)?;
-        let (ms, secs, hours) = (Duration::from_millis, Duration::from_secs, Duration::from_hours);
+        let ms = Duration::from_millis;
+        let secs = Duration::from_secs;
+        let hours = Duration::from_hours;
         let config = Self {
             listen: listen(s.listen.as_deref(), s.port.as_deref())?,
             database_pool: values::number("PARLOUR_DATABASE_POOL", &s.database_pool, 2..=1000)?,
-            auto_migrate: values::switch("PARLOUR_AUTO_MIGRATE", &s.auto_migrate)?,
+            auto_migrate: values::boolean("PARLOUR_AUTO_MIGRATE", &s.auto_migrate)?,
             bus: values::bus("PARLOUR_BUS", &s.bus, &s.database_url, postgres)?,
             device_accounts: device_accounts(&s)?,
             jwt_secret: secret("PARLOUR_JWT_SECRET", s.jwt_secret)?,
@@ -143,7 +127,7 @@ impl Config {
             rate_sessions: values::rate("PARLOUR_RATE_SESSIONS", &s.rate_sessions)?,
             trusted_proxies: values::networks("PARLOUR_TRUSTED_PROXIES", s.trusted_proxies.as_deref().unwrap_or(""))?,
             cors_origins: values::origins("PARLOUR_CORS_ORIGINS", &s.cors_origins)?,
-            web_client: values::switch("PARLOUR_WEB_CLIENT", &s.web_client)?,
+            web_client: values::boolean("PARLOUR_WEB_CLIENT", &s.web_client)?,
             history_ttl: values::duration_or_forever("PARLOUR_HISTORY_TTL", &s.history_ttl, secs(1)..=DAY * 36_500)?,
             log: log_filter(s.log)?,
             log_format: log_format(&s.log_format)?,
@@ -153,10 +137,10 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads flags alone, without a program's name before them and whatever the variables say: for tests.
+    /// Parses and checks flags, without the name of a program before them. Variables are ignored. This is for tests.
     ///
     /// # Errors
-    /// An unknown flag, or a setting that cannot be.
+    /// [`ConfigError`] for an unknown flag, or for the first setting that is wrong.
     pub fn from_flags<I, S>(flags: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item = S>,
@@ -178,12 +162,13 @@ impl Config {
         Self::check(flags.settings)
     }
 
-    /// Whether somebody outside signs user tokens.
+    /// Reports whether an issuer of user tokens is configured.
     pub fn has_issuer(&self) -> bool {
         self.jwt_secret.is_some() || self.jwt_jwks.is_some()
     }
 
-    /// A half-configured issuer must not end in a service that lets in more, or other, users than was meant.
+    /// Checks that the issuer is configured completely. Otherwise the service could admit more users, or other users, than
+    /// its operator intends.
     fn check_identity(&self) -> Result<(), ConfigError> {
         if self.jwt_secret.is_some() && self.jwt_jwks.is_some() {
             return Err(ConfigError::new("PARLOUR_JWT_JWKS", "and PARLOUR_JWT_SECRET exclude each other: set one"));
@@ -206,7 +191,7 @@ fn listen(address: Option<&str>, port: Option<&str>) -> Result<SocketAddr, Confi
     match (address, port) {
         (Some(address), _) => address.parse().map_err(|_| {
             let takes = "takes an IP address and a port, like 127.0.0.1:8080 or [::]:8080";
-            ConfigError::value("PARLOUR_LISTEN", address, takes)
+            ConfigError::wrong_value("PARLOUR_LISTEN", address, takes)
         }),
         (None, Some(port)) => Ok((Ipv4Addr::UNSPECIFIED, values::number("PORT", port, 0..=u16::MAX)?).into()),
         (None, None) => Ok((Ipv4Addr::LOCALHOST, 8080).into()),
@@ -216,15 +201,16 @@ fn listen(address: Option<&str>, port: Option<&str>) -> Result<SocketAddr, Confi
 fn device_accounts(settings: &Settings) -> Result<bool, ConfigError> {
     match settings.device_accounts.as_str() {
         "auto" => Ok(settings.jwt_secret.is_none() && settings.jwt_jwks.is_none()),
-        given => values::switch("PARLOUR_DEVICE_ACCOUNTS", given),
+        given => values::boolean("PARLOUR_DEVICE_ACCOUNTS", given),
     }
 }
 
-/// An empty one is refused like a short one: an unset variable in a deployment's template must not open the service.
+/// Checks the length of a secret. An empty one is refused like a short one: an unset variable in the template of a
+/// deployment must not leave the service open.
 fn secret(setting: &'static str, secret: Option<SecretString>) -> Result<Option<SecretString>, ConfigError> {
     match secret {
-        Some(short) if short.expose_secret().len() < LEAST_SECRET_BYTES => {
-            Err(ConfigError::new(setting, format!("must have at least {LEAST_SECRET_BYTES} bytes")))
+        Some(short) if short.expose_secret().len() < MIN_SECRET_BYTES => {
+            Err(ConfigError::new(setting, format!("must have at least {MIN_SECRET_BYTES} bytes")))
         }
         fits => Ok(fits),
     }
@@ -242,7 +228,9 @@ fn text(setting: &'static str, text: Option<String>) -> Result<Option<String>, C
 fn log_filter(filter: String) -> Result<String, ConfigError> {
     match EnvFilter::builder().parse(&filter) {
         Ok(_) => Ok(filter),
-        Err(_) => Err(ConfigError::value("PARLOUR_LOG", &filter, "takes a level, or levels like warn,parlour=debug")),
+        Err(_) => {
+            Err(ConfigError::wrong_value("PARLOUR_LOG", &filter, "takes a level, or levels like warn,parlour=debug"))
+        }
     }
 }
 
@@ -250,7 +238,7 @@ fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(ConfigError::value("PARLOUR_LOG_FORMAT", text, "takes text or json")),
+        _ => Err(ConfigError::wrong_value("PARLOUR_LOG_FORMAT", text, "takes text or json")),
     }
 }
 

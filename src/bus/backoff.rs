@@ -1,18 +1,20 @@
-//! How long to wait before the next try: longer each time, and never the same for two instances.
+//! The wait before the next attempt to connect. It grows with each failure, and it is random, so that instances do not
+//! connect all at once.
 
 use std::time::Duration;
 
 use crate::model::Clock;
 
-/// The longest wait after the first failure.
-const FIRST: Duration = Duration::from_millis(100);
-/// The longest wait of all.
-const MOST: Duration = Duration::from_secs(5);
+/// The longest wait after the first failure. It doubles with each further failure.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest wait after any number of failures.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// The wait after so many failures in a row: between half and all of what doubles each time, up to five seconds.
+/// Returns the wait after this many failures in a row: a random duration between half of the longest wait and the longest
+/// wait.
 pub(super) fn after(failures: usize, clock: &Clock) -> Duration {
     let doublings = u32::try_from(failures.saturating_sub(1).min(10)).unwrap_or(10);
-    let longest = FIRST.saturating_mul(2u32.saturating_pow(doublings)).min(MOST);
+    let longest = INITIAL_BACKOFF.saturating_mul(2u32.saturating_pow(doublings)).min(MAX_BACKOFF);
     longest.mul_f64(0.5 + 0.5 * clock.jitter())
 }
 
@@ -25,9 +27,9 @@ mod tests {
         let clock = Clock::default();
         for failures in 0..100 {
             let wait = after(failures, &clock);
-            assert!(wait >= FIRST / 2 && wait <= MOST, "{failures}: {wait:?}");
+            assert!(wait >= INITIAL_BACKOFF / 2 && wait <= MAX_BACKOFF, "{failures}: {wait:?}");
         }
-        assert!(after(1, &clock) <= FIRST);
-        assert!(after(50, &clock) >= MOST / 2);
+        assert!(after(1, &clock) <= INITIAL_BACKOFF);
+        assert!(after(50, &clock) >= MAX_BACKOFF / 2);
     }
 }

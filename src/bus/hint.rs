@@ -1,77 +1,77 @@
-//! What instances tell each other. A hint says that something has been committed; whoever misses it finds the same in
-//! the database, later.
+//! The messages between instances. A hint announces something that has been committed. An instance that does not receive
+//! it finds the same in the database, later.
 
 use crate::model::{Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
-/// Something that other instances may want to know. Applying one twice, late or out of order changes nothing but
-/// latency.
+/// A message from one instance to others. To apply a hint twice, late or out of order changes nothing but latency.
 #[derive(Clone, Debug)]
 pub enum Hint {
-    /// A topic's log has reached `last`. The entries that lead there are a short cut: some or all may be left out.
+    /// A topic's log has grown up to `last`. The entries that are new are sent along to save the read from the database;
+    /// some or all of them may be missing.
     Appended {
-        /// Where.
+        /// The key of the topic.
         key: TopicKey,
-        /// Its id.
+        /// The id of the topic.
         topic: TopicId,
-        /// In the order of their numbers.
+        /// New entries, in the order of their seqs.
         entries: Vec<Entry>,
-        /// The newest.
+        /// The seq of the newest entry.
         last: Seq,
     },
-    /// The log of a direct message has reached `last`: for sessions of its users that have not joined it.
+    /// The log of a direct message has grown up to `last`. This is for the sessions of its users that have not joined it.
     Activity {
-        /// Where.
+        /// The key of the topic.
         key: TopicKey,
-        /// Its id.
+        /// The id of the topic.
         topic: TopicId,
-        /// The newest entry.
+        /// The seq of the newest entry.
         last: Seq,
     },
-    /// What is delivered to those who listen, and stored nowhere. It belongs behind the entry `after`.
+    /// An event for the current listeners of a topic. It is not stored. Its place is after the entry `after`.
     Ephemeral {
-        /// Where.
+        /// The key of the topic.
         key: TopicKey,
-        /// The entry that it follows.
+        /// The seq of the entry that the event follows.
         after: Seq,
-        /// What is delivered.
+        /// The event.
         what: EphemeralEvent,
     },
-    /// A session has joined or left something.
+    /// A session has joined or left topics.
     Joins {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
     },
-    /// Somebody may have come to or gone from these topics.
+    /// The presence of topics may have changed.
     Presence {
-        /// Where.
+        /// The keys of the topics.
         topics: Vec<TopicKey>,
     },
     /// A session was signed out.
     Ended {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
     },
-    /// A session has opened a stream: older ones are replaced.
+    /// A session has opened a stream, which replaces its older streams.
     Opened {
-        /// Whose.
+        /// The id of the session.
         session: SessionId,
-        /// The new stream.
+        /// The id of the new stream.
         stream: StreamId,
     },
-    /// A topic's entries up to this one have been pruned.
+    /// The entries of a topic have been pruned up to `up_to`.
     Pruned {
-        /// Where.
+        /// The key of the topic.
         key: TopicKey,
-        /// The last that is gone.
+        /// The seq of the last pruned entry.
         up_to: Seq,
     },
-    /// Hints were lost on their way: compare with the database now.
+    /// Hints were lost. The receiver has to reconcile with the database now.
     Lost,
 }
 
 impl Hint {
-    /// What its payload takes, in bytes, about.
-    pub(super) fn payload(&self) -> usize {
+    /// Returns the size of the payload, in bytes. The fields beside the payload are not counted.
+    pub(super) fn payload_bytes(&self) -> usize {
         match self {
             Self::Appended { entries, .. } => entries.iter().map(|entry| entry.json.len()).sum(),
             Self::Ephemeral { what, .. } => what.json().len(),
@@ -79,8 +79,8 @@ impl Hint {
         }
     }
 
-    /// Leaves the short cut out where it would take more than `limit` bytes: the log has it.
-    pub(super) fn shorten(&mut self, limit: usize) {
+    /// Removes the entries if they have more than `limit` bytes together. The receiver then reads them from the log.
+    pub(super) fn limit_entries(&mut self, limit: usize) {
         if let Self::Appended { entries, .. } = self
             && entries.iter().map(|entry| entry.json.len()).sum::<usize>() > limit
         {
@@ -89,13 +89,13 @@ impl Hint {
     }
 }
 
-/// What an instance wants to hear of.
+/// A subject that an instance wants to receive hints about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Interest {
-    /// A topic that somebody here listens to.
+    /// A topic that a stream on this instance listens to.
     Topic(TopicKey),
-    /// A session whose stream is here.
+    /// A session whose stream is open on this instance.
     Session(SessionId),
-    /// A user of whom a stream is here.
+    /// A user one of whose streams is open on this instance.
     User(UserId),
 }

@@ -8,16 +8,18 @@ mod nats_server;
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nats_server::NatsServer;
 use postgres::Database;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
-use super::*;
-use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
+use super::{Backend, Bus, Hint, Interest};
+use crate::model::{Clock, Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
 /// How long to wait for a hint or a connection. It is long, as other programs may use every core.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -53,8 +55,8 @@ impl Carrier {
 
     fn instance(&self, number: u128) -> Instance {
         let route = match self {
-            Self::Postgres(database) => Route::Postgres(SecretString::from(database.url())),
-            Self::Nats(server) => Route::Nats(SecretString::from(server.url())),
+            Self::Postgres(database) => Backend::Postgres(SecretString::from(database.url())),
+            Self::Nats(server) => Backend::Nats(SecretString::from(server.url())),
         };
         let (bus, heard) = Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap();
         Instance { bus, heard }
@@ -197,7 +199,8 @@ async fn heaps_and_giants_arrive_whole_and_in_order() {
 async fn a_cut_way_is_found_out_and_comes_back() {
     for mut carrier in Carrier::all().await {
         let (one, mut two) = carrier.pair(&[1]).await;
-        let (mut down, name) = (two.bus.health(), carrier.name());
+        let mut down = two.bus.health();
+        let name = carrier.name();
         carrier.cut().await;
         timeout(DEADLINE, down.wait_for(|up| !up)).await.expect(name).unwrap();
         for instance in [&one, &two] {
@@ -242,7 +245,7 @@ async fn publishing_never_waits_and_what_was_dropped_is_told_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_found_later() {
     let url = format!("postgres://parlour@127.0.0.1:{}/parlour", postgres::free_port());
-    let route = Route::Postgres(SecretString::from(url));
+    let route = Backend::Postgres(SecretString::from(url));
     let (bus, _heard) = Bus::start(route, Uuid::from_u128(1), 7, Clock::default()).unwrap();
     assert!(!bus.connected(Duration::from_millis(300)).await);
     bus.publish(Hint::Lost);
@@ -280,7 +283,7 @@ async fn of_a_nats_cluster_one_server_may_go() {
     let [mut first, second] = NatsServer::cluster().await;
     let urls = format!("{}, {}", first.url(), second.url());
     let start = |number| {
-        let route = Route::Nats(SecretString::from(urls.clone()));
+        let route = Backend::Nats(SecretString::from(urls.clone()));
         Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap()
     };
     let ((one, _), (two, mut heard)) = (start(1), start(2));
@@ -322,7 +325,7 @@ async fn what_waits_is_sent_before_the_end() {
 
 #[tokio::test]
 async fn alone_there_is_nobody_to_tell_and_nothing_to_wait_for() {
-    let (bus, mut heard) = Bus::start(Route::Local, Uuid::from_u128(1), 7, Clock::default()).unwrap();
+    let (bus, mut heard) = Bus::start(Backend::Local, Uuid::from_u128(1), 7, Clock::default()).unwrap();
     assert!(bus.is_local() && bus.healthy() && bus.connected(Duration::ZERO).await);
     bus.listen(Interest::Topic(1));
     bus.publish(appended(1, [1], 10));
@@ -333,7 +336,7 @@ async fn alone_there_is_nobody_to_tell_and_nothing_to_wait_for() {
 
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_without_showing_it() {
-    for route in [Route::Nats, Route::Postgres] {
+    for route in [Backend::Nats, Backend::Postgres] {
         let refused = Bus::start(route(SecretString::from("x://u:hidden@h:port")), Uuid::nil(), 7, Clock::default());
         assert!(!refused.err().unwrap().to_string().contains("hidden"));
     }

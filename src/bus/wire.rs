@@ -1,4 +1,5 @@
-//! How hints travel: a list in JSON, each under a short name, the entries in it byte for byte as they were rendered.
+//! The format of hints on the bus: a JSON list. Each hint has a short name, and holds its entries byte for byte as they
+//! were rendered.
 
 use std::borrow::Cow;
 
@@ -7,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::Hint;
+use super::hint::Hint;
 use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
-/// A hint on its way. What a newer instance adds, an older one passes over.
+/// A hint in its format. An older instance skips the kinds of hint that a newer one has added.
 #[derive(Serialize, Deserialize)]
 enum Wire<'a> {
     #[serde(rename = "a")]
@@ -35,29 +36,30 @@ enum Wire<'a> {
     Lost,
 }
 
-/// An entry: its number, what it says, and whose access it ends; nobody's, where it is empty: it removes.
+/// An entry: its seq, its JSON, and its effect. The effect is the user whose access the entry revokes, an empty text if it
+/// redacts an earlier entry, or nothing.
 #[derive(Serialize, Deserialize)]
 struct WireEntry<'a>(i64, #[serde(borrow)] &'a RawValue, Option<Cow<'a, str>>);
 
-/// Hints as text.
+/// Encodes hints as text.
 pub(super) fn encode(hints: &[Hint]) -> String {
-    let wires: Vec<_> = hints.iter().filter_map(wire).collect();
+    let wires: Vec<_> = hints.iter().filter_map(to_wire).collect();
     serde_json::to_string(&wires).unwrap_or_else(|_| "[]".to_owned())
 }
 
-/// The hints of a text that [`encode`] has made; what cannot be read is passed over.
+/// Decodes the text of [`encode`]. Hints that cannot be read are skipped.
 pub(super) fn decode(text: &str) -> Vec<Hint> {
     let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_else(|error| {
         tracing::debug!(%error, "hints could not be read");
         Vec::new()
     });
-    items.into_iter().filter_map(|item| hint(serde_json::from_str(item.get()).ok()?)).collect()
+    items.into_iter().filter_map(|item| from_wire(serde_json::from_str(item.get()).ok()?)).collect()
 }
 
-fn wire(hint: &Hint) -> Option<Wire<'_>> {
+fn to_wire(hint: &Hint) -> Option<Wire<'_>> {
     Some(match hint {
         Hint::Appended { key, topic, entries, last } => {
-            let entries = entries.iter().map(wire_entry).collect::<Option<_>>()?;
+            let entries = entries.iter().map(entry_to_wire).collect::<Option<_>>()?;
             Wire::Appended(*key, topic.as_str().into(), last.0, entries)
         }
         Hint::Activity { key, topic, last } => Wire::Activity(*key, topic.as_str().into(), last.0),
@@ -77,7 +79,7 @@ fn wire(hint: &Hint) -> Option<Wire<'_>> {
     })
 }
 
-fn wire_entry(entry: &Entry) -> Option<WireEntry<'_>> {
+fn entry_to_wire(entry: &Entry) -> Option<WireEntry<'_>> {
     let effect = match &entry.effect {
         Effect::None => None,
         Effect::RedactsEarlier => Some("".into()),
@@ -86,11 +88,11 @@ fn wire_entry(entry: &Entry) -> Option<WireEntry<'_>> {
     Some(WireEntry(entry.seq.0, serde_json::from_slice(&entry.json).ok()?, effect))
 }
 
-fn hint(wire: Wire<'_>) -> Option<Hint> {
+fn from_wire(wire: Wire<'_>) -> Option<Hint> {
     let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
     Some(match wire {
         Wire::Appended(key, topic, last, entries) => {
-            // What was appended just now has not been edited yet.
+            // An entry that was appended just now has not been edited, so `edited` is not sent.
             let entry = |WireEntry(seq, json, effect): WireEntry<'_>| {
                 let effect = match effect.as_deref() {
                     None => Effect::None,

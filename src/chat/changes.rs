@@ -1,15 +1,22 @@
-//! Changes of what was said: edits and removals. Both are entries of the log, so that streams, those that were away, and
-//! other instances learn of them as of any message.
+//! Edits and removals of messages. Both append an entry to the log, so that streams, clients that were away, and other
+//! instances receive them as they receive messages.
 
 use serde_json::value::RawValue;
 
-use super::sessions::ENDED;
-use super::{Caller, Chat, ChatError};
+use super::error::ChatError;
+use super::service::Chat;
+use super::sessions::Caller;
 use crate::model::{Message, MessageId, TopicId};
 use crate::store::{ChangeRefused, Changed, Target};
 
 impl Chat {
-    /// Changes what a message of the caller's says; answers it as it is now. No join is needed.
+    /// Replaces the content of one of the caller's messages, and returns the message with its new content. No join is
+    /// needed.
+    ///
+    /// # Errors
+    /// [`ChatError::Invalid`] or [`ChatError::ContentTooLarge`] for the content, [`ChatError::NotFound`] if the caller
+    /// may not see the message, [`ChatError::Forbidden`] if they did not send it, [`ChatError::Blocked`],
+    /// [`ChatError::MessageRemoved`], [`ChatError::Unauthenticated`], or a failure of the database.
     pub async fn edit(
         &self,
         caller: &Caller,
@@ -19,14 +26,24 @@ impl Chat {
     ) -> Result<Message, ChatError> {
         let content = self.content(content)?;
         let target = self.target(caller, topic, message).await?;
-        self.to_the_end(|chat| async move { Ok(chat.tell(chat.store().edit_message(target, content).await??)) }).await
+        self.run_to_completion(|chat| async move {
+            let changed = chat.store().edit_message(target, content).await??;
+            Ok(chat.publish_change(changed))
+        })
+        .await
     }
 
-    /// Takes a message's content away: the caller's own, or as an admin of the group anybody's. A repeat changes nothing.
+    /// Removes the content of a message: one of the caller's own, or any message if the caller is an admin of the
+    /// group. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] if the caller may not see the message, [`ChatError::Forbidden`] if they may not remove
+    /// it, [`ChatError::Unauthenticated`], or a failure of the database.
     pub async fn remove(&self, caller: &Caller, topic: TopicId, message: MessageId) -> Result<(), ChatError> {
         let target = self.target(caller, topic, message).await?;
-        self.to_the_end(|chat| async move {
-            chat.tell(chat.store().remove_message(target).await??);
+        self.run_to_completion(|chat| async move {
+            let changed = chat.store().remove_message(target).await??;
+            chat.publish_change(changed);
             Ok(())
         })
         .await
@@ -37,8 +54,9 @@ impl Chat {
         Ok(Target { session: caller.session, topic, message })
     }
 
-    /// Tells the streams. A removal that is repeated is told again: the first answer may have been lost before it was.
-    fn tell(&self, changed: Changed) -> Message {
+    /// Hands the entry of the change to the hub. A repeated removal is handed over again: the first call may have been
+    /// lost before it got here.
+    fn publish_change(&self, changed: Changed) -> Message {
         self.inner.hub.appended(changed.key, &changed.entry.topic, vec![changed.entry.render()]);
         changed.message
     }
@@ -47,7 +65,7 @@ impl Chat {
 impl From<ChangeRefused> for ChatError {
     fn from(refused: ChangeRefused) -> Self {
         match refused {
-            ChangeRefused::SessionEnded => Self::Unauthenticated(ENDED),
+            ChangeRefused::SessionEnded => Self::session_ended(),
             ChangeRefused::NoTopic => Self::NotFound("topic"),
             ChangeRefused::NoMessage => Self::NotFound("message"),
             ChangeRefused::NotSent => {

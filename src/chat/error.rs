@@ -1,23 +1,25 @@
-//! What can go wrong in an act of chat, in the words of the contract. `http::problem` maps it to responses, once.
+//! The errors of the rules, in the words of the contract. `http::problem` maps each to a response, in one place.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::store::StoreError;
 
-/// Why an act was refused. Everything but [`ChatError::Internal`] is the caller's to mend, and says how.
+/// The reason why a call was refused. The caller can act on everything but [`ChatError::Unavailable`] and
+/// [`ChatError::Internal`], and the text of each says how.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
     /// The credential is missing, unreadable, expired, or its session has ended.
     #[error("{0}")]
     Unauthenticated(&'static str),
-    /// The caller is known, and may not do this.
+    /// The caller is authenticated, and may not do this. The sentence says why.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// A value has the wrong form; the sentence names it.
+    /// A value has the wrong form. The sentence names the value and says what it takes.
     #[error("{0}")]
     Invalid(Cow<'static, str>),
-    /// There is none, or the caller may not see it: both answer alike. Holds the noun (`topic`, `message`, …).
+    /// The object does not exist, or the caller may not see it: both give the same response. Holds the noun (`topic`,
+    /// `message`, …).
     #[error("there is no such {0}, or you may not see it")]
     NotFound(&'static str),
     /// One of the two users of a direct message blocks the other.
@@ -26,16 +28,16 @@ pub enum ChatError {
     /// The caller is banned from the group.
     #[error("you are banned from this group: its admins can lift that")]
     Banned,
-    /// The user whom the caller would add is banned from the group.
+    /// The user to add is banned from the group.
     #[error("this user is banned from the group: lift the ban first")]
     UserBanned,
-    /// The group takes no more members.
+    /// The group has as many members as it may have.
     #[error("the group is full: somebody has to leave first, or its max_members to be raised")]
     GroupFull,
     /// The group would be left without a superadmin.
     #[error("a group keeps at least one superadmin: promote somebody else first")]
     LastSuperadmin,
-    /// There is no role beyond the one that the member has.
+    /// The member has the highest role already, or the lowest.
     #[error("{0}")]
     NoFurtherRole(&'static str),
     /// The message has been removed and cannot be edited.
@@ -44,42 +46,47 @@ pub enum ChatError {
     /// The session sends to a topic that it has not joined.
     #[error("join the topic first: PUT /v1/session/topics/{{topic}}")]
     NotJoined,
-    /// The session has joined as many topics as it may.
+    /// The session has joined as many topics as it may join.
     #[error("a session joins at most {max} topics: leave one first")]
     TooManyJoins {
-        /// `PARLOUR_MAX_JOINS`.
+        /// `PARLOUR_MAX_JOINS`, a number of topics.
         max: usize,
     },
     /// The idempotency key has been used in this topic with another body.
     #[error("this Idempotency-Key was used with another body: take a new key for a new message")]
     KeyReused,
-    /// A history cursor that is not of this topic and direction, or none at all.
+    /// The cursor cannot be read, or it belongs to another list: another topic, direction or user.
     #[error("this cursor does not belong here: start without one")]
     BadCursor,
-    /// The content is longer than the service takes.
+    /// The content of a message is too long.
     #[error("the content is longer than {max} bytes: send less")]
     ContentTooLarge {
-        /// `PARLOUR_MAX_CONTENT_BYTES`.
+        /// `PARLOUR_MAX_CONTENT_BYTES`, in bytes.
         max: usize,
     },
-    /// The caller does this too often.
+    /// The caller exceeds a rate limit.
     #[error("too many requests: wait as long as Retry-After says")]
     RateLimited {
-        /// How long until the next one is taken.
+        /// The time until the next call is accepted.
         retry_after: Duration,
     },
-    /// The database is away, or everything is busy for longer than a caller should wait.
+    /// The database is unreachable, or the call would wait for longer than its bound.
     #[error("the service cannot do this at the moment: try again shortly")]
     Unavailable,
-    /// Our own fault. The cause goes to the log, never to the client.
+    /// A fault of the service. The cause is logged and never sent to the client.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ChatError {
-    /// A refusal of a value, in a sentence that names it.
+    /// Refuses a value, in a sentence that names it.
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(detail.into())
+    }
+
+    /// Refuses a token whose session has ended or expired.
+    pub fn session_ended() -> Self {
+        Self::Unauthenticated("the session has ended or expired: open a new one with POST /v1/sessions")
     }
 }
 
@@ -87,7 +94,7 @@ impl From<StoreError> for ChatError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => {
-                tracing::warn!(why, "the database did not do as asked");
+                tracing::warn!(why, "the database could not do what was requested");
                 Self::Unavailable
             }
             StoreError::Database(_) | StoreError::Corrupt(_) => Self::Internal(Box::new(error)),

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 
 use self::company::Company;
-use super::ChatError;
+use super::error::ChatError;
 use crate::live::Hub;
 use crate::model::{Entry, Millis, SessionId, TopicId};
 use crate::store::{AppendError, Draft, DraftError, Store, StoreError, StoredMessage, TopicKey};
@@ -322,7 +322,7 @@ impl Writer {
 impl From<DraftError> for ChatError {
     fn from(error: DraftError) -> Self {
         match error {
-            DraftError::SessionEnded => Self::Unauthenticated(super::sessions::ENDED),
+            DraftError::SessionEnded => Self::session_ended(),
             DraftError::NotJoined => Self::NotJoined,
             DraftError::KeyReused => Self::KeyReused,
         }

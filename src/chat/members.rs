@@ -1,12 +1,19 @@
-//! Members of groups: coming and going, and what admins do. The rules themselves are a table, in [`crate::model::group`].
+//! Members of groups: join and leave, and what admins do. The rules are one table, in [`crate::model::group`].
 
-use super::{Caller, Chat, ChatError};
+use super::error::ChatError;
+use super::service::Chat;
+use super::sessions::Caller;
 use crate::model::group::{Act, MAY_MODERATE, Refusal, Standing};
 use crate::model::{GroupId, UserId};
 use crate::store::{MemberAct, MemberChanged, MemberRefused, MemberRow};
 
 impl Chat {
-    /// Acts in a group: on `target`, or on the caller where there is none. Answers what the target is to the group now.
+    /// Does an act in a group: on `target`, or on the caller if `target` is `None`. Returns the target's new row.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] for the group, the user or the member, the refusal of the rule as one of
+    /// [`ChatError::Forbidden`], [`ChatError::Banned`], [`ChatError::UserBanned`], [`ChatError::GroupFull`],
+    /// [`ChatError::LastSuperadmin`] and [`ChatError::NoFurtherRole`], or a failure of the database.
     pub async fn act_in_group(
         &self,
         caller: &Caller,
@@ -16,20 +23,25 @@ impl Chat {
     ) -> Result<MemberRow, ChatError> {
         let actor = caller.user.user_id.clone();
         let act = MemberAct { group, act, target: target.unwrap_or_else(|| actor.clone()), actor };
-        self.to_the_end(|chat| async move {
+        self.run_to_completion(|chat| async move {
             let changed = chat.store().act_in_group(act).await?;
             let MemberChanged { topic, target, entry, ended } = changed?;
             if let Some(entry) = entry {
                 chat.inner.hub.appended(topic, &entry.topic, vec![entry.render()]);
             }
-            chat.tell_ended(topic, &ended);
+            chat.publish_ended_joins(topic, &ended);
             Ok(target)
         })
         .await
     }
 
-    /// Members, or those who ask to join or are banned, the highest role first. Of an open group anyone may see the
-    /// members, as anyone may become one; requests and bans are for admins.
+    /// Lists the users whose standing in the group is in the range `standings` (both ends included), the highest role
+    /// first, starting after `after`. Any user may see the members of an open group, because any user may become one.
+    /// Only admins may see requests and bans.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] if there is no such group, [`ChatError::Forbidden`] if the caller may not see the list,
+    /// or a failure of the database.
     pub async fn members(
         &self,
         caller: &Caller,
@@ -38,13 +50,14 @@ impl Chat {
         after: Option<(i16, String)>,
         limit: usize,
     ) -> Result<Vec<MemberRow>, ChatError> {
-        self.check_list(caller, group, standings).await?;
+        self.check_may_list(caller, group, standings).await?;
         let members = self.store().members(group, standings, after, limit).await?;
-        self.check_list(caller, group, standings).await?; // they may have lost the group while it was read
+        // Again, because the caller may have lost access to the group while the list was read.
+        self.check_may_list(caller, group, standings).await?;
         Ok(members)
     }
 
-    async fn check_list(
+    async fn check_may_list(
         &self,
         caller: &Caller,
         group: GroupId,

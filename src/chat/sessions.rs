@@ -1,49 +1,51 @@
-//! Sessions: who may open one, and whose call it is.
+//! Sessions: open, refresh and end them, and find the caller of a token.
 
 use uuid::Uuid;
 
-use super::tokens::device_hash;
+use super::error::ChatError;
+use super::service::Chat;
+use super::tokens::{Claims, device_hash};
 use super::users::checked_username;
-use super::{Chat, ChatError, Claims};
 use crate::live::{Format, Stream, StreamError};
 use crate::model::event_id::{EventId, IdTag};
 use crate::model::text::{USERNAME_MAX, is_name};
 use crate::model::{Millis, SessionId, User, UserId};
 use crate::store::{NewSession, Resume, SessionRow};
 
-/// What a token of a session that lives no more gets to hear.
-pub(super) const ENDED: &str = "the session has ended or expired: open a new one with POST /v1/sessions";
-
-/// A caller with a living session.
+/// A caller with a valid session.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Which session calls.
+    /// The id of the session.
     pub session: SessionId,
-    /// Whose it is.
+    /// The user of the session.
     pub user: User,
-    /// The session as a whole.
+    /// The row of the session.
     pub row: SessionRow,
 }
 
 /// A session with its tokens.
 #[derive(Clone)]
 pub struct OpenedSession {
-    /// The session.
+    /// The row of the session.
     pub session: SessionRow,
-    /// For every call.
+    /// The token for every call.
     pub token: String,
-    /// For the stream and nothing else.
+    /// The token that opens the stream and nothing else.
     pub stream_token: String,
 }
 
 impl Chat {
-    /// Opens a session of the built-in account of a device, which is made on first use.
+    /// Opens a session of the built-in account of a device. The account is created on first use.
+    ///
+    /// # Errors
+    /// [`ChatError::Forbidden`] if built-in accounts are off, [`ChatError::Invalid`] for a device id or a username that
+    /// is out of its bounds, or a failure of the database.
     pub async fn open_device_session(
         &self,
         device_id: &str,
         username: Option<&str>,
     ) -> Result<OpenedSession, ChatError> {
-        if !self.inner.rules.device_accounts {
+        if !self.inner.settings.device_accounts {
             return Err(ChatError::Forbidden("accounts by device_id are off here: open the session with a user token"));
         }
         if !(16..=128).contains(&device_id.chars().count()) || device_id.chars().any(char::is_control) {
@@ -59,7 +61,11 @@ impl Chat {
         self.open_session(NewSession::Device { hash, new_id, username }).await
     }
 
-    /// Opens a session of the user whom an issuer vouches for.
+    /// Opens a session of the user that a user token names.
+    ///
+    /// # Errors
+    /// [`ChatError::Unauthenticated`] if the token is not valid, [`ChatError::Unavailable`] if the issuer's keys have
+    /// never been fetched, or a failure of the database.
     pub async fn open_issued_session(&self, user_token: &str) -> Result<OpenedSession, ChatError> {
         let user = self.inner.user_tokens.verify(user_token, self.inner.clock.now()).await?;
         let username = user.name.unwrap_or_else(|| user.user_id.as_str().chars().take(USERNAME_MAX).collect());
@@ -67,9 +73,9 @@ impl Chat {
         self.open_session(NewSession::Issued { id: user.user_id, username }).await
     }
 
-    async fn open_session(&self, whose: NewSession) -> Result<OpenedSession, ChatError> {
+    async fn open_session(&self, new: NewSession) -> Result<OpenedSession, ChatError> {
         let id = SessionId(self.inner.clock.uuid());
-        let session = self.store().open_session(id, whose, self.inner.rules.session_ttl).await?;
+        let session = self.store().open_session(id, new, self.inner.settings.session_ttl).await?;
         Ok(self.with_tokens(session))
     }
 
@@ -83,32 +89,58 @@ impl Chat {
         }
     }
 
-    /// What a session token says, without asking whether its session still lives: for acts that ask that themselves.
+    /// Verifies a session token without reading its session, for calls that check the session themselves.
+    ///
+    /// # Errors
+    /// [`ChatError::Unauthenticated`] if the token is not valid, or has expired.
     pub fn claims(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_session(token, self.inner.clock.now())
     }
 
-    /// What a session token says whose time may have run out. Opens nothing: it only tells whose session to ask for.
+    /// Verifies a session token that may have expired. This authorizes nothing: it only finds the session.
+    ///
+    /// # Errors
+    /// [`ChatError::Unauthenticated`] if the token is not a session token of this service.
     pub fn claims_of_any_age(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_session(token, Millis(i64::MIN))
     }
 
-    /// What a stream token says; whether its session lives is asked when the stream opens.
+    /// Verifies a stream token. The opening of the stream checks the session.
+    ///
+    /// # Errors
+    /// [`ChatError::Unauthenticated`] if the token is not a stream token of this service.
     pub fn stream_claims(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_stream(token)
     }
 
-    /// The caller of a session token.
+    /// Reads the session of a verified token, and records the call, which keeps the session online.
+    ///
+    /// # Errors
+    /// [`ChatError::Unauthenticated`] if the session has ended or expired, or a failure of the database.
     pub async fn caller(&self, claims: &Claims) -> Result<Caller, ChatError> {
         let row = self.store().session(claims.session).await?;
-        let living = row.filter(|row| !row.ended && row.expires_at > self.store().now());
-        let row = living.ok_or(ChatError::Unauthenticated(ENDED))?;
+        let valid = row.filter(|row| !row.ended && row.expires_at > self.store().now());
+        let row = valid.ok_or_else(ChatError::session_ended)?;
         let streaming = row.is_streaming(self.store().now());
-        self.note_call(row.id, (!streaming).then_some(row.online_until));
+        self.record_call(row.id, (!streaming).then_some(row.online_until));
         Ok(Caller { session: row.id, user: row.user.clone(), row })
     }
 
-    /// New tokens for the same session, which lives on from now. Users of an issuer bring a fresh user token.
+    /// Records a call, if the session would be offline in less than half of the grace period. `online_until` is the time
+    /// that the database holds, or `None` while a stream keeps the session online.
+    pub(super) fn record_call(&self, session: SessionId, online_until: Option<Millis>) {
+        let now = self.store().now();
+        if online_until.is_some_and(|until| until < now.plus(self.inner.hub.grace() / 2)) {
+            self.inner.recent_calls.record(session, now);
+        }
+    }
+
+    /// Extends the session from now on, and returns new tokens for it. The user of an issuer passes a new user token.
+    ///
+    /// # Errors
+    /// [`ChatError::Forbidden`] for a token of another user, [`ChatError::Invalid`] if the token is missing,
+    /// [`ChatError::Unauthenticated`] if the token is not valid or the session has ended, [`ChatError::Unavailable`] if
+    /// the issuer's keys have never been fetched, or a failure of the database.
     pub async fn refresh(&self, caller: &Caller, user_token: Option<&str>) -> Result<OpenedSession, ChatError> {
         match user_token {
             Some(token) => {
@@ -122,11 +154,14 @@ impl Chat {
                 return Err(ChatError::invalid("user_token is missing: bring a fresh token of the issuer"));
             }
         }
-        let row = self.store().refresh_session(caller.session, self.inner.rules.session_ttl).await?;
-        row.map(|row| self.with_tokens(row)).ok_or(ChatError::Unauthenticated(ENDED))
+        let row = self.store().refresh_session(caller.session, self.inner.settings.session_ttl).await?;
+        row.map(|row| self.with_tokens(row)).ok_or_else(ChatError::session_ended)
     }
 
-    /// The caller's living sessions on all devices, oldest first, beyond `after`.
+    /// Lists up to `limit` valid sessions of the caller on all devices, the oldest first, starting after `after`.
+    ///
+    /// # Errors
+    /// A failure of the database.
     pub async fn sessions(
         &self,
         caller: &Caller,
@@ -136,15 +171,18 @@ impl Chat {
         Ok(self.store().sessions_of(&caller.user.user_id, after, limit).await?)
     }
 
-    /// Whether a session's stream is open.
+    /// Reports whether a session's stream is open.
     pub fn is_streaming(&self, session: &SessionRow) -> bool {
         session.is_streaming(self.store().now())
     }
 
-    /// Ends one of the caller's sessions: it leaves every topic, its stream ends, its tokens are good for nothing.
+    /// Ends one of the caller's sessions: it leaves every topic, its stream ends, and its tokens are not valid any more.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] if the caller has no such session, or a failure of the database.
     pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), ChatError> {
         let owner = caller.user.user_id.clone();
-        self.to_the_end(|chat| async move {
+        self.run_to_completion(|chat| async move {
             let topics = chat.store().end_session(session, owner).await?.ok_or(ChatError::NotFound("session"))?;
             chat.inner.hub.session_ended(session);
             chat.inner.hub.presence_changed(&topics);
@@ -153,17 +191,20 @@ impl Chat {
         .await
     }
 
-    /// How this session's event ids are tied to it.
+    /// Returns the tag that ties event ids to this session.
     pub fn id_tag(&self, session: SessionId) -> IdTag {
         self.inner.hub.tag(session)
     }
 
-    /// Reads an event id of this session; anything else is none.
+    /// Decodes an event id of this session. Returns `None` for any other text.
     pub fn event_id(&self, session: SessionId, text: &str) -> Option<EventId> {
         EventId::decode(self.id_tag(session), text)
     }
 
     /// Opens the session's stream.
+    ///
+    /// # Errors
+    /// The refusals and failures of [`StreamError`].
     pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Format) -> Result<Stream, StreamError> {
         Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, format).await
     }

@@ -1,47 +1,27 @@
-//! Typing: told to those who listen at that moment, and stored nowhere.
+//! Typing notifications: delivered to the streams that listen at that moment, and stored nowhere.
 
-use std::time::Duration;
-
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-
-use super::{Chat, ChatError, Claims};
+use super::error::ChatError;
+use super::service::Chat;
+use super::tokens::Claims;
 use crate::live::events;
 use crate::model::message::to_json;
-use crate::model::{EphemeralEvent, SessionId, TopicId};
-
-/// A session tells at most once in so long that its user is typing; what comes sooner is dropped.
-const SPACING: Duration = Duration::from_secs(2);
-
-/// Who has told lately.
-#[derive(Debug)]
-pub(super) struct Typing {
-    told: DefaultKeyedRateLimiter<SessionId>,
-}
-
-impl Default for Typing {
-    fn default() -> Self {
-        let quota = Quota::with_period(SPACING).unwrap_or(Quota::per_second(std::num::NonZeroU32::MIN));
-        Self { told: RateLimiter::keyed(quota) }
-    }
-}
-
-impl Typing {
-    /// Forgets who may tell again.
-    pub(super) fn forget_old(&self) {
-        self.told.retain_recent();
-        self.told.shrink_to_fit();
-    }
-}
+use crate::model::{EphemeralEvent, TopicId};
 
 impl Chat {
-    /// Tells those present that the caller is typing. The session must have joined; a hidden one shows itself by this.
-    pub async fn tell_typing(&self, claims: &Claims, topic: &TopicId) -> Result<(), ChatError> {
+    /// Notifies the listeners of a topic that the caller is typing. The session must have joined the topic. A hidden
+    /// session becomes visible by this. At most one notification in two seconds is delivered per session; the others
+    /// are dropped.
+    ///
+    /// # Errors
+    /// [`ChatError::NotJoined`], [`ChatError::Blocked`], [`ChatError::NotFound`], [`ChatError::Unauthenticated`], or a
+    /// failure of the database.
+    pub async fn send_typing(&self, claims: &Claims, topic: &TopicId) -> Result<(), ChatError> {
         let caller = self.caller(claims).await?;
         let row = self.joined_topic(claims, topic).await?;
-        // What is refused counts for nothing: whoever joins next may tell at once.
-        if self.inner.typing.told.check_key(&claims.session).is_ok() {
-            let (user_id, username) = (&caller.user.user_id, &*caller.user.username);
-            let json = to_json(&events::Typing { topic, user_id, username });
+        // Only now: a call that is refused does not count, so that the session may notify as soon as it has joined.
+        if self.inner.typing.allows(claims.session) {
+            let user_id = &caller.user.user_id;
+            let json = to_json(&events::Typing { topic, user_id, username: &caller.user.username });
             self.inner.hub.send_ephemeral(row.key, row.last_seq, EphemeralEvent::Typing(json));
         }
         Ok(())

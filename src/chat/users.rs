@@ -1,19 +1,28 @@
-//! Users.
+//! Users: their profiles and their names.
 
-use super::{Caller, Chat, ChatError};
+use super::error::ChatError;
+use super::service::Chat;
+use super::sessions::Caller;
 use crate::model::text::{USERNAME_MAX, is_name};
 use crate::model::{User, UserId};
 
 impl Chat {
-    /// Anybody's public profile.
+    /// Reads the public profile of a user.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] if there is no such user, or a failure of the database.
     pub async fn user(&self, id: &UserId) -> Result<User, ChatError> {
         self.store().user(id).await?.ok_or(ChatError::NotFound("user"))
     }
 
-    /// Changes how the caller is called from now on; messages keep the name they were sent under.
+    /// Changes the caller's username. Messages keep the name that they were sent under.
+    ///
+    /// # Errors
+    /// [`ChatError::Invalid`] for a name that has the wrong length or a control character, [`ChatError::NotFound`] if
+    /// the user does not exist any more, or a failure of the database.
     pub async fn rename(&self, caller: &Caller, username: &str) -> Result<User, ChatError> {
         let renamed = User { user_id: caller.user.user_id.clone(), username: checked_username(username)?.into() };
-        self.to_the_end(|chat| async move {
+        self.run_to_completion(|chat| async move {
             if !chat.store().rename_user(&renamed.user_id, &renamed.username).await? {
                 return Err(ChatError::NotFound("user"));
             }
@@ -25,7 +34,7 @@ impl Chat {
     }
 }
 
-/// A name that somebody may be called by.
+/// Returns the name if it may be a username: 1 to 64 characters without control characters.
 pub(super) fn checked_username(username: &str) -> Result<&str, ChatError> {
     if is_name(username, USERNAME_MAX) {
         return Ok(username);

@@ -1,6 +1,5 @@
-//! What a person writes: one flag and one variable for each setting, with the text that `parlour --help` shows.
-//! Nothing is judged here; [`Config::check`](super::Config::check) does, so that every wrong value is refused in the
-//! same words.
+//! The settings as an operator writes them: one flag and one variable for each, with the text that `parlour --help`
+//! shows. [`Config::check`](super::Config::check) checks the values, so that every wrong value is refused in the same way.
 
 use clap::Args;
 use secrecy::SecretString;
@@ -13,20 +12,20 @@ const STREAMS: &str = "Streams";
 const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
 
-/// Every setting, unchecked. Each is a flag, before or after the subcommand, or a variable; the flag wins.
+/// Every setting, unchecked. Each is a flag, before or after the subcommand, or a variable. The flag takes precedence.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// Address and port to listen on [default: 127.0.0.1:8080, or 0.0.0.0:$PORT where a platform sets PORT]
     #[arg(long, env = "PARLOUR_LISTEN", global = true, value_name = "ADDRESS", help_heading = SERVICE)]
     pub listen: Option<String>,
 
-    /// What serverless platforms set; `listen` goes before it.
+    /// The port, as serverless platforms set it. `listen` takes precedence.
     #[arg(long, env = "PORT", global = true, hide = true)]
     pub port: Option<String>,
 
-    /// How instances tell each other what is new: `local` (there is one), `postgres` (over the database),
-    /// `postgres://…` (a direct address, where the database sits behind a pooler), `nats://HOST:PORT`, or `auto`: over
-    /// the database where it is PostgreSQL
+    /// How instances notify each other: `local` (there is one instance), `postgres` (over the database), `postgres://…` (a
+    /// direct address, if the database is behind a pooler), `nats://HOST:PORT`, or `auto`, which means `postgres` if the
+    /// database is PostgreSQL and `local` otherwise
     #[arg(
         long,
         env = "PARLOUR_BUS",
@@ -38,12 +37,12 @@ pub struct Settings {
     )]
     pub bus: SecretString,
 
-    /// Networks of your own proxies, separated by commas: their X-Forwarded-For header is believed, nobody else's is
+    /// Networks of your own proxies, separated by commas. The header X-Forwarded-For is trusted from these only
     /// [default: none]
     #[arg(long, env = "PARLOUR_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", help_heading = SERVICE)]
     pub trusted_proxies: Option<String>,
 
-    /// Web origins that may call the service, separated by commas; `*` is safe, as no cookie is ever used
+    /// Origins of web pages that may call the service, separated by commas. `*` is safe, because the service uses no cookies
     #[arg(
         long,
         env = "PARLOUR_CORS_ORIGINS",
@@ -54,7 +53,7 @@ pub struct Settings {
     )]
     pub cors_origins: String,
 
-    /// Whether `/` is a web page to chat in
+    /// Serve the web client at `/`
     #[arg(
         long,
         env = "PARLOUR_WEB_CLIENT",
@@ -65,7 +64,7 @@ pub struct Settings {
     )]
     pub web_client: String,
 
-    /// Where everything is kept: a SQLite file, or `postgres://USER:PASSWORD@HOST/DATABASE`
+    /// The database: a SQLite file, or `postgres://USER:PASSWORD@HOST/DATABASE`
     #[arg(
         long,
         env = "PARLOUR_DATABASE_URL",
@@ -77,7 +76,7 @@ pub struct Settings {
     )]
     pub database_url: SecretString,
 
-    /// Connections to the database that one instance shares among its calls; on SQLite at most two per core
+    /// Number of database connections that the calls of one instance share; on SQLite at most two per core
     #[arg(
         long,
         env = "PARLOUR_DATABASE_POOL",
@@ -88,7 +87,7 @@ pub struct Settings {
     )]
     pub database_pool: String,
 
-    /// Bring the tables up to date at start; with `false`, run `parlour migrate` before a new version
+    /// Update the tables at start. With `false`, run `parlour migrate` before you start a new version
     #[arg(
         long,
         env = "PARLOUR_AUTO_MIGRATE",
@@ -99,7 +98,7 @@ pub struct Settings {
     )]
     pub auto_migrate: String,
 
-    /// How long messages are kept, or `forever`; what is left keeps its numbers
+    /// How long messages are kept, or `forever`. The messages that remain keep their numbers
     #[arg(
         long,
         env = "PARLOUR_HISTORY_TTL",
@@ -110,8 +109,8 @@ pub struct Settings {
     )]
     pub history_ttl: String,
 
-    /// Accounts made on first use for a device id that the client keeps secret: `true`, `false`, or `auto`, which is
-    /// true where no issuer of user tokens is configured
+    /// Create an account on first use of a device id, which the client keeps secret: `true`, `false`, or `auto`, which
+    /// means `true` if no issuer of user tokens is configured
     #[arg(
         long,
         env = "PARLOUR_DEVICE_ACCOUNTS",
@@ -122,8 +121,8 @@ pub struct Settings {
     )]
     pub device_accounts: String,
 
-    /// Secret of at least 32 bytes with which your login signs user tokens (JWT, HS256); better given as a variable
-    /// than as a flag, which others on the machine can see
+    /// Secret of at least 32 bytes with which your login signs user tokens (JWT, HS256). Set it as a variable: other users
+    /// of the machine can see flags
     #[arg(
         long,
         env = "PARLOUR_JWT_SECRET",
@@ -134,19 +133,19 @@ pub struct Settings {
     )]
     pub jwt_secret: Option<SecretString>,
 
-    /// Instead of a secret: the public keys of your login's user tokens (RS256, ES256, EdDSA), a JWKS file or its URL
+    /// Public keys of your login, instead of a secret: a JWKS file or its URL (RS256, ES256, EdDSA)
     #[arg(long, env = "PARLOUR_JWT_JWKS", global = true, value_name = "FILE|URL", help_heading = IDENTITY)]
     pub jwt_jwks: Option<String>,
 
-    /// What the `iss` of user tokens must be [default: anything]
+    /// The required claim `iss` of user tokens [default: anything]
     #[arg(long, env = "PARLOUR_JWT_ISSUER", global = true, value_name = "TEXT", help_heading = IDENTITY)]
     pub jwt_issuer: Option<String>,
 
-    /// What the `aud` of user tokens must hold [default: anything]
+    /// The audience that the claim `aud` of user tokens must contain [default: anything]
     #[arg(long, env = "PARLOUR_JWT_AUDIENCE", global = true, value_name = "TEXT", help_heading = IDENTITY)]
     pub jwt_audience: Option<String>,
 
-    /// Secret of at least 32 bytes that signs the service's own tokens; a new one ends every session
+    /// Secret of at least 32 bytes that signs the service's own tokens. A new one ends every session
     /// [default: made once, kept in the database]
     #[arg(
         long,
@@ -158,7 +157,7 @@ pub struct Settings {
     )]
     pub token_key: Option<SecretString>,
 
-    /// How long a session lives unless its client refreshes it
+    /// How long a session is valid unless its client refreshes it
     #[arg(
         long,
         env = "PARLOUR_SESSION_TTL",
@@ -169,7 +168,7 @@ pub struct Settings {
     )]
     pub session_ttl: String,
 
-    /// Changes of who is present are gathered for so long, and told as one
+    /// Interval at which a stream sends changes of presence, all of a topic in one event
     #[arg(
         long,
         env = "PARLOUR_PRESENCE_INTERVAL",
@@ -180,7 +179,7 @@ pub struct Settings {
     )]
     pub presence_interval: String,
 
-    /// Whoever is back within this time has never been away for the others
+    /// How long a session stays online after its stream has closed. Others do not see an interruption shorter than this
     #[arg(
         long,
         env = "PARLOUR_PRESENCE_GRACE",
@@ -191,7 +190,7 @@ pub struct Settings {
     )]
     pub presence_grace: String,
 
-    /// Where more than so many are present, only these are listed, and the rest counted
+    /// Largest presence list of a topic. If more sessions are present, the rest is only counted
     #[arg(
         long,
         env = "PARLOUR_PRESENCE_LIST",
@@ -202,7 +201,7 @@ pub struct Settings {
     )]
     pub presence_list: String,
 
-    /// After so long without a sign of life an instance counts as dead, and those connected to it as gone
+    /// Life of an instance's lease. An instance that does not renew it in time counts as dead, and its sessions as offline
     #[arg(
         long,
         env = "PARLOUR_LEASE",
@@ -213,7 +212,7 @@ pub struct Settings {
     )]
     pub lease: String,
 
-    /// A stream without events sends a comment so often, or proxies would cut it
+    /// Interval at which a stream without events sends a comment, so that proxies do not close it
     #[arg(
         long,
         env = "PARLOUR_STREAM_KEEPALIVE",
@@ -224,7 +223,7 @@ pub struct Settings {
     )]
     pub stream_keepalive: String,
 
-    /// After so long a stream is ended, and its client comes back, perhaps to another instance
+    /// Age at which a stream is closed. Its client reconnects, possibly to another instance
     #[arg(
         long,
         env = "PARLOUR_STREAM_MAX_AGE",
@@ -235,7 +234,7 @@ pub struct Settings {
     )]
     pub stream_max_age: String,
 
-    /// Who was away receives at most so many missed messages of each topic; what came before is read as history
+    /// Largest number of missed messages of a topic that a stream sends. A client reads older ones as history
     #[arg(
         long,
         env = "PARLOUR_STREAM_REPLAY",
@@ -268,7 +267,7 @@ pub struct Settings {
     )]
     pub max_joins: String,
 
-    /// Messages that one session may send: `20/s`, `600/m`, or `off`
+    /// Rate limit of the messages that one session sends: `20/s`, `600/m`, or `off`
     #[arg(
         long,
         env = "PARLOUR_RATE_SENDS",
@@ -279,7 +278,7 @@ pub struct Settings {
     )]
     pub rate_sends: String,
 
-    /// Calls of every kind that one session may make
+    /// Rate limit of all calls of one session
     #[arg(
         long,
         env = "PARLOUR_RATE_CALLS",
@@ -290,7 +289,7 @@ pub struct Settings {
     )]
     pub rate_calls: String,
 
-    /// Sessions that may be opened from one address
+    /// Rate limit of the sessions that are opened from one address
     #[arg(
         long,
         env = "PARLOUR_RATE_SESSIONS",
@@ -301,11 +300,11 @@ pub struct Settings {
     )]
     pub rate_sessions: String,
 
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by module, as in `warn,parlour=debug`
+    /// Log level: `error`, `warn`, `info`, `debug`, `trace`, or levels by module, as in `warn,parlour=debug`
     #[arg(long, env = "PARLOUR_LOG", global = true, value_name = "FILTER", default_value = "info", help_heading = LOGS)]
     pub log: String,
 
-    /// `text` for people, `json` for machines
+    /// Format of log lines: `text` for people, `json` for programs
     #[arg(
         long,
         env = "PARLOUR_LOG_FORMAT",

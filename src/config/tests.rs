@@ -15,7 +15,7 @@ fn without_a_setting_the_defaults_of_the_contract_hold() {
     let config = config(&[]);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_url.expose_secret(), "sqlite://parlour.db?mode=rwc");
-    assert!(matches!(config.bus, Bus::Local));
+    assert!(matches!(config.bus, BusSetting::Local));
     assert!(config.auto_migrate && config.device_accounts && config.web_client);
     assert_eq!(config.session_ttl, DAY);
     assert_eq!(config.stream_replay, 1000);
@@ -28,7 +28,7 @@ fn without_a_setting_the_defaults_of_the_contract_hold() {
 #[test]
 fn a_port_alone_opens_every_address_and_listen_goes_before_it() {
     assert_eq!(config(&["--port", "9000"]).listen.to_string(), "0.0.0.0:9000");
-    // Old container links set PORT to a URL: nobody's business where the address is given.
+    // Old container links set PORT to a URL. It is ignored if the address is given.
     assert_eq!(config(&["--port", "tcp://x", "--listen", "[::1]:1"]).listen.to_string(), "[::1]:1");
     assert!(refusal(&["--port", "tcp://x"]).starts_with("PORT "));
 }
@@ -95,9 +95,9 @@ fn an_issuer_turns_device_accounts_off_unless_they_are_asked_for() {
 fn the_bus_follows_the_database() {
     let url = "postgres://parlour:hidden@localhost/parlour";
     let bus = |bus| config(&["--database-url", url, "--bus", bus]).bus;
-    let is = |bus: Bus, expected: &str| match bus {
-        Bus::Postgres(url) | Bus::Nats(url) => assert_eq!(url.expose_secret(), expected),
-        Bus::Local => assert_eq!(expected, "local"),
+    let is = |bus: BusSetting, expected: &str| match bus {
+        BusSetting::Postgres(url) | BusSetting::Nats(url) => assert_eq!(url.expose_secret(), expected),
+        BusSetting::Local => assert_eq!(expected, "local"),
     };
     is(config(&["--database-url", url]).bus, url);
     is(bus("postgres"), url);

@@ -1,4 +1,4 @@
-//! The grammars of the settings: each function reads one kind of value, or says in a sentence what it takes.
+//! The parsers of the settings. Each function parses one kind of value, or returns a sentence that says what it takes.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -11,64 +11,65 @@ use axum::http::HeaderValue;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ConfigError;
+use super::error::ConfigError;
 
-/// How often something may be done: `count` times in `per`.
+/// A rate limit: `count` times in each period `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many times.
+    /// The number of times, 1 to 1,000,000.
     pub count: NonZeroU32,
-    /// A second, a minute or an hour.
+    /// The period: a second, a minute or an hour.
     pub per: Duration,
 }
 
-/// By which way instances hint to each other.
+/// The carrier of hints between instances.
 #[derive(Clone, Debug)]
-pub enum Bus {
-    /// Within this process only: there is one instance.
+pub enum BusSetting {
+    /// None: there is one instance.
     Local,
-    /// LISTEN and NOTIFY over the database at this URL, which holds a password.
+    /// LISTEN and NOTIFY over the database at this URL, which may hold a password.
     Postgres(SecretString),
-    /// The NATS server at this URL, which may hold a password.
+    /// The NATS server at this URL, or several, separated by commas. The URL may hold a password.
     Nats(SecretString),
 }
 
-/// Which web pages may call the service.
+/// The origins of web pages that may call the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigins {
-    /// Every one: no cookie is ever used, so a page can do no more than its reader could.
+    /// Every origin. The service uses no cookies, so a page can do no more than its reader can.
     Any,
-    /// These origins, as browsers write them.
+    /// These origins, as browsers write them in the header `Origin`.
     List(Vec<HeaderValue>),
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line, for programs.
     Json,
 }
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
-/// Reads `500ms`, `15s`, `1h`, `1h 30m`, within `range`.
+/// Parses a duration such as `500ms`, `15s`, `1h` or `1h 30m`, within `range`.
 ///
 /// # Errors
-/// Where the text is no duration with a unit, or one out of range.
+/// [`ConfigError`] if the text is no duration with a unit, or if the duration is out of range.
 pub fn duration(setting: &'static str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration> {
     match humantime::parse_duration(text) {
         Ok(duration) if range.contains(&duration) => Ok(duration),
         _ => {
-            let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
-            let takes = format!("takes a duration from {least} to {most}, written like 500ms, 15s or 1h");
-            Err(ConfigError::value(setting, text, takes))
+            let min = humantime::format_duration(*range.start());
+            let max = humantime::format_duration(*range.end());
+            let takes = format!("takes a duration from {min} to {max}, written like 500ms, 15s or 1h");
+            Err(ConfigError::wrong_value(setting, text, takes))
         }
     }
 }
 
-/// Reads what [`duration`] does; `forever` is `None`.
+/// Parses the same as [`duration`], and `forever` as `None`.
 pub(super) fn duration_or_forever(
     setting: &'static str,
     text: &str,
@@ -77,7 +78,7 @@ pub(super) fn duration_or_forever(
     if text == "forever" { Ok(None) } else { duration(setting, text, range).map(Some) }
 }
 
-/// Reads a whole number within `range`.
+/// Parses a whole number within `range`.
 pub(super) fn number<T>(setting: &'static str, text: &str, range: RangeInclusive<T>) -> Result<T>
 where
     T: FromStr + PartialOrd + Display,
@@ -86,23 +87,23 @@ where
         Ok(number) if range.contains(&number) => Ok(number),
         _ => {
             let takes = format!("takes a whole number from {} to {}", range.start(), range.end());
-            Err(ConfigError::value(setting, text, takes))
+            Err(ConfigError::wrong_value(setting, text, takes))
         }
     }
 }
 
-/// Reads `true` or `false`, also said as `on` and `off`.
-pub(super) fn switch(setting: &'static str, text: &str) -> Result<bool> {
+/// Parses `true` or `on`, and `false` or `off`.
+pub(super) fn boolean(setting: &'static str, text: &str) -> Result<bool> {
     match text {
         "true" | "on" => Ok(true),
         "false" | "off" => Ok(false),
-        _ => Err(ConfigError::value(setting, text, "takes true or false")),
+        _ => Err(ConfigError::wrong_value(setting, text, "takes true or false")),
     }
 }
 
-/// Reads `20/s`, `600/m`, `1000/h`; `off` is `None`.
+/// Parses a rate such as `20/s`, `600/m` or `1000/h`, and `off` as `None`.
 pub(super) fn rate(setting: &'static str, text: &str) -> Result<Option<Rate>> {
-    const MOST: u32 = 1_000_000;
+    const MAX_COUNT: u32 = 1_000_000;
     if text == "off" {
         return Ok(None);
     }
@@ -114,35 +115,36 @@ pub(super) fn rate(setting: &'static str, text: &str) -> Result<Option<Rate>> {
             "h" => Duration::from_hours(1),
             _ => return None,
         };
-        let count = count.parse::<NonZeroU32>().ok().filter(|count| count.get() <= MOST)?;
+        let count = count.parse::<NonZeroU32>().ok().filter(|count| count.get() <= MAX_COUNT)?;
         Some(Rate { count, per })
     };
     let takes = "takes a rate like 20/s, 600/m or 1000/h, from 1 to 1000000, or off";
-    parse().map(Some).ok_or_else(|| ConfigError::value(setting, text, takes))
+    parse().map(Some).ok_or_else(|| ConfigError::wrong_value(setting, text, takes))
 }
 
-/// Reads networks separated by commas, each `10.0.0.0/8` or a single address.
+/// Parses networks such as `10.0.0.0/8` and single addresses, separated by commas.
 pub(super) fn networks(setting: &'static str, text: &str) -> Result<Vec<IpNet>> {
-    let read = |item: &str| item.parse::<IpNet>().ok().or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from));
+    let parse = |item: &str| item.parse::<IpNet>().ok().or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from));
     let takes = "takes networks like 10.0.0.0/8 or addresses, separated by commas";
-    items(text).map(|item| read(item).ok_or_else(|| ConfigError::value(setting, item, takes))).collect()
+    items(text).map(|item| parse(item).ok_or_else(|| ConfigError::wrong_value(setting, item, takes))).collect()
 }
 
-/// Reads `*`, or origins separated by commas: a scheme, a host and perhaps a port, and nothing after them.
+/// Parses `*`, or origins separated by commas. An origin is a scheme, a host and possibly a port, without a path.
 pub(super) fn origins(setting: &'static str, text: &str) -> Result<CorsOrigins> {
     if text.trim() == "*" {
         return Ok(CorsOrigins::Any);
     }
     let takes = "takes * or origins like https://chat.example.com, without a path, separated by commas";
     let origins: Result<Vec<_>> =
-        items(text).map(|item| origin(item).ok_or_else(|| ConfigError::value(setting, item, takes))).collect();
+        items(text).map(|item| origin(item).ok_or_else(|| ConfigError::wrong_value(setting, item, takes))).collect();
     match origins? {
-        origins if origins.is_empty() => Err(ConfigError::value(setting, text, takes)),
+        origins if origins.is_empty() => Err(ConfigError::wrong_value(setting, text, takes)),
         origins => Ok(CorsOrigins::List(origins)),
     }
 }
 
-/// An origin as browsers write it, in lower case: a path or a trailing slash would match no request, ever.
+/// Parses an origin and returns it as browsers write it, in lower case. An origin with a path or a trailing slash is
+/// refused, because it would match no request.
 fn origin(text: &str) -> Option<HeaderValue> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;
@@ -152,7 +154,8 @@ fn origin(text: &str) -> Option<HeaderValue> {
     if scheme_fits && authority_fits { HeaderValue::from_str(&text).ok() } else { None }
 }
 
-/// Reads the kind of a database from its URL. The URL is a secret, so the sentence does not repeat it.
+/// Reports whether a URL names a PostgreSQL database; otherwise it names a SQLite file. The URL may hold a password, so
+/// the error does not repeat it.
 pub(super) fn is_postgres(setting: &'static str, url: &SecretString) -> Result<bool> {
     let url = url.expose_secret();
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -161,36 +164,41 @@ pub(super) fn is_postgres(setting: &'static str, url: &SecretString) -> Result<b
     if !url.starts_with("sqlite:") {
         return Err(ConfigError::new(setting, "must begin with sqlite: or postgres://"));
     }
-    // Each connection to a database in memory would see one of its own.
+    // Each connection to a database in memory would open a database of its own.
     if url.contains(":memory:") || url.contains("mode=memory") {
         return Err(ConfigError::new(setting, "must name a file: a database in memory cannot be shared"));
     }
     Ok(false)
 }
 
-/// Reads how instances hint to each other, which depends on the database.
-pub(super) fn bus(setting: &'static str, text: &SecretString, database: &SecretString, postgres: bool) -> Result<Bus> {
+/// Parses the carrier of hints. Its default and its choices depend on the database.
+pub(super) fn bus(
+    setting: &'static str,
+    text: &SecretString,
+    database: &SecretString,
+    postgres: bool,
+) -> Result<BusSetting> {
     let given = text.expose_secret();
     match given {
-        "local" => Ok(Bus::Local),
-        "auto" if !postgres => Ok(Bus::Local),
-        "auto" | "postgres" if postgres => Ok(Bus::Postgres(database.clone())),
+        "local" => Ok(BusSetting::Local),
+        "auto" if !postgres => Ok(BusSetting::Local),
+        "auto" | "postgres" if postgres => Ok(BusSetting::Postgres(database.clone())),
         _ if given == "postgres" || is_url(given, &["postgres", "postgresql", "nats", "tls"]) => {
             if !postgres {
                 let takes = "takes auto or local where the database is SQLite: its file has one instance";
                 Err(ConfigError::new(setting, takes))
             } else if given.starts_with("postgres") {
-                Ok(Bus::Postgres(text.clone()))
+                Ok(BusSetting::Postgres(text.clone()))
             } else {
-                Ok(Bus::Nats(text.clone()))
+                Ok(BusSetting::Nats(text.clone()))
             }
         }
         _ => Err(ConfigError::new(setting, "takes auto, local, postgres, postgres://… or nats://HOST:PORT")),
     }
 }
 
-/// Whether the text is a URL of one of these schemes, with something after it.
-pub(super) fn is_url(text: &str, schemes: &[&str]) -> bool {
+/// Reports whether the text is a URL of one of these schemes, with something after the scheme.
+fn is_url(text: &str, schemes: &[&str]) -> bool {
     text.split_once("://").is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
 }
 

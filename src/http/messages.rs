@@ -17,7 +17,7 @@ use super::paging::page_size;
 use super::path::{MessagePath, TopicPath};
 use super::problem::Problem;
 use super::state::Shared;
-use crate::chat::{Caller, Chat, ChatError, Claims, HistoryPage, HistoryQuery, Outgoing, Receipt, Start};
+use crate::chat::{Caller, Chat, ChatError, Claims, HistoryPage, HistoryQuery, NewMessage, SendOutcome, HistoryStart};
 use crate::model::cursor::Direction;
 use crate::model::message::EphemeralMessage;
 use crate::model::{Message, Millis, Seq, TopicId};
@@ -125,12 +125,12 @@ async fn send(
 ) -> Result<Response, Problem> {
     shared.rates.check_send(claims.session)?;
     let SendMessage { content, ephemeral } = message;
-    let outgoing = Outgoing { content, ephemeral: ephemeral.unwrap_or(false), key };
-    let receipt = shared.chat.send(&claims, path.topic, outgoing).await?;
-    Ok(match receipt {
-        Receipt::Stored(message) => (StatusCode::CREATED, JsonBytes(message)),
-        Receipt::Repeated(message) => (StatusCode::OK, JsonBytes(message)),
-        Receipt::Delivered(message) => (StatusCode::ACCEPTED, JsonBytes(message)),
+    let new_message = NewMessage { content, ephemeral: ephemeral.unwrap_or(false), key };
+    let outcome = shared.chat.send(&claims, path.topic, new_message).await?;
+    Ok(match outcome {
+        SendOutcome::Stored(message) => (StatusCode::CREATED, JsonBytes(message)),
+        SendOutcome::Repeated(message) => (StatusCode::OK, JsonBytes(message)),
+        SendOutcome::Delivered(message) => (StatusCode::ACCEPTED, JsonBytes(message)),
     }
     .into_response())
 }
@@ -235,16 +235,16 @@ async fn remove(State(shared): State<Shared>, caller: Caller, path: MessagePath)
 
 fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
     let start = match (params.at_seq, &params.at_time) {
-        (None, None) => Start::End,
+        (None, None) => HistoryStart::End,
         (Some(_), Some(_)) => return Err(ChatError::invalid("give at_seq or at_time, not both")),
-        (Some(0..), None) => Start::Seq(Seq(params.at_seq.unwrap_or_default())),
+        (Some(0..), None) => HistoryStart::Seq(Seq(params.at_seq.unwrap_or_default())),
         (Some(_), None) => return Err(ChatError::invalid("at_seq must not be negative")),
         (None, Some(time)) => {
             let wrong = || ChatError::invalid("at_time must be a time as RFC 3339 writes it: 2026-01-31T09:30:00Z");
-            Start::Time(Millis::parse(time).ok_or_else(wrong)?)
+            HistoryStart::Time(Millis::parse(time).ok_or_else(wrong)?)
         }
     };
-    if params.cursor.is_some() && start != Start::End {
+    if params.cursor.is_some() && start != HistoryStart::End {
         return Err(ChatError::invalid("a cursor says where to go on: leave at_seq and at_time out"));
     }
     let HistoryParams { direction, cursor, changes, .. } = params;

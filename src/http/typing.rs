@@ -30,6 +30,6 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     ),
 )]
 async fn tell(State(chat): State<Chat>, claims: Claims, path: TopicPath) -> Result<StatusCode, Problem> {
-    chat.tell_typing(&claims, &path.topic).await?;
+    chat.send_typing(&claims, &path.topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Hub, HubSettings};
-use crate::bus::{Bus, Route};
+use crate::bus::{Backend, Bus};
 use crate::model::Clock;
 use crate::store::{Pools, Store};
 
@@ -28,6 +28,6 @@ pub(crate) async fn hub(url: &str) -> Result<(Hub, Store), Box<dyn Error>> {
         max_age: long,
         replay: 10,
     };
-    let (bus, _) = Bus::start(Route::Local, settings.instance, settings.epoch, clock.clone())?;
+    let (bus, _) = Bus::start(Backend::Local, settings.instance, settings.epoch, clock.clone())?;
     Ok((Hub::new(store.clone(), bus, clock, settings), store))
 }

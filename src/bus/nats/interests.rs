@@ -1,144 +1,112 @@
-//! What an instance wants to hear of, and the subscriptions that follow from it.
+//! The interests of an instance. The task of the backend reviews the changes and makes the subscriptions follow.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
-use super::{Link, PATIENCE};
-use crate::bus::Interest;
+use crate::bus::hint::Interest;
 
-/// What is wanted. Never behind: the subscriptions follow it as soon as there is a connection.
+/// The interests, and the version up to which the subscriptions have followed them.
 #[derive(Debug)]
 pub(in crate::bus) struct Interests {
-    // Not an async mutex: nothing is awaited while it is held.
+    // Not an async mutex, as nothing is awaited while it is locked.
     state: Mutex<State>,
-    changed: Notify,
-    /// The version that is in force.
+    review: Notify,
+    /// The version whose subscriptions are active.
     settled: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often each is wanted.
-    wanted: HashMap<Interest, usize>,
-    /// What has come or gone since the subscriptions were looked at.
+    /// The number of `add`s of each interest that have no `remove` yet.
+    counts: HashMap<Interest, usize>,
+    /// The interests that were added or removed since the last review.
     changed: HashSet<Interest>,
-    /// Counts changes.
+    /// The number of changes so far.
     version: u64,
 }
 
 impl Default for Interests {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), settled: watch::Sender::new(0) }
+        Self { state: Mutex::default(), review: Notify::new(), settled: watch::Sender::new(0) }
     }
 }
 
 impl Interests {
     pub(in crate::bus) fn add(&self, interest: Interest) {
-        let mut state = self.lock();
-        let count = state.wanted.entry(interest.clone()).or_default();
+        let mut state = self.state.lock();
+        let count = state.counts.entry(interest.clone()).or_default();
         *count += 1;
         if *count == 1 {
-            state.note(interest);
-            self.changed.notify_one();
+            state.record_change(interest);
+            self.review.notify_one();
         }
     }
 
     pub(in crate::bus) fn remove(&self, interest: &Interest) {
-        let mut state = self.lock();
-        let Some(count) = state.wanted.get_mut(interest) else { return };
+        let mut state = self.state.lock();
+        let Some(count) = state.counts.get_mut(interest) else { return };
         *count -= 1;
         if *count == 0 {
-            state.wanted.remove(interest);
-            state.note(interest.clone());
-            self.changed.notify_one();
+            state.counts.remove(interest);
+            state.record_change(interest.clone());
+            self.review.notify_one();
         }
     }
 
-    /// Waits until everything that was added before this call is in force.
+    /// Waits until the subscriptions for every interest that was added before this call are active.
     pub(in crate::bus) async fn settled(&self) {
-        let version = self.lock().version;
+        let version = self.state.lock().version;
         let _ = self.settled.subscribe().wait_for(|settled| *settled >= version).await;
     }
 
-    /// Waits until something has come or gone since the last look.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Waits until a review is due.
+    pub(super) async fn review_requested(&self) {
+        self.review.notified().await;
     }
 
-    /// Asks for a look, changed or not.
-    pub(super) fn look(&self) {
-        self.changed.notify_one();
+    /// Requests a review, even if no interest has changed.
+    pub(super) fn request_review(&self) {
+        self.review.notify_one();
     }
 
-    /// Asks for a look that makes a version of its own: [`Interests::settled`] waits for it.
-    pub(super) fn look_anew(&self) {
-        self.lock().version += 1;
-        self.changed.notify_one();
+    /// Requests a review with a version of its own, so that [`Interests::settled`] waits for it.
+    pub(super) fn request_new_version(&self) {
+        self.state.lock().version += 1;
+        self.review.notify_one();
     }
 
-    /// What has come or gone, and the version that this makes.
-    pub(super) fn take(&self) -> (u64, Vec<(Interest, bool)>) {
-        let mut state = self.lock();
-        let changed = std::mem::take(&mut state.changed);
-        let changes = changed.into_iter().map(|one| (state.wanted.contains_key(&one), one)).map(|(w, one)| (one, w));
-        let changes = changes.collect();
+    /// Removes and returns the changes since the last review, and the version after them. Each interest comes with true
+    /// if it is to be subscribed to.
+    pub(super) fn take_changes(&self) -> (u64, Vec<(Interest, bool)>) {
+        let mut state = self.state.lock();
+        let mut changes = Vec::new();
+        for interest in std::mem::take(&mut state.changed) {
+            let wanted = state.counts.contains_key(&interest);
+            changes.push((interest, wanted));
+        }
         (state.version, changes)
     }
 
-    /// A change could not be made: once more at the next look.
+    /// Records that a change could not be made. The next review repeats it.
     pub(super) fn put_back(&self, interest: Interest) {
-        self.lock().changed.insert(interest);
+        self.state.lock().changed.insert(interest);
     }
 
-    /// The subscriptions of this version are in force.
+    /// Records that the subscriptions of this version are active.
     pub(super) fn settle(&self, version: u64) {
-        self.settled.send_if_modified(|settled| version > *settled && std::mem::replace(settled, version) < version);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.settled.send_if_modified(|settled| {
+            let is_newer = version > *settled;
+            *settled = version.max(*settled);
+            is_newer
+        });
     }
 }
 
 impl State {
-    fn note(&mut self, interest: Interest) {
+    fn record_change(&mut self, interest: Interest) {
         self.changed.insert(interest);
         self.version += 1;
-    }
-}
-
-/// The tasks that follow subjects; they end with this.
-#[derive(Debug, Default)]
-pub(super) struct Subscriptions(HashMap<String, AbortHandle>);
-
-impl Subscriptions {
-    /// Follows a subject, once; `false` where the connection takes no more at present.
-    pub(super) async fn hold(&mut self, subject: String, link: Arc<Link>) -> bool {
-        if self.0.contains_key(&subject) {
-            return true;
-        }
-        let Ok(Ok(subscriber)) = timeout(PATIENCE, link.client.subscribe(subject.clone())).await else {
-            return false;
-        };
-        let task = tokio::spawn(link.follow(subscriber));
-        self.0.insert(subject, task.abort_handle());
-        true
-    }
-
-    /// Follows it no more.
-    pub(super) fn drop(&mut self, subject: &str) {
-        if let Some(task) = self.0.remove(subject) {
-            task.abort();
-        }
-    }
-}
-
-impl Drop for Subscriptions {
-    fn drop(&mut self) {
-        self.0.values().for_each(AbortHandle::abort);
     }
 }

@@ -1,40 +1,41 @@
-//! An issuer's public keys: a JSON Web Key Set (RFC 7517) from a file or a URL. Keys behind a URL are fetched when the
-//! first token comes, and again when a token names a key that is not among them, or when they are old.
+//! The public keys of an issuer: a JSON Web Key Set (RFC 7517) from a file or a URL. The keys at a URL are fetched when the
+//! first token arrives, and again when a token names an unknown key, or when the fetched keys are old.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
+use parking_lot::Mutex;
 use reqwest::redirect;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::chat::ChatError;
+use crate::chat::error::ChatError;
 use crate::config::ConfigError;
 use crate::model::Millis;
 
 const SETTING: &str = "PARLOUR_JWT_JWKS";
-/// For the whole answer: callers wait for it.
+/// The time limit of a fetch, up to the end of the body. Callers wait for it.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// An issuer has a handful of keys of a few hundred bytes.
-const MAX_BODY: usize = 256 * 1024;
-/// Anyone can name an unknown key: so often the issuer is asked for it at most.
-const PAUSE: Duration = Duration::from_secs(30);
-/// While no key has ever been reached nobody can sign in: it is tried again sooner.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// So long a key that its issuer has withdrawn goes on being believed at most.
-const MAX_AGE: Duration = Duration::from_mins(10);
-/// RFC 7518 §3.3: RS256 takes 2048 bits or more.
-const LEAST_RSA_BYTES: usize = 256;
+/// The longest key set, in bytes. An issuer has a few keys of a few hundred bytes each.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The shortest interval between two fetches. Any client can name an unknown key, so it limits the load on the issuer.
+const FETCH_INTERVAL: Duration = Duration::from_secs(30);
+/// The same while no fetch has succeeded yet. It is shorter, because no user can sign in until then.
+const FIRST_FETCH_INTERVAL: Duration = Duration::from_secs(2);
+/// The age at which keys are fetched again: for this long, a key that the issuer has withdrawn is still accepted.
+const MAX_KEYS_AGE: Duration = Duration::from_mins(10);
+/// The shortest RSA modulus, in bytes. RS256 needs 2048 bits or more (RFC 7518 §3.3).
+const MIN_RSA_MODULUS_BYTES: usize = 256;
 
-/// A key that verifies, with the one algorithm that it is used for.
+/// A key that verifies signatures, with the one algorithm that it is used for.
 pub(super) struct IssuerKey {
     id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
 }
 
-/// The usable keys of an issuer.
+/// The usable keys of an issuer's key set.
 #[derive(Default)]
 pub(super) struct KeySet(Vec<IssuerKey>);
 
@@ -43,7 +44,8 @@ impl IssuerKey {
         Self { id, algorithm, key }
     }
 
-    /// `None` for keys that cannot or must not verify: secrets (`oct`), keys for encryption, and what is unsupported.
+    /// Reads a key of a key set. Returns `None` for a key that must not verify signatures (a secret of type `oct`, a key
+    /// for encryption, a short RSA key), and for an unsupported one.
     fn from_jwk(jwk: &Jwk) -> Option<Self> {
         let (algorithm, named) = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
@@ -56,19 +58,18 @@ impl IssuerKey {
             _ => return None,
         };
         let common = &jwk.common;
-        let signs = common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature)
-            && common.key_operations.as_ref().is_none_or(|them| them.contains(&KeyOperations::Verify))
-            && common.key_algorithm.is_none_or(|it| it == named);
-        let key = if signs {
-            DecodingKey::from_jwk(jwk).ok()?
-        } else {
+        let may_verify = common.public_key_use.as_ref().is_none_or(|key_use| *key_use == PublicKeyUse::Signature)
+            && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
+            && common.key_algorithm.is_none_or(|algorithm| algorithm == named);
+        if !may_verify {
             return None;
-        };
-        let strong = match key.kind() {
-            DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= LEAST_RSA_BYTES,
+        }
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let is_strong = match key.kind() {
+            DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= MIN_RSA_MODULUS_BYTES,
             DecodingKeyKind::SecretOrDer(_) => true,
         };
-        strong.then(|| Self::new(common.key_id.clone(), algorithm, key))
+        is_strong.then(|| Self::new(common.key_id.clone(), algorithm, key))
     }
 }
 
@@ -86,131 +87,138 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The key that the token names. A token or key without a name fits where there is no choice.
+    /// Returns the key that a token names in its header, if it is for the token's algorithm. A token or a key without a
+    /// `kid` matches if the set has one key only.
     pub(super) fn find(&self, header: &Header) -> Option<&IssuerKey> {
-        let fits = |key: &&IssuerKey| match (&key.id, &header.kid) {
+        let matches = |key: &&IssuerKey| match (&key.id, &header.kid) {
             (Some(id), Some(wanted)) => id == wanted,
             _ => self.0.len() == 1,
         };
-        self.0.iter().filter(fits).find(|key| key.algorithm == header.alg)
+        self.0.iter().filter(matches).find(|key| key.algorithm == header.alg)
     }
 }
 
 /// Reads a JWKS file.
 ///
 /// # Errors
-/// Where there is no such file, or no usable key in it.
+/// [`ConfigError`] if the file cannot be read, or has no usable key.
 pub(super) fn read_file(path: &str) -> Result<KeySet, ConfigError> {
     let json = std::fs::read(path)
         .map_err(|error| ConfigError::new(SETTING, format!("names a file that cannot be read ({path}): {error}")))?;
     KeySet::parse(&json).map_err(|problem| ConfigError::new(SETTING, format!("names {path}, which {problem}")))
 }
 
-/// Keys behind a URL.
+/// The keys at a URL.
 pub(super) struct RemoteKeys {
     url: String,
     client: reqwest::Client,
-    /// Not an async mutex, as nothing is awaited while it is held.
-    known: Mutex<Known>,
-    /// Whoever holds it fetches; it keeps when that was tried last. Shared with the task that fetches.
-    turn: Arc<tokio::sync::Mutex<Option<Millis>>>,
+    /// Not an async mutex, as nothing is awaited while it is locked.
+    cached: Mutex<CachedKeys>,
+    /// The lock of the one task that may fetch, and the time of the last fetch. An async mutex, as the lock is held
+    /// during the fetch, and in an `Arc`, as the task that fetches takes the lock with it.
+    last_fetch: Arc<tokio::sync::Mutex<Option<Millis>>>,
 }
 
+/// The keys of the last successful fetch.
 #[derive(Clone, Default)]
-struct Known {
+struct CachedKeys {
     keys: Arc<KeySet>,
     fetched_at: Option<Millis>,
 }
 
 impl RemoteKeys {
+    /// Prepares the client. The keys are fetched later.
+    ///
     /// # Errors
-    /// Where the URL is none, or the system's certificates cannot be read.
+    /// [`ConfigError`] if the URL cannot be parsed, or the system's certificates cannot be read.
     pub(super) fn new(url: &str) -> Result<Self, ConfigError> {
         let wrong = |error: &dyn std::fmt::Display| ConfigError::new(SETTING, format!("cannot be asked: {error}"));
         reqwest::Url::parse(url).map_err(|error| wrong(&error))?;
-        // Installed by whoever comes first in this process; the second finds the same.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        // The first call in a process installs the provider; later calls fail, as it is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(redirect::Policy::limited(3))
-            // A redirect must not lead keys that were asked for under TLS out of it.
+            // A redirect must not lead from TLS to plain HTTP, where the keys could be replaced.
             .https_only(url.starts_with("https://"))
             .build()
             .map_err(|error| wrong(&error))?;
-        Ok(Self { url: url.to_owned(), client, known: Mutex::default(), turn: Arc::default() })
+        Ok(Self { url: url.to_owned(), client, cached: Mutex::default(), last_fetch: Arc::default() })
     }
 
-    /// The keys to verify this token with, fetched anew where they do not hold its key, or are old.
+    /// Returns the keys to verify this token with. They are fetched if the token's key is unknown, or if they are old.
     ///
     /// # Errors
-    /// [`ChatError::Unavailable`] while no keys have ever been reached.
+    /// [`ChatError::Unavailable`] while no fetch has succeeded.
     pub(super) async fn for_token(self: &Arc<Self>, header: &Header, now: Millis) -> Result<Arc<KeySet>, ChatError> {
-        let known = self.known();
-        let holds = known.keys.find(header).is_some();
-        if holds && !known.is_old(now) {
-            return Ok(known.keys);
+        let cached = self.cached();
+        let is_known = cached.keys.find(header).is_some();
+        if is_known && !cached.is_old(now) {
+            return Ok(cached.keys);
         }
-        let turn = if holds {
-            // Old keys are good enough while somebody else fetches.
-            let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() else {
-                return Ok(known.keys);
+        let last_fetch = Arc::clone(&self.last_fetch);
+        let last_fetch = if is_known {
+            // Old keys are good enough while another caller fetches.
+            let Ok(locked) = last_fetch.try_lock_owned() else {
+                return Ok(cached.keys);
             };
-            turn
+            locked
         } else {
-            Arc::clone(&self.turn).lock_owned().await
+            last_fetch.lock_owned().await
         };
-        // In a task of its own: a caller who hangs up must neither cut the fetch short nor start it anew.
+        // In a task of its own: a caller that closes its connection must not cancel a fetch that others wait for.
         let this = Arc::clone(self);
         let header = header.clone();
-        let fetching = tokio::spawn(async move { this.refetch(turn, &header, now).await });
-        fetching.await.map_err(|error| ChatError::Internal(Box::new(error)))?;
-        let known = self.known();
-        if known.fetched_at.is_some() { Ok(known.keys) } else { Err(ChatError::Unavailable) }
+        let fetch = tokio::spawn(async move { this.refetch(last_fetch, &header, now).await });
+        fetch.await.map_err(|error| ChatError::Internal(Box::new(error)))?;
+        let cached = self.cached();
+        if cached.fetched_at.is_some() { Ok(cached.keys) } else { Err(ChatError::Unavailable) }
     }
 
-    async fn refetch(&self, mut last_try: OwnedMutexGuard<Option<Millis>>, header: &Header, now: Millis) {
-        let known = self.known();
-        // Whoever had the turn before may have brought the key.
-        let served = known.keys.find(header).is_some() && !known.is_old(now);
-        let pause = if known.fetched_at.is_some() { PAUSE } else { FIRST_PAUSE };
-        if served || last_try.is_some_and(|then| !has_passed(then, now, pause)) {
+    /// Fetches the keys, unless another caller has fetched the key of `header` in the meantime, or the last fetch was
+    /// too recent.
+    async fn refetch(&self, mut last_fetch: OwnedMutexGuard<Option<Millis>>, header: &Header, now: Millis) {
+        let cached = self.cached();
+        let is_served = cached.keys.find(header).is_some() && !cached.is_old(now);
+        let interval = if cached.fetched_at.is_some() { FETCH_INTERVAL } else { FIRST_FETCH_INTERVAL };
+        if is_served || last_fetch.is_some_and(|then| !has_passed(then, now, interval)) {
             return;
         }
-        *last_try = Some(now);
+        *last_fetch = Some(now);
         match self.fetch().await {
             Ok(keys) => {
-                let known = Known { keys: Arc::new(keys), fetched_at: Some(now) };
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+                *self.cached.lock() = CachedKeys { keys: Arc::new(keys), fetched_at: Some(now) };
             }
             Err(problem) => tracing::warn!(url = self.url, problem, "the issuer's keys cannot be fetched"),
         }
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
-        let answer = self.client.get(&self.url).send().await.and_then(reqwest::Response::error_for_status);
-        let mut answer = answer.map_err(|error| error.to_string())?;
+        let response = self.client.get(&self.url).send().await.and_then(reqwest::Response::error_for_status);
+        let mut response = response.map_err(|error| error.to_string())?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(format!("is longer than {MAX_BODY} bytes"));
+        while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(format!("is longer than {MAX_BODY_BYTES} bytes"));
             }
             body.extend_from_slice(&chunk);
         }
         KeySet::parse(&body)
     }
 
-    fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn cached(&self) -> CachedKeys {
+        self.cached.lock().clone()
     }
 }
 
-impl Known {
+impl CachedKeys {
     fn is_old(&self, now: Millis) -> bool {
-        self.fetched_at.is_none_or(|then| has_passed(then, now, MAX_AGE))
+        self.fetched_at.is_none_or(|then| has_passed(then, now, MAX_KEYS_AGE))
     }
 }
 
-/// A clock that was set back must not make the wait as long as it was set back.
+/// Reports whether `wait` has passed between `then` and `now`. A `now` before `then` counts as passed, or a clock that
+/// was set back would prolong the wait.
 fn has_passed(then: Millis, now: Millis, wait: Duration) -> bool {
     now < then || now >= then.plus(wait)
 }

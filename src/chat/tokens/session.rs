@@ -1,74 +1,74 @@
-//! The service's own tokens: a session token speaks for a session, a stream token opens its stream and nothing else.
-//! They are JWTs (RFC 7519, HS256), but as only this service reads them, exactly one header is ever accepted, byte for
-//! byte: there is no algorithm to choose, hence none to confuse. Each call is verified, so nothing here is allocated
-//! but the user's id.
+//! The service's own tokens: a session token authorizes the calls of a session, a stream token opens its stream and
+//! nothing else. They are JWTs (RFC 7519, HS256). Only this service reads them, so exactly one header is accepted, byte for
+//! byte: a token cannot choose its algorithm. Each call verifies a token, so the verification allocates nothing but the
+//! user's id.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 use serde::{Deserialize, Serialize};
 
-use super::{HmacSha256, derive_key};
-use crate::chat::ChatError;
+use super::derived_key::{HmacSha256, derive_key};
+use crate::chat::error::ChatError;
 use crate::model::{Millis, SessionId, UserId};
 
 /// `{"alg":"HS256","typ":"JWT"}` in base64url, with the dot that follows it.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.";
-/// Claims are shorter than this: their longest part is a user id of 128 characters.
-const MAX_CLAIMS: usize = 512;
+/// The longest claims, in bytes of JSON. Their longest part is a user id of 128 characters.
+const MAX_CLAIMS_BYTES: usize = 512;
 const BAD_SESSION: &str = "this is no session token of this service: open a session with POST /v1/sessions";
 const BAD_STREAM: &str = "this is no stream token of this service: take the events_url of your session";
 const EXPIRED: &str = "this token has expired: refresh a session before it ends, or open a new one";
 
-/// Whom a verified token speaks for. Whether the session still lives is for the database to say.
+/// The session and the user of a verified token. The database decides whether the session is still valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
-    /// Its user.
+    /// The user of the session.
     pub user: UserId,
 }
 
-/// Makes and verifies session and stream tokens. Cheap to clone; holds prepared keys only.
+/// Issues and verifies session and stream tokens. Cheap to clone: it holds prepared keys only.
 #[derive(Clone)]
 pub(crate) struct SessionTokens {
-    session: Kind,
-    stream: Kind,
+    session: TokenKind,
+    stream: TokenKind,
 }
 
-/// One kind of token. Key, audience and scope each keep it from being taken for the other.
+/// One kind of token. Key, audience and scope are different for each kind, and each of the three is checked.
 #[derive(Clone)]
-struct Kind {
-    /// Already keyed: a clone saves hashing the key again for each token.
+struct TokenKind {
+    /// Already keyed. To clone it is cheaper than to hash the key again for each token.
     mac: HmacSha256,
     audience: &'static str,
     scope: &'static str,
     refusal: &'static str,
 }
 
-/// What is signed. Borrowed on the way in: ids have no characters that JSON escapes.
+/// The claims that are signed. They are borrowed when they are read: ids have no characters that JSON escapes.
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
     aud: &'a str,
     scope: &'a str,
     sid: &'a str,
     sub: &'a str,
-    /// Seconds since the epoch (RFC 7519 §2, NumericDate).
+    /// Seconds since the Unix epoch (RFC 7519 §2, NumericDate).
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
 }
 
 impl SessionTokens {
-    /// Derives the keys from the root key: `PARLOUR_TOKEN_KEY`, or the one that the database keeps.
+    /// Derives the keys from the root key: `PARLOUR_TOKEN_KEY`, or the key that the database holds.
     pub(crate) fn new(key: &[u8]) -> Self {
         Self {
-            session: Kind {
+            session: TokenKind {
                 mac: derive_key(key, "parlour session token v1"),
                 audience: "parlour:session",
                 scope: "session",
                 refusal: BAD_SESSION,
             },
-            stream: Kind {
+            stream: TokenKind {
                 mac: derive_key(key, "parlour stream token v1"),
                 audience: "parlour:stream",
                 scope: "stream",
@@ -77,30 +77,30 @@ impl SessionTokens {
         }
     }
 
-    /// A token that speaks for the session until the end of the second in which the session expires: it never ends
-    /// before its session, whose own end the database judges to the millisecond.
+    /// Issues a token that authorizes the session's calls until the end of the second in which the session expires. It
+    /// never expires before its session; the database checks the end of the session to the millisecond.
     pub(crate) fn session_token(&self, session: SessionId, user: &UserId, expires_at: Millis) -> String {
         let seconds = expires_at.0.saturating_add(999).div_euclid(1000);
         self.session.sign(session, user, Some(seconds))
     }
 
-    /// A token that opens the session's stream for as long as the session lives.
+    /// Issues a token that opens the session's stream as long as the session is valid.
     pub(crate) fn stream_token(&self, session: SessionId, user: &UserId) -> String {
         self.stream.sign(session, user, None)
     }
 
-    /// Whom the session token speaks for.
+    /// Verifies a session token and returns its session and user.
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] for anything but a session token of this service that has not expired.
     pub(crate) fn verify_session(&self, token: &str, now: Millis) -> Result<Claims, ChatError> {
         let (claims, expires) = self.session.verify(token)?;
-        // Without an end it was not made by `session_token`.
+        // A token without an expiry was not issued by `session_token`.
         let expires = expires.ok_or(ChatError::Unauthenticated(BAD_SESSION))?;
         if now.0.div_euclid(1000) >= expires { Err(ChatError::Unauthenticated(EXPIRED)) } else { Ok(claims) }
     }
 
-    /// Whose stream the stream token opens.
+    /// Verifies a stream token and returns its session and user.
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] for anything but a stream token of this service.
@@ -109,7 +109,7 @@ impl SessionTokens {
     }
 }
 
-impl Kind {
+impl TokenKind {
     fn sign(&self, session: SessionId, user: &UserId, exp: Option<i64>) -> String {
         let sid = session.to_string();
         let payload = Payload { aud: self.audience, scope: self.scope, sid: &sid, sub: user.as_str(), exp };
@@ -127,7 +127,8 @@ impl Kind {
         self.read(token).ok_or(ChatError::Unauthenticated(self.refusal))
     }
 
-    /// The signature is judged before a byte of the claims is read.
+    /// Returns the claims and the expiry, in seconds since the Unix epoch. The signature is checked before any byte of
+    /// the claims is read.
     fn read(&self, token: &str) -> Option<(Claims, Option<i64>)> {
         let (signed, signature) = token.rsplit_once('.')?;
         let claims = signed.strip_prefix(HEADER)?;
@@ -136,7 +137,7 @@ impl Kind {
         // `verify_slice` compares in constant time.
         self.mac.clone().chain_update(signed).verify_slice(&tag[..length]).ok()?;
 
-        let mut json = [0; MAX_CLAIMS];
+        let mut json = [0; MAX_CLAIMS_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(claims, &mut json).ok()?;
         let payload: Payload<'_> = serde_json::from_slice(&json[..length]).ok()?;
         let ours = payload.aud == self.audience && payload.scope == self.scope;
@@ -145,8 +146,8 @@ impl Kind {
     }
 }
 
-/// What is kept of a device id, which is its account's password: a keyed HMAC-SHA256 in base64url. Without the key,
-/// which the tokens' root key yields, a copy of the database does not tell who guessed right.
+/// Hashes a device id, which is the password of its account: a keyed HMAC-SHA256 in base64url. Without the key, a copy
+/// of the database does not show whether a guessed device id is right.
 pub(crate) fn device_hash(key: &[u8], device_id: &str) -> String {
     let hash = derive_key(key, "parlour device id v1").chain_update(device_id).finalize().into_bytes();
     URL_SAFE_NO_PAD.encode(hash)
@@ -160,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use super::super::keyed;
+    use super::super::derived_key::keyed;
     use super::*;
 
     const NOW: Millis = Millis(1_700_000_000_500);

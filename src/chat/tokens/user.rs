@@ -1,6 +1,5 @@
-//! User tokens: JWTs by which the integrator's login says who somebody is. Which algorithm a key takes is fixed by the
-//! configuration or by the key itself, never by the token, so that a public key cannot be used as a secret and an
-//! unsigned token is no token.
+//! User tokens: JWTs in which the integrator's login names a user. The configuration or the key itself fixes the
+//! algorithm, never the token. So a public key cannot be used as an HMAC secret, and an unsigned token is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::issuer::{self, IssuerKey, KeySet, RemoteKeys};
-use crate::chat::ChatError;
+use crate::chat::error::ChatError;
 use crate::config::{Config, ConfigError};
 use crate::model::text::{USERNAME_MAX, is_name};
 use crate::model::{Millis, UserId};
 
-/// How far the issuer's clock may differ from ours.
+/// The largest difference between the issuer's clock and this machine's that is tolerated.
 const LEEWAY: Duration = Duration::from_secs(5);
-/// Longer ones are not looked at: no login signs so much.
-const MAX_TOKEN: usize = 16 * 1024;
+/// The longest token that is decoded, in bytes. Logins sign much shorter ones.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 const NO_ISSUER: &str = "this service takes no user tokens: open a session with a device_id";
 const UNREADABLE: &str = "this is no user token that this service can read: bring a JWT of its issuer";
@@ -31,21 +30,21 @@ const NOT_YET: &str = "this user token is not valid yet: check the clocks";
 const NO_USER: &str = "the sub of this user token cannot be a user's id: it takes 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + \
                        = - and no ~ in front";
 
-/// What a user token says about its bearer.
+/// The claims of a valid user token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedUser {
-    /// Their `sub`; never a built-in account.
+    /// The claim `sub`. It is never the id of a built-in account.
     pub user_id: UserId,
-    /// Their `name`, where it can be a user's name: 1 to 64 characters, none of them a control character.
+    /// The claim `name`, if it can be a username: 1 to 64 characters without control characters.
     pub name: Option<String>,
-    /// When the token ends (`exp`).
+    /// The expiry of the token, the claim `exp`.
     pub expires_at: Millis,
 }
 
-/// Verifies user tokens by the configured issuer's keys.
+/// Verifies user tokens with the keys of the configured issuer.
 #[derive(Clone)]
 pub struct UserTokens {
-    /// `None` where no issuer is configured.
+    /// `None` if no issuer is configured.
     keys: Option<Keys>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -53,28 +52,28 @@ pub struct UserTokens {
 
 #[derive(Clone)]
 enum Keys {
-    /// One secret, or the keys of a file: known from the start.
+    /// One secret, or the keys of a file. They are read at start and do not change.
     Fixed(Arc<KeySet>),
-    /// Keys behind a URL: fetched when first needed.
+    /// The keys at a URL. They are fetched when the first token arrives.
     Remote(Arc<RemoteKeys>),
 }
 
 #[derive(Deserialize)]
 struct UserClaims {
     sub: String,
-    /// Any JSON value: an odd name is no reason to lock somebody out.
+    /// Any JSON value: a name that cannot be used is ignored, and the user may still sign in.
     #[serde(default)]
     name: Value,
-    /// Seconds since the epoch, perhaps with a fraction (RFC 7519 §2, NumericDate).
+    /// Seconds since the Unix epoch, possibly with a fraction (RFC 7519 §2, NumericDate).
     exp: f64,
     nbf: Option<f64>,
 }
 
 impl UserTokens {
-    /// Prepares the keys. A JWKS file is read at once, a URL not before the first token.
+    /// Prepares the keys. A JWKS file is read now, a URL is fetched when the first token arrives.
     ///
     /// # Errors
-    /// A JWKS file that cannot be read or holds no usable key, or a URL that cannot be asked.
+    /// [`ConfigError`] for a JWKS file that cannot be read or has no usable key, or a URL that cannot be fetched.
     pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let keys = match (&config.jwt_secret, &config.jwt_jwks) {
             (Some(secret), _) => {
@@ -90,11 +89,11 @@ impl UserTokens {
         Ok(Self { keys, issuer: config.jwt_issuer.clone(), audience: config.jwt_audience.clone() })
     }
 
-    /// Who the bearer of this token is.
+    /// Verifies a user token and returns its claims.
     ///
     /// # Errors
-    /// [`ChatError::Unauthenticated`] for a token that does not hold; [`ChatError::Unavailable`] where the issuer's
-    /// keys have never been reached.
+    /// [`ChatError::Unauthenticated`] if the token is not valid; [`ChatError::Unavailable`] if the issuer's keys have
+    /// never been fetched.
     pub async fn verify(&self, token: &str, now: Millis) -> Result<VerifiedUser, ChatError> {
         let keys = self.keys.as_ref().ok_or(ChatError::Unauthenticated(NO_ISSUER))?;
         let header = header_of(token).ok_or(ChatError::Unauthenticated(UNREADABLE))?;
@@ -106,15 +105,16 @@ impl UserTokens {
         let claims = decode::<UserClaims>(token, &key.key, &self.validation(key.algorithm))
             .map_err(|_| ChatError::Unauthenticated(REFUSED))?
             .claims;
-        self.judge(claims, now)
+        check_claims(claims, now)
     }
 
-    /// The one algorithm of the key. Times are judged by our own clock, in [`UserTokens::judge`].
+    /// The rules by which the library verifies a token: the one algorithm of the key, and the claims that are configured.
+    /// [`check_claims`] checks the times, by this service's clock.
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         let mut required = vec!["exp", "sub"];
         validation.validate_exp = false;
-        // Without a configured audience we cannot tell whether we are meant, and the token may name any.
+        // Without a configured audience, a token for any audience is accepted.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
@@ -124,30 +124,32 @@ impl UserTokens {
             validation.set_issuer(&[issuer]);
             required.push("iss");
         }
-        // The library compares only what is there: a claim left out must not count as a match.
+        // The library compares only the claims that a token has. A missing claim must not count as a match.
         validation.set_required_spec_claims(&required);
         validation
     }
-
-    fn judge(&self, claims: UserClaims, now: Millis) -> Result<VerifiedUser, ChatError> {
-        let expires_at = numeric_date(claims.exp).ok_or(ChatError::Unauthenticated(EXPIRED))?;
-        if expires_at.plus(LEEWAY) <= now {
-            return Err(ChatError::Unauthenticated(EXPIRED));
-        }
-        if let Some(begin) = claims.nbf
-            && numeric_date(begin).is_none_or(|begin| now.plus(LEEWAY) < begin)
-        {
-            return Err(ChatError::Unauthenticated(NOT_YET));
-        }
-        let user_id = UserId::parse(&claims.sub).filter(|user| !user.is_built_in());
-        let user_id = user_id.ok_or(ChatError::Unauthenticated(NO_USER))?;
-        Ok(VerifiedUser { user_id, name: usable_name(claims.name), expires_at })
-    }
 }
 
-/// The header, of a token that is short enough and asks for nothing that we do not know (RFC 7515 §4.1.11, `crit`).
+/// Checks the times and the user id of claims whose signature is valid.
+fn check_claims(claims: UserClaims, now: Millis) -> Result<VerifiedUser, ChatError> {
+    let expires_at = numeric_date(claims.exp).ok_or(ChatError::Unauthenticated(EXPIRED))?;
+    if expires_at.plus(LEEWAY) <= now {
+        return Err(ChatError::Unauthenticated(EXPIRED));
+    }
+    if let Some(not_before) = claims.nbf
+        && numeric_date(not_before).is_none_or(|not_before| now.plus(LEEWAY) < not_before)
+    {
+        return Err(ChatError::Unauthenticated(NOT_YET));
+    }
+    let user_id = UserId::parse(&claims.sub).filter(|user| !user.is_built_in());
+    let user_id = user_id.ok_or(ChatError::Unauthenticated(NO_USER))?;
+    Ok(VerifiedUser { user_id, name: usable_name(claims.name), expires_at })
+}
+
+/// Decodes the header of a token. Returns `None` if the token is too long, or if it has extensions that must be
+/// understood (`crit`, RFC 7515 §4.1.11): none are.
 fn header_of(token: &str) -> Option<Header> {
-    let fits = token.len() <= MAX_TOKEN;
+    let fits = token.len() <= MAX_TOKEN_BYTES;
     let header = if fits { decode_header(token).ok() } else { None };
     header.filter(|header| header.crit.is_none())
 }
@@ -161,10 +163,11 @@ fn usable_name(name: Value) -> Option<String> {
     is_name(&name, USERNAME_MAX).then_some(name)
 }
 
-/// Signs a user token as the configured issuer would: for trying the service out, and for scripts.
+/// Signs a user token as the configured issuer would, for scripts and for a first try of the service. The token is valid
+/// from `now` on for `ttl`.
 ///
 /// # Errors
-/// Where no `PARLOUR_JWT_SECRET` is configured: nothing else that this service holds may sign.
+/// [`ConfigError`] if `PARLOUR_JWT_SECRET` is not set: the service holds no other key that may sign user tokens.
 pub fn mint_user_token(
     config: &Config,
     user: &UserId,

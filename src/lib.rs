@@ -1,13 +1,21 @@
-//! Parlour: a chat service that speaks plain HTTP. REST to act, one Server-Sent Events stream per session to listen.
+//! Parlour: a chat service that speaks plain HTTP. REST for calls, one Server-Sent Events stream per session for events.
 //!
-//! Start reading here. [`app`] builds the parts and stops them in order. A request comes in through [`http`], which
-//! parses it into values of `model` and hands them to [`chat`], where the rules stand. `store` is the only place that
-//! knows the database, and `live` keeps what streams on this instance need: the tails of topics, views of presence, and
-//! the streams' positions. Over the `bus`, instances tell each other what is new.
+//! This is the map: start reading here. [`app`] builds the parts and stops them in order. A request arrives in [`http`],
+//! which parses it into values of [`model`] and passes them to [`chat`], where the rules are. `store` is the only layer
+//! that reads and writes the database. `live` holds the state that the streams of this instance need: the tails of active
+//! topics, presence views, and the positions of the streams. `bus` carries hints between instances.
 //!
-//! Who may import whom: `main → app → all`; `http → chat, config, live, model`; `chat → config, live, model, store`;
-//! `live → bus, model, store`; `store → entity, migration, model`; `bus → model`. `config` and `model` import no layer.
-//! Files of one layer form no circles either: `tests/it/architecture.rs` reads these rules from here and holds them.
+//! Each layer imports only the layers after its arrow:
+//!
+//! - `main → app → all`
+//! - `http → chat, config, live, model`
+//! - `chat → config, live, model, store`
+//! - `live → bus, model, store`
+//! - `store → entity, migration, model`
+//! - `bus → model`
+//!
+//! `config` and `model` import no layer. The files of a layer do not import each other in a circle. The test
+//! `tests/it/architecture.rs` reads these rules from here and checks them.
 
 pub mod app;
 mod bus;

@@ -1,5 +1,5 @@
-//! The command line: `parlour` serves, and a few subcommands help around it. Exit codes: 0 done, 1 could not start or
-//! go on, 2 a flag or a setting is wrong.
+//! The command line. Without a subcommand, `parlour` runs the service. Exit codes: 0 success, 1 the service could not start
+//! or failed, 2 a flag or a setting is wrong.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,18 +18,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Takes less of the processor than glibc's, and no more memory: what is freed is taken again while it is in the cache.
-/// `docs/performance.md` says what that is worth.
+/// jemalloc uses less CPU than glibc's allocator and no more memory: it reuses freed memory while it is in the cache.
+/// `docs/performance.md` has the measurements.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A chat service that a web page can talk to with nothing but fetch and EventSource.
 ///
-/// Without a command it serves, on 127.0.0.1:8080, and keeps everything in the file parlour.db. Each setting below is a
-/// flag or a variable; the flag wins. Durations are written 500ms, 15s, 1h; rates 20/s, 600/m, off.
+/// Without a command it runs the service on 127.0.0.1:8080, with its database in the file parlour.db. Each setting below is
+/// a flag or a variable; the flag takes precedence. Durations are written 500ms, 15s, 1h; rates 20/s, 600/m, off.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done, 1 could not start, 2 a setting is wrong.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 success, 1 could not start, 2 a setting is wrong."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,15 +43,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service (what happens without a command)
+    /// Run the service (the default)
     Serve,
-    /// Bring the database's tables up to date, and end
+    /// Update the tables of the database, and exit
     Migrate,
-    /// Print a user token, signed with PARLOUR_JWT_SECRET as your login would
+    /// Print a user token, signed with PARLOUR_JWT_SECRET as your login would sign it
     Token(TokenArgs),
     /// Print the description of the API (OpenAPI 3.1), as YAML
     Openapi {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -55,18 +59,18 @@ enum Command {
 
 #[derive(clap::Args)]
 struct TokenArgs {
-    /// The user's id, the token's `sub`: 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front
+    /// Id of the user, the claim `sub`: 1 to 128 of A-Z a-z 0-9 . _ @ | ~ + = - and no ~ in front
     #[arg(long, value_name = "ID")]
     user: String,
-    /// The user's name, 1 to 64 characters
+    /// Name of the user, 1 to 64 characters
     #[arg(long)]
     name: Option<String>,
-    /// How long the token holds
+    /// How long the token is valid
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: String,
 }
 
-/// Why the program ends early; displays as one sentence.
+/// The reason why the program exits with an error. Displays as one sentence.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{0}")]
@@ -82,7 +86,7 @@ fn main() -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody is left to tell where stderr is closed.
+            // Ignored: if stderr is closed, there is no way to report the failure.
             let _ = writeln!(io::stderr(), "parlour: {failure}");
             let wrong_setting = matches!(failure, Failure::Config(_) | Failure::Start(app::StartError::Config(_)));
             ExitCode::from(if wrong_setting { 2 } else { 1 })
@@ -107,7 +111,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
 
 fn serve(config: Config) -> Result<(), Failure> {
     start_logging(&config);
-    // Each stream is an open socket. What the system refuses is no reason not to start: it only bounds the streams.
+    // Each stream is an open socket. If the limit cannot be raised, the service starts all the same, with fewer streams.
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => tracing::debug!(files, "open files are limited to"),
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
@@ -119,21 +123,22 @@ fn serve(config: Config) -> Result<(), Failure> {
         cancel_on_signal(shutdown.clone())?;
         let format = config.log_format;
         let started = move || greet(address, format);
-        app::run_and_tell(listener, config, shutdown, started).await.map_err(Failure::from)
+        app::run_and_notify(listener, config, shutdown, started).await.map_err(Failure::from)
     };
-    // In a thread of the runtime: from outside, each connection would wake one of those, and the memory that the start
-    // has freed would not be theirs.
+    // In a thread of the runtime. In the main thread, each connection would have to wake a thread of the runtime, and those
+    // threads could not reuse the memory that the start has freed.
     let runtime = runtime()?;
     runtime.block_on(runtime.spawn(serving)).unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Listens with a longer queue than usual: after a restart all clients come back at once.
+/// Listens on the configured address.
 fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    /// Longer than usual, as all clients reconnect at once after a restart.
     const BACKLOG: u32 = 4096;
     let address = config.listen;
     let socket = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Or a restart would find its own address taken for minutes.
+        // Otherwise the address would be in use for minutes after a restart.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -141,11 +146,11 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     socket().map_err(|error| failed(format!("cannot listen on {address} (PARLOUR_LISTEN)"), error))
 }
 
-/// Tells a person where to look next; machines read the log.
+/// Logs the address, and prints it for a person if the log is text.
 fn greet(address: SocketAddr, format: LogFormat) {
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if format == LogFormat::Text {
-        // Where nobody reads standard output, the service runs all the same.
+        // Ignored: the service runs even if its standard output is closed.
         let _ = print(format_args!(
             "Parlour listens on http://{address}/\n\
              The API is described at http://{address}/openapi.yaml; docs/tutorial.md walks you through a first chat."
@@ -153,10 +158,11 @@ fn greet(address: SocketAddr, format: LogFormat) {
     }
 }
 
-/// The first SIGINT or SIGTERM asks the service to end in order, the second ends it at once.
+/// Cancels `shutdown` at the first SIGINT or SIGTERM, and exits at the second.
 fn cancel_on_signal(shutdown: CancellationToken) -> Result<(), Failure> {
     let listen_to = |kind| signal(kind).map_err(|error| failed("cannot listen to signals", error));
-    let (mut interrupt, mut terminate) = (listen_to(SignalKind::interrupt())?, listen_to(SignalKind::terminate())?);
+    let mut interrupt = listen_to(SignalKind::interrupt())?;
+    let mut terminate = listen_to(SignalKind::terminate())?;
     tokio::spawn(async move {
         let mut next = async || {
             tokio::select! {
@@ -167,14 +173,14 @@ fn cancel_on_signal(shutdown: CancellationToken) -> Result<(), Failure> {
         next().await;
         tracing::info!("stopping; a second signal stops at once");
         shutdown.cancel();
-        // As a shell names a program that a signal ended.
+        // The exit code that shells use for a program that a signal has ended.
         std::process::exit(next().await);
     });
     Ok(())
 }
 
 fn token(config: &Config, args: &TokenArgs) -> Result<String, Failure> {
-    const LONGEST: Duration = Duration::from_hours(24 * 365);
+    const MAX_TTL: Duration = Duration::from_hours(24 * 365);
     let wrong = |flag, problem| ConfigError::new(flag, problem);
     let user = UserId::parse(&args.user).filter(|user| !user.is_built_in());
     let user =
@@ -183,12 +189,12 @@ fn token(config: &Config, args: &TokenArgs) -> Result<String, Failure> {
     if name.is_some_and(|name| !is_name(name, USERNAME_MAX)) {
         return Err(wrong("--name", "takes 1 to 64 characters, and no control characters").into());
     }
-    let ttl = parlour::config::duration("--ttl", &args.ttl, Duration::from_secs(1)..=LONGEST)?;
+    let ttl = parlour::config::duration("--ttl", &args.ttl, Duration::from_secs(1)..=MAX_TTL)?;
     Ok(mint_user_token(config, &user, name, ttl, Clock::default().now())?)
 }
 
 fn start_logging(config: &Config) {
-    // The filter has been read once before, in `Config::check`.
+    // `Config::check` has parsed the filter before, so this cannot fail.
     let filter = EnvFilter::builder().parse_lossy(&config.log);
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.log_format {

@@ -1,4 +1,4 @@
-//! What each server understands: how to listen to a room, and how to say something there and wait for the answer.
+//! The chat protocol of each server: listen to a room, and send a message to it and wait for the response.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -7,22 +7,26 @@ use tokio::net::TcpStream;
 use crate::http::Http;
 use crate::server::{Kind, Server};
 
-/// A session of Parlour that has joined a room, and its connection.
+/// A session of Parlour that has joined a room.
 pub struct Session {
     pub http: Http,
+    /// The session token.
     pub token: String,
+    /// The path of the stream, with the stream token.
     pub events: String,
 }
 
-/// Whoever says something in a room.
+/// A client that sends messages to a room.
 pub struct Sender {
     http: Http,
+    /// The session token, for Parlour only.
     token: Option<String>,
+    /// The path that messages are sent to.
     path: String,
 }
 
 impl Session {
-    /// Opens a session of a built-in account and joins a room.
+    /// Opens a session of a built-in account, and joins a room.
     pub async fn open(address: &str, name: &str, room: &str) -> Result<Self> {
         let mut http = Http::open(address).await?;
         let device = json!({ "device_id": format!("bench-device-{name}") }).to_string();
@@ -34,7 +38,7 @@ impl Session {
     }
 }
 
-/// Listens to a room; answers the connection and what has come of the stream already.
+/// Opens a stream of a room. Returns the connection, and the part of the stream that has arrived already.
 pub async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result<(TcpStream, Vec<u8>)> {
     if kind == Kind::Parlour {
         let session = Session::open(address, name, room).await?;
@@ -44,6 +48,7 @@ pub async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result
 }
 
 impl Sender {
+    /// Connects to a server; on Parlour, this opens a session and joins the room.
     pub async fn open(server: &Server, name: &str, room: &str) -> Result<Self> {
         if server.kind == Kind::Parlour {
             let Session { http, token, .. } = Session::open(&server.address, name, room).await?;
@@ -52,20 +57,20 @@ impl Sender {
         Ok(Self { http: Http::open(&server.address).await?, token: None, path: format!("/pub/{room}") })
     }
 
-    /// Says something, and returns once that is acknowledged.
-    pub async fn say(&mut self, text: &str) -> Result<()> {
+    /// Sends a message, and waits for the acknowledgement.
+    pub async fn send(&mut self, text: &str) -> Result<()> {
         let body = json!({ "content": { "text": text } }).to_string();
-        let answer = self.http.call("POST", &self.path, self.token.as_deref(), &body).await?;
-        ensure!((200..300).contains(&answer.status), "a message was answered with {}", answer.status);
+        let response = self.http.call("POST", &self.path, self.token.as_deref(), &body).await?;
+        ensure!((200..300).contains(&response.status), "the response to a message has status {}", response.status);
         Ok(())
     }
 
-    /// Asks Parlour for something.
+    /// Sends a GET request to Parlour.
     pub async fn get(&mut self, path: &str) -> Result<Value> {
         self.http.call("GET", path, self.token.as_deref(), "").await?.json()
     }
 
-    /// The path of the room's history.
+    /// Returns the path of the room's history.
     pub fn history(&self) -> &str {
         &self.path
     }

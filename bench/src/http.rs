@@ -1,20 +1,21 @@
-//! A client that costs as little as possible, so that the server is what a run measures: HTTP/1.1, one request at a time.
+//! An HTTP/1.1 client with one request at a time. It uses as little CPU as possible, because it runs beside the server that
+//! is measured.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A connection that is kept alive.
+/// A persistent connection.
 pub struct Http {
     stream: TcpStream,
     address: String,
-    /// What has been read beyond the last answer.
+    /// The bytes after the last response that have been read already.
     read: Vec<u8>,
 }
 
-/// An answer.
-pub struct Answer {
+/// A response.
+pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
 }
@@ -26,23 +27,30 @@ impl Http {
         Ok(Self { stream, address: address.to_owned(), read: Vec::with_capacity(4096) })
     }
 
-    /// Sends a request and reads its answer.
-    pub async fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Answer> {
+    /// Sends a request and reads its response.
+    ///
+    /// # Errors
+    /// If the connection fails, or the response cannot be parsed.
+    pub async fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Response> {
         self.send(method, path, token, "application/json", body).await?;
         let (status, length) = self.head().await?;
         let length = length.unwrap_or(0);
         while self.read.len() < length {
-            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the server hung up");
+            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the server closed the connection");
         }
         let rest = self.read.split_off(length);
-        Ok(Answer { status, body: std::mem::replace(&mut self.read, rest) })
+        Ok(Response { status, body: std::mem::replace(&mut self.read, rest) })
     }
 
-    /// Sends a GET for a stream of events, and hands over the connection once its head has come.
+    /// Opens a stream of events. Returns the connection once the head of the response has arrived, and the bytes after the
+    /// head that have been read already.
+    ///
+    /// # Errors
+    /// If the connection fails, or the status is not 200.
     pub async fn events(mut self, path: &str) -> Result<(TcpStream, Vec<u8>)> {
         self.send("GET", path, None, "text/event-stream", "").await?;
         let (status, _) = self.head().await?;
-        ensure!(status == 200, "a stream was answered with {status}");
+        ensure!(status == 200, "the response to the opening of a stream has status {status}");
         Ok((self.stream, self.read))
     }
 
@@ -57,13 +65,13 @@ impl Http {
         Ok(self.stream.write_all(request.as_bytes()).await?)
     }
 
-    /// The status, and the length of the body where it is given.
+    /// Reads the head of a response. Returns the status, and the length of the body if the head has it.
     async fn head(&mut self) -> Result<(u16, Option<usize>)> {
         let end = loop {
             if let Some(end) = memchr::memmem::find(&self.read, b"\r\n\r\n") {
                 break end + 4;
             }
-            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the server hung up");
+            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the server closed the connection");
         };
         let rest = self.read.split_off(end);
         let head = String::from_utf8(std::mem::replace(&mut self.read, rest))?.to_ascii_lowercase();
@@ -73,11 +81,14 @@ impl Http {
     }
 }
 
-impl Answer {
-    /// The body of an answer that says yes.
+impl Response {
+    /// Parses the body of a successful response; an empty body is `null`.
+    ///
+    /// # Errors
+    /// If the status is not 2xx, or the body is no JSON.
     pub fn json(&self) -> Result<Value> {
         if !(200..300).contains(&self.status) {
-            bail!("answered with {}: {}", self.status, String::from_utf8_lossy(&self.body));
+            bail!("a response has status {}: {}", self.status, String::from_utf8_lossy(&self.body));
         }
         Ok(if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body)? })
     }

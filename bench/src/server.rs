@@ -1,4 +1,4 @@
-//! Servers under load: started here, each in its own process on a core of its own, and ended here.
+//! The servers under load. Each is started as a process on a core of its own, and killed after its workload.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,52 +9,63 @@ use tempfile::TempDir;
 
 use crate::http::Http;
 
-/// The core of the servers; this program has the other one.
+/// The core of the server, as `taskset` names it.
 const SERVER_CORE: &str = "0";
-pub const OWN_CORE: &str = "1";
+/// The core of this program.
+const OWN_CORE: &str = "1";
+/// The time limit for a server to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is measured.
+/// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Parlour,
-    /// nginx with the module nchan, which keeps nothing durably.
+    /// nginx with the module nchan, which stores nothing durably.
     Nchan,
-    /// One write(2) for each delivery, and nothing else: see `floor`.
+    /// The server of [`crate::floor`].
     Floor,
 }
 
-/// How to start servers.
+/// The settings of the servers to start.
 pub struct Setup {
+    /// The path of Parlour's program.
     pub parlour: PathBuf,
-    /// Where Parlour keeps everything; none for an SQLite file of its own.
+    /// The URL of Parlour's database; `None` for a SQLite file in the folder of the server.
     pub database: Option<String>,
+    /// The port on 127.0.0.1.
     pub port: u16,
 }
 
-/// A server that runs.
+/// A running server. It is killed when this is dropped.
 pub struct Server {
     pub kind: Kind,
     pub address: String,
     child: Child,
-    /// The process that works: nginx has a master above it.
+    /// The id of the process that serves the requests. It is not the child for nginx, whose master starts a worker.
     worker: u32,
     folder: TempDir,
 }
 
 impl Setup {
-    /// Starts a server on an empty folder.
+    /// Starts a server with an empty folder, and waits until it responds.
+    ///
+    /// # Errors
+    /// If the server does not start within 30 seconds.
     pub async fn start(&self, kind: Kind) -> Result<Server> {
         self.start_in(kind, tempfile::tempdir()?).await
     }
 
-    /// Starts a server on a folder that another has left.
+    /// Starts a server with the folder of an earlier one, and waits until it responds.
+    ///
+    /// # Errors
+    /// If the server does not start within 30 seconds.
     pub async fn start_in(&self, kind: Kind, folder: TempDir) -> Result<Server> {
         let address = format!("127.0.0.1:{}", self.port);
         let child = self.command(kind, &address, folder.path())?.stdout(Stdio::null()).spawn();
         let child = child.with_context(|| format!("start {kind:?}"))?;
         let worker = child.id();
         let mut server = Server { kind, address, child, worker, folder };
-        server.wait_until_it_answers().await?;
+        server.wait_until_ready().await?;
         while kind == Kind::Nchan && server.worker == worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
             server.worker = child_of(worker)?.unwrap_or(worker);
@@ -68,7 +79,7 @@ impl Setup {
             Kind::Nchan => PathBuf::from("nginx"),
             Kind::Floor => std::env::current_exe()?,
         };
-        let mut command = if pins() {
+        let mut command = if can_pin() {
             let mut command = Command::new("taskset");
             command.args(["-c", SERVER_CORE]).arg(program);
             command
@@ -89,15 +100,17 @@ impl Setup {
                 std::fs::write(&file, nchan_settings(address, folder))?;
                 command.arg("-c").arg(file).stderr(Stdio::null());
             }
-            Kind::Floor => drop(command.args(["floor", address])),
+            Kind::Floor => {
+                command.args(["floor", address]);
+            }
         }
         Ok(command)
     }
 }
 
 impl Server {
-    async fn wait_until_it_answers(&mut self) -> Result<()> {
-        let until = Instant::now() + Duration::from_secs(30);
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Ok(mut http) = Http::open(&self.address).await
                 && (self.kind != Kind::Parlour
@@ -106,31 +119,34 @@ impl Server {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{:?} ended with {status}", self.kind);
+                bail!("{:?} exited with {status}", self.kind);
             }
-            if Instant::now() > until {
-                bail!("{:?} does not answer", self.kind);
+            if Instant::now() > deadline {
+                bail!("{:?} does not respond", self.kind);
             }
             tokio::time::sleep(Duration::from_micros(500)).await;
         }
     }
 
-    /// CPU time that it has used.
+    /// Returns the CPU time that the server has used.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.worker)).unwrap_or_default();
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         let ticks = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
-        Duration::from_millis(ticks * 10) // the kernel counts for /proc in hundredths of a second
+        Duration::from_millis(ticks * 10) // in /proc, the unit of CPU time is 1/100 s
     }
 
-    /// Memory that it holds, in bytes.
+    /// Returns the resident memory of the server, in bytes.
     pub fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.worker)).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(0) * 1024
     }
 
-    /// Ends it without a word; answers its folder.
+    /// Kills the server with SIGKILL. Returns its folder.
+    ///
+    /// # Errors
+    /// If the process cannot be killed.
     pub fn kill(mut self) -> Result<TempDir> {
         self.child.kill()?;
         self.child.wait()?;
@@ -140,7 +156,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // nginx's worker goes with its master only where that is asked to; SIGKILL asks nobody.
+        // nginx's master stops its worker at SIGTERM. At SIGKILL it would leave it running.
         if self.kind == Kind::Nchan {
             let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         } else {
@@ -150,14 +166,14 @@ impl Drop for Server {
     }
 }
 
-/// Whether servers and this program can have a core each.
-pub fn pins() -> bool {
+/// Reports whether the server and this program can have a core each.
+fn can_pin() -> bool {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) || on_own_core()
 }
 
-/// Keeps this program to its core.
-pub fn pin_oneself() {
-    if pins() {
+/// Pins this process to its core.
+pub fn pin_this_process() {
+    if can_pin() {
         let own = std::process::id().to_string();
         let _ = Command::new("taskset").args(["-cp", OWN_CORE, &own]).stdout(Stdio::null()).status();
     }
@@ -168,7 +184,7 @@ fn on_own_core() -> bool {
     status.lines().any(|line| line.split_whitespace().eq(["Cpus_allowed_list:", OWN_CORE]))
 }
 
-/// Whether nginx with nchan is installed.
+/// Reports whether nginx with nchan is installed.
 pub fn has_nchan() -> bool {
     nchan_module().is_some() && Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok()
 }
@@ -179,7 +195,8 @@ fn nchan_module() -> Option<PathBuf> {
 }
 
 fn nchan_settings(address: &str, folder: &Path) -> String {
-    let (module, folder) = (nchan_module().unwrap_or_default(), folder.display());
+    let module = nchan_module().unwrap_or_default();
+    let folder = folder.display();
     format!(
         "load_module {};\nworker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/errors;\n\
          worker_rlimit_nofile 20000;\nevents {{ worker_connections 15000; }}\n\
@@ -191,6 +208,7 @@ fn nchan_settings(address: &str, folder: &Path) -> String {
     )
 }
 
+/// Returns the id of a child process of `parent`.
 fn child_of(parent: u32) -> Result<Option<u32>> {
     let is_child =
         |stat: &str| stat.rsplit(") ").next().and_then(|fields| fields.split(' ').nth(1)) == Some(&parent.to_string());

@@ -1,9 +1,9 @@
-//! Figures and how they are shown.
+//! Figures, and their format.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A measured value.
+/// A measured value with its name and unit.
 #[derive(Clone, Debug)]
 pub struct Figure {
     name: String,
@@ -25,12 +25,12 @@ impl fmt::Display for Figure {
     }
 }
 
-/// What each of `count` took of `all`.
+/// Returns the share of each of `count` in `all`; zero if `count` is zero.
 pub fn per(all: Duration, count: usize) -> Duration {
     all.checked_div(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or_default()
 }
 
-/// The value below which a share of the sorted ones lies, in milliseconds.
+/// Returns the percentile of sorted durations, in milliseconds. `share` is a number from 0.0 to 1.0.
 pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the slice")]
     let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;

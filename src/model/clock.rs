@@ -1,4 +1,4 @@
-//! Time, randomness and ids come in through this one value, so that tests choose them.
+//! The source of time, randomness and ids. It is one value, so that tests can control it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use super::time::Millis;
 
-/// Where the time comes from, and what is made with it: UUIDv7s and jitter. Cheap to clone.
+/// The wall clock, and the generator of UUIDv7s, random bytes and jitter. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Milliseconds that a test has moved the time forward by; an atomic, as every part of the service holds a clone.
+    /// The milliseconds by which a test has moved the clock forward. Atomic, as every part of the service holds a clone.
     offset: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The wall clock, in milliseconds since the Unix epoch.
+    /// Returns the time of the wall clock, in milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
@@ -29,17 +29,18 @@ impl Clock {
         self.offset.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// A new UUIDv7: sorts by its time of making.
+    /// Creates a UUIDv7. UUIDv7s sort by the time of their creation.
     pub fn uuid(&self) -> Uuid {
         Uuid::now_v7()
     }
 
-    /// `N` bytes from the operating system's generator by way of a cryptographic one: fit for keys.
+    /// Returns `N` random bytes that are good enough for keys: a cryptographic generator makes them, which the operating
+    /// system's generator seeds.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         rand::rng().random()
     }
 
-    /// A number in `0.0..1.0`, to spread what would otherwise happen at once.
+    /// Returns a random number in `0.0..1.0`, to spread events that would otherwise happen at the same time.
     pub fn jitter(&self) -> f64 {
         rand::rng().random()
     }

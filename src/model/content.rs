@@ -1,35 +1,40 @@
-//! A message's content: any JSON value, kept as it was sent.
+//! The content of a message: any JSON value, stored as it was sent.
 
 use std::fmt;
 
 use serde_json::value::RawValue;
 
-/// JSON text without white space outside strings, so without line breaks, which would end an SSE `data:` line. Key
-/// order, the digits of numbers and escapes are the sender's.
+/// JSON text without white space outside strings, hence without line breaks, which would end an SSE `data:` line. The order
+/// of keys, the digits of numbers and the escapes are as the sender wrote them.
 #[derive(Clone)]
 pub struct Content(Box<RawValue>);
 
-/// Why a JSON value is no content.
+/// The reason why a JSON value cannot be content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
-    /// Arrays and objects stand in each other more than [`Content::MAX_DEPTH`] deep.
+    /// Arrays and objects are nested deeper than [`Content::MAX_DEPTH`].
     #[error("content is nested deeper than 64: send flatter JSON")]
     TooDeep,
-    /// A `\uD800`-like escape without its other half: no text, and many JSON readers choke on it.
+    /// An escape such as `\uD800` without the other half of its pair. It stands for no character, and many JSON parsers
+    /// fail on it.
     #[error("content has half of a surrogate pair (\\uD800 to \\uDFFF): send whole characters")]
     LoneSurrogate,
 }
 
 impl Content {
-    /// How deep arrays and objects may be nested.
+    /// The largest depth of nested arrays and objects.
     pub const MAX_DEPTH: usize = 64;
 
-    /// Takes a JSON value that a parser has already found well-formed.
+    /// Removes the white space outside strings of a well-formed JSON value, and checks the value.
+    ///
+    /// # Errors
+    /// [`ContentError`] if the value is nested too deeply, or has half of a surrogate pair.
     pub fn new(raw: &RawValue) -> Result<Self, ContentError> {
         let text = raw.get();
         let mut out = Vec::with_capacity(text.len());
         let bytes = text.as_bytes();
-        let (mut i, mut depth) = (0, 0usize);
+        let mut i = 0;
+        let mut depth = 0usize;
         while let Some(&byte) = bytes.get(i) {
             match byte {
                 b'"' => {
@@ -58,17 +63,17 @@ impl Content {
         Ok(Self(RawValue::from_string(compact).unwrap_or_default()))
     }
 
-    /// What the database holds, which this type wrote.
+    /// Reads content from the database, which was checked when it was stored. Returns `None` if the text is no JSON.
     pub fn stored(text: String) -> Option<Box<RawValue>> {
         RawValue::from_string(text).ok()
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// The JSON value, to be put into a message.
+    /// Returns the JSON value, as a field of a message.
     pub fn into_raw(self) -> Box<RawValue> {
         self.0
     }
@@ -76,11 +81,11 @@ impl Content {
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({} bytes)", self.0.get().len()) // what people write to each other is no log line's business
+        write!(f, "Content({} bytes)", self.0.get().len()) // what users write must not get into logs
     }
 }
 
-/// One past the closing quote of the string that opens at `start`.
+/// Returns the index after the closing quote of the string that opens at `start`.
 fn string_end(bytes: &[u8], start: usize) -> Result<usize, ContentError> {
     let mut i = start + 1;
     while let Some(&byte) = bytes.get(i) {
@@ -94,7 +99,7 @@ fn string_end(bytes: &[u8], start: usize) -> Result<usize, ContentError> {
     Ok(bytes.len())
 }
 
-/// One past a `\uXXXX` escape, and past both where two make a pair.
+/// Returns the index after the `\uXXXX` escape at `start`, or after both escapes of a surrogate pair.
 fn escape_end(bytes: &[u8], start: usize) -> Result<usize, ContentError> {
     match (hex4(bytes, start), hex4(bytes, start + 6)) {
         (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => Ok(start + 12),
@@ -103,7 +108,7 @@ fn escape_end(bytes: &[u8], start: usize) -> Result<usize, ContentError> {
     }
 }
 
-/// The value of the `\uXXXX` escape at `at`, where one stands there.
+/// Returns the value of the `\uXXXX` escape at `at`, if there is one.
 fn hex4(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

@@ -1,7 +1,7 @@
-//! Cursors of lists: opaque to clients, bound to what they were given for.
+//! Cursors of lists: opaque to clients, and bound to the list that they were issued for.
 //!
-//! Layout, base64url without padding: 1 byte kind · 8 bytes hash of the list's owner (topic or user) · the key of the
-//! last item. They are no secret: who forges one only moves within a list that they may read anyway.
+//! Layout, in base64url without padding: 1 byte kind · 8 bytes hash of the list's owner (a topic or a user) · the key of
+//! the last item. They are not signed: a client that forges one only moves within a list that it may read anyway.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,7 +24,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The other way.
+    /// Returns the other direction.
     #[must_use]
     pub fn opposite(self) -> Self {
         match self {
@@ -34,24 +34,24 @@ impl Direction {
     }
 }
 
-/// Goes on from an entry, in a listing of one direction.
+/// The position of a page of history, in a listing of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryCursor {
-    /// How the listing is ordered.
+    /// The order of the listing.
     pub direction: Direction,
-    /// Whether this leads to the page before instead of the page after.
+    /// True if the cursor leads to the page before the one it was issued with, false if it leads to the page after it.
     pub back: bool,
-    /// The entry at that end of the page at hand; the other page begins beyond it.
+    /// The entry at that end of the page it was issued with. The other page begins next to this entry.
     pub beyond: Seq,
 }
 
 impl HistoryCursor {
-    /// The cursor as clients carry it.
+    /// Encodes the cursor for a client.
     pub fn encode(self, topic: &TopicId) -> String {
         encode(self.kind(), topic.as_str(), &self.beyond.0.to_be_bytes())
     }
 
-    /// Reads a cursor that was given for this topic and direction.
+    /// Decodes a cursor of this topic and direction. Returns `None` for any other text.
     pub fn decode(text: &str, topic: &TopicId, direction: Direction) -> Option<Self> {
         [false, true].into_iter().find_map(|back| {
             let wanted = Self { direction, back, beyond: Seq(0) };
@@ -61,7 +61,7 @@ impl HistoryCursor {
         })
     }
 
-    /// The first entry that the page may hold, in the order in which it is read.
+    /// Returns the first entry that the page may hold, in the order in which it is read.
     pub fn from(self) -> Seq {
         let ascending = (self.direction == Direction::Forward) != self.back;
         Seq(self.beyond.0.saturating_add(if ascending { 1 } else { -1 }))
@@ -77,39 +77,42 @@ impl HistoryCursor {
     }
 }
 
-/// Goes on behind this id, in a list that is ordered by ids and belongs to `owner`.
+/// The last id of a page, in a list that is ordered by ids and belongs to `owner`. The next page starts after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdCursor(pub Uuid);
 
 impl IdCursor {
-    /// The cursor as clients carry it.
+    /// Encodes the cursor for a client.
     pub fn encode(self, owner: &str) -> String {
         encode(b'u', owner, self.0.as_bytes())
     }
 
-    /// Reads a cursor of this owner's list.
+    /// Decodes a cursor of this owner's list. Returns `None` for any other text.
     pub fn decode(text: &str, owner: &str) -> Option<Self> {
         decode(b'u', owner, text).map(|key: [u8; 16]| Self(Uuid::from_bytes(key)))
     }
 }
 
-/// Goes on behind this key, in a list that is ordered by texts and belongs to `owner`.
+/// The last key of a page, in a list that is ordered by texts and belongs to `owner`. The next page starts after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCursor(pub String);
 
 impl KeyCursor {
-    /// The longest key, in bytes: a group's name in lower case and its id.
-    const MAX: usize = 1024;
+    /// The longest key, in bytes: the name of a group in lower case, and its id.
+    const MAX_BYTES: usize = 1024;
 
-    /// The cursor as clients carry it.
+    /// Encodes the cursor for a client.
     pub fn encode(&self, owner: &str) -> String {
         encode(b'k', owner, self.0.as_bytes())
     }
 
-    /// Reads a cursor of this owner's list.
+    /// Decodes a cursor of this owner's list. Returns `None` for any other text.
     pub fn decode(text: &str, owner: &str) -> Option<Self> {
-        let key = if text.len() <= Self::MAX * 4 / 3 { open(b'k', owner, text)? } else { return None };
-        // No key holds a NUL, and PostgreSQL takes none.
+        if text.len() > Self::MAX_BYTES * 4 / 3 {
+            return None;
+        }
+        let key = decode_bytes(b'k', owner, text)?;
+        // No key contains a NUL, and PostgreSQL refuses texts that do.
         String::from_utf8(key).ok().filter(|key| !key.contains('\0')).map(Self)
     }
 }
@@ -125,15 +128,16 @@ fn decode<const N: usize>(kind: u8, owner: &str, text: &str) -> Option<[u8; N]> 
     if text.len() > 64 {
         return None;
     }
-    open(kind, owner, text)?.try_into().ok()
+    decode_bytes(kind, owner, text)?.try_into().ok()
 }
 
-fn open(kind: u8, owner: &str, text: &str) -> Option<Vec<u8>> {
+fn decode_bytes(kind: u8, owner: &str, text: &str) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     bytes.strip_prefix(&[kind])?.strip_prefix(&hash(owner)).map(<[u8]>::to_vec)
 }
 
-/// FNV-1a, 64 bits: tells lists apart, and stays the same over versions and machines.
+/// Hashes the owner by FNV-1a with 64 bits: different for different lists, and the same in all versions and on all
+/// machines.
 fn hash(owner: &str) -> [u8; 8] {
     let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash.to_be_bytes()

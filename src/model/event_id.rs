@@ -1,9 +1,11 @@
-//! The `id:` of a stream's events: how far the stream has sent each of its topics, so that any instance can carry on.
+//! The `id:` of a stream's events. It holds the stream's position in each of its topics, so that any instance can continue
+//! the stream.
 //!
-//! An id names a *checkpoint*, an immutable stored row (session, number, positions), and lists the topics that have
-//! moved since that row was made. Layout, base64url without padding: 4 bytes tag (the database's epoch and the session,
-//! so that an id of another database or session counts as none) · 1 byte kind · varint checkpoint · varint count and as
-//! many (varint join_number step, varint reached) · for a long poll the same of (varint join_number step, 3 bytes presence digest).
+//! An id names a *checkpoint*, an immutable stored row (session, number, positions), and lists the joins that have moved
+//! since the checkpoint was stored. Layout, in base64url without padding: 4 bytes tag (the database's epoch and the
+//! session, so that an id of another database or session is ignored) · 1 byte kind · varint checkpoint · varint count and
+//! that many pairs (varint step of the join number, varint progress) · for a long poll, the same with pairs (varint step
+//! of the join number, 3 bytes presence digest).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,15 +14,15 @@ use super::ids::{CheckpointId, SessionId};
 use super::message::Seq;
 use super::varint;
 
-/// A join's small number, never used twice in its session.
+/// The number of a join. It is small, and never used twice in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JoinNumber(pub u32);
 
-/// A short digest of who is present on a topic: 24 bits.
+/// A digest of a topic's presence list, 24 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PresenceDigest(pub u32);
 
-/// How far a stream has come with one join.
+/// The progress of a stream in one join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Everything up to this entry has been sent.
@@ -29,36 +31,36 @@ pub enum Progress {
     EndSent,
 }
 
-/// What an id says. Slots ascend.
+/// A decoded id. Each list is sorted by join number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventId {
-    /// The checkpoint that it adds to; for a [`EventIdKind::Replaced`], the first checkpoint of its stream.
+    /// The checkpoint that the id adds to. For [`EventIdKind::Replaced`], the first checkpoint of its stream.
     pub checkpoint: CheckpointId,
-    /// What has moved since.
+    /// The joins that have moved since the checkpoint.
     pub moved: Vec<(JoinNumber, Progress)>,
-    /// Who was present when a long poll ended; empty on a stream.
+    /// The presence of each topic when a long poll ended; empty on a stream.
     pub digests: Vec<(JoinNumber, PresenceDigest)>,
-    /// Whether this is a position at all.
+    /// The purpose of the id.
     pub kind: EventIdKind,
 }
 
-/// What an id is for.
+/// The purpose of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventIdKind {
-    /// A position to carry on from.
+    /// The positions to continue a stream from.
     Position,
-    /// The mark of a stream that another one has replaced: its EventSource shall give up.
+    /// The mark of a stream that another one has replaced. A client that brings it back must not reconnect.
     Replaced,
 }
 
-/// Ties ids to one session of one database.
+/// The tag that binds ids to one session of one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdTag([u8; 4]);
 
 impl IdTag {
-    /// The tag of a session's ids, `epoch` being made at random with the database.
+    /// Returns the tag of a session's ids. `epoch` is a random number that was created with the database.
     pub fn new(epoch: u32, session: SessionId) -> Self {
-        // The last 8 bytes of a UUIDv7 are its random part.
+        // The last 8 bytes of a UUIDv7 are random.
         let random = session.0.as_bytes();
         let fold = |i: usize| random[8 + i] ^ random[12 + i].rotate_left(3);
         let epoch = epoch.to_be_bytes();
@@ -66,11 +68,12 @@ impl IdTag {
     }
 }
 
-/// The longest id that is looked at, in characters; what the server makes stays below 2,000.
-const LONGEST: usize = 4096;
+/// The longest id that is decoded, in characters. The ids that the server issues are shorter than 2,000.
+const MAX_ID_CHARS: usize = 4096;
 
 impl EventId {
-    /// Appends the text of an id to `out`. `scratch` only saves an allocation: this runs once a delivery.
+    /// Appends the text of an id to `out`. `scratch` is a buffer that is reused to save an allocation, as this runs once per
+    /// delivery.
     pub fn write(
         tag: IdTag,
         kind: EventIdKind,
@@ -103,16 +106,16 @@ impl EventId {
         out.truncate(start + written);
     }
 
-    /// The text of this id.
+    /// Returns the text of this id.
     pub fn encode(&self, tag: IdTag) -> String {
         let mut out = Vec::new();
         Self::write(tag, self.kind, self.checkpoint, &self.moved, &self.digests, &mut Vec::new(), &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 
-    /// Reads an id of this session; anything else is none.
+    /// Decodes an id of the session that `tag` belongs to. Returns `None` for any other text.
     pub fn decode(tag: IdTag, text: &str) -> Option<Self> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_ID_CHARS {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -129,14 +132,14 @@ impl EventId {
     }
 }
 
-/// Encodes positions as a checkpoint's row stores them.
+/// Encodes positions as the row of a checkpoint stores them.
 pub fn positions_to_bytes(positions: &[(JoinNumber, Progress)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + positions.len() * 4);
     put_positions(&mut out, positions);
     out
 }
 
-/// Reads what [`positions_to_bytes`] wrote.
+/// Decodes the bytes of [`positions_to_bytes`]. Returns `None` for any other bytes.
 pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(JoinNumber, Progress)>> {
     let positions = take_positions(&mut bytes)?;
     bytes.is_empty().then_some(positions)
@@ -145,15 +148,13 @@ pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(JoinNumber, Progres
 fn put_positions(out: &mut Vec<u8>, positions: &[(JoinNumber, Progress)]) {
     varint::put(out, positions.len() as u64);
     let mut last = 0;
-    for &(join_number, reached) in positions {
+    for &(join_number, progress) in positions {
+        let progress = match progress {
+            Progress::EndSent => 0,
+            Progress::SentUpTo(seq) => seq.0.unsigned_abs().saturating_add(1),
+        };
         varint::put(out, u64::from(join_number.0 - last));
-        varint::put(
-            out,
-            match reached {
-                Progress::EndSent => 0,
-                Progress::SentUpTo(seq) => seq.0.unsigned_abs().saturating_add(1),
-            },
-        );
+        varint::put(out, progress);
         last = join_number.0;
     }
 }
@@ -176,11 +177,11 @@ fn take_digests(rest: &mut &[u8]) -> Option<Vec<(JoinNumber, PresenceDigest)>> {
     (!digests.is_empty()).then_some(digests)
 }
 
-/// A counted list whose join_numbers ascend strictly.
+/// Takes a list with its count. The join numbers must be strictly ascending.
 fn take_list<T>(rest: &mut &[u8], take: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Vec<(JoinNumber, T)>> {
     let count = usize::try_from(varint::take(rest)?).ok()?;
     if count > rest.len() {
-        return None; // every item takes a byte at least: nothing is reserved for a lie
+        return None; // every item has at least one byte, so the count is wrong: nothing is allocated for it
     }
     let mut list = Vec::with_capacity(count);
     let mut last = 0u32;
@@ -214,22 +215,22 @@ mod tests {
         IdTag::new(7, SessionId(Uuid::from_u128(0x0190_a5b0_7c00_7000_8000_0000_0000_0001)))
     }
 
-    fn reached() -> impl Strategy<Value = Progress> {
+    fn progress() -> impl Strategy<Value = Progress> {
         prop_oneof![Just(Progress::EndSent), (0..i64::MAX).prop_map(|n| Progress::SentUpTo(Seq(n)))]
     }
 
     prop_compose! {
         fn event_id()(
             checkpoint in any::<u64>(),
-            moved in proptest::collection::btree_map(any::<u32>(), reached(), 0..40),
+            moved in proptest::collection::btree_map(any::<u32>(), progress(), 0..40),
             digests in proptest::collection::btree_map(any::<u32>(), 0u32..1 << 24, 0..40),
             replaced in any::<bool>(),
         ) -> EventId {
-            let join_numbers = |(join_number, value)| (JoinNumber(join_number), value);
+            let numbered = |(number, value)| (JoinNumber(number), value);
             EventId {
                 checkpoint: CheckpointId(checkpoint),
-                moved: moved.into_iter().map(join_numbers).collect(),
-                digests: digests.into_iter().map(|(join_number, d)| (JoinNumber(join_number), PresenceDigest(d))).collect(),
+                moved: moved.into_iter().map(numbered).collect(),
+                digests: digests.into_iter().map(|(number, digest)| (JoinNumber(number), PresenceDigest(digest))).collect(),
                 kind: if replaced { EventIdKind::Replaced } else { EventIdKind::Position },
             }
         }
@@ -264,9 +265,9 @@ mod tests {
         }
 
         #[test]
-        fn stored_positions_round_trip(map in proptest::collection::btree_map(any::<u32>(), reached(), 0..300)) {
+        fn stored_positions_round_trip(map in proptest::collection::btree_map(any::<u32>(), progress(), 0..300)) {
             let map: BTreeMap<u32, Progress> = map;
-            let positions: Vec<_> = map.into_iter().map(|(join_number, r)| (JoinNumber(join_number), r)).collect();
+            let positions: Vec<_> = map.into_iter().map(|(number, progress)| (JoinNumber(number), progress)).collect();
             prop_assert_eq!(positions_from_bytes(&positions_to_bytes(&positions)), Some(positions));
         }
     }

@@ -1,25 +1,25 @@
-//! Groups: who may do what to whom. The table of the rules stands here, and nowhere else; the store asks it inside the
-//! transaction that acts, so that the database judges races.
+//! The rules of groups, as one table: which act a user may do on which other user. The store applies it inside the
+//! transaction of the act, so that the database decides races.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::message::Code;
 
-/// What a user is to a group, the highest first.
+/// The relation of a user to a group, the highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// A member who may do everything.
+    /// A member who may do every act.
     Superadmin,
-    /// A member who keeps order.
+    /// A member who may add, remove and ban others.
     Admin,
-    /// A member.
+    /// A member without a further role.
     Member,
-    /// Asks to join.
+    /// A user who has requested to join.
     Requested,
-    /// May not come in.
+    /// A user who may not join.
     Banned,
-    /// Nothing at all.
+    /// Any other user.
     Stranger,
 }
 
@@ -35,82 +35,85 @@ pub enum Role {
     Member,
 }
 
-/// What a user does in a group: to another one, or to themselves.
+/// An act of a user in a group: on another user, or on themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// Comes in, where the group is open; asks to, where it is closed.
+    /// Join an open group, or request to join a closed one.
     Join,
-    /// Goes, or takes the request back.
+    /// Leave the group, or withdraw the request.
     Leave,
-    /// Brings somebody in, or accepts their request.
+    /// Add a user, or accept their request.
     Add,
-    /// Removes somebody, or declines their request.
+    /// Remove a member, or decline a request.
     Kick,
-    /// Gives a member the next higher role.
+    /// Give a member the next higher role.
     Promote,
-    /// Gives a member the next lower role.
+    /// Give a member the next lower role.
     Demote,
-    /// Removes somebody for good, member or not.
+    /// Remove a user, member or not, and forbid them to join.
     Ban,
-    /// Lifts a ban.
+    /// Remove a ban.
     Unban,
 }
 
-/// What the rules need to know of a group.
+/// The properties of a group that the rules depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Situation {
-    /// Whether anyone may join.
+    /// True if any user may join.
     pub open: bool,
-    /// How many members it has.
+    /// The number of members.
     pub members: u32,
-    /// How many it takes.
+    /// The largest number of members.
     pub max_members: u32,
-    /// How many of them are superadmins.
+    /// The number of superadmins among the members.
     pub superadmins: u32,
 }
 
-/// What an act comes to.
+/// The result of an act that is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target's standing changes; a code says it in the group's chat.
+    /// The target's standing changes. An entry with the code, if there is one, is appended to the group's log.
     Becomes(Standing, Option<Code>),
-    /// Nothing changes: it is so already.
+    /// Nothing changes, because the standing is the wanted one already.
     Stays,
-    /// The last member goes, and the group with them.
+    /// The last member leaves, and the group is deleted.
     Dissolves,
 }
 
-/// Why an act is refused.
+/// The reason why an act is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The actor's role does not reach so far.
+    /// The actor's role does not allow the act on this target.
     Forbidden,
-    /// The target is no member.
+    /// The target is not a member.
     NoMember,
     /// The actor is banned.
     Banned,
     /// The target is banned.
     UserBanned,
-    /// There is no place left.
+    /// The group has as many members as it may have.
     Full,
-    /// Nobody could do everything any more.
+    /// The group would have no superadmin.
     LastSuperadmin,
-    /// There is no higher role.
+    /// The target has the highest role already.
     Highest,
-    /// There is no lower role.
+    /// The target has the lowest role already.
     Lowest,
 }
 
-/// Who may change the group itself.
+/// The lowest standing that may change the properties of the group.
 pub const MAY_CHANGE: Standing = Standing::Admin;
-/// Who may delete it.
+/// The lowest standing that may delete the group.
 pub const MAY_DELETE: Standing = Standing::Superadmin;
-/// Who may see requests and bans, and remove the messages of others.
+/// The lowest standing that may see requests and bans, and remove the messages of others.
 pub const MAY_MODERATE: Standing = Standing::Admin;
 
-/// What comes of an act by `actor` on `target`; for [`Act::Join`] and [`Act::Leave`] both are the same.
+/// Applies the rules to an act by `actor` on `target`. For [`Act::Join`] and [`Act::Leave`] both are the same user.
+///
+/// # Errors
+/// [`Refusal`] if the rules do not allow the act.
 pub fn decide(act: Act, actor: Standing, target: Standing, group: Situation) -> Result<Outcome, Refusal> {
-    if actor > least(act, target) || (target.is_member() && target < actor) {
+    if actor > lowest_actor(act, target) || (target.is_member() && target < actor) {
         return Err(Refusal::Forbidden);
     }
     let outcome = rule(act, target, group.open)?;
@@ -127,8 +130,8 @@ pub fn decide(act: Act, actor: Standing, target: Standing, group: Situation) -> 
     Ok(outcome)
 }
 
-/// The lowest standing that an act takes. Besides, nobody acts on a higher role.
-fn least(act: Act, target: Standing) -> Standing {
+/// Returns the lowest standing of an actor that may do the act. In addition, no user acts on a higher role.
+fn lowest_actor(act: Act, target: Standing) -> Standing {
     match act {
         Act::Join | Act::Leave => Standing::Stranger,
         Act::Promote if target == Standing::Admin => Standing::Superadmin, // only superadmins make superadmins
@@ -136,7 +139,7 @@ fn least(act: Act, target: Standing) -> Standing {
     }
 }
 
-/// What becomes of the target, and the code that says so.
+/// Returns the new standing of the target, and the code of the entry that announces it.
 #[rustfmt::skip]
 fn rule(act: Act, target: Standing, open: bool) -> Result<Outcome, Refusal> {
     use Outcome::{Becomes, Stays};
@@ -179,15 +182,15 @@ fn rule(act: Act, target: Standing, open: bool) -> Result<Outcome, Refusal> {
 }
 
 impl Standing {
-    /// Every standing that is stored, the highest first; strangers have no row.
+    /// Every standing that is stored, the highest first. Strangers have no row.
     const STORED: [Self; 5] = [Self::Superadmin, Self::Admin, Self::Member, Self::Requested, Self::Banned];
 
-    /// Whether they belong to the group.
+    /// Reports whether this is the standing of a member.
     pub fn is_member(self) -> bool {
         self <= Self::Member
     }
 
-    /// A member's role.
+    /// Returns the role of a member; `None` for other users.
     pub fn role(self) -> Option<Role> {
         match self {
             Self::Superadmin => Some(Role::Superadmin),
@@ -197,12 +200,12 @@ impl Standing {
         }
     }
 
-    /// How the database writes it: the higher, the smaller. Strangers are not written.
+    /// Returns the number that the database stores: the higher the standing, the smaller the number. `None` for strangers.
     pub fn stored(self) -> Option<i16> {
         Self::STORED.iter().position(|&standing| standing == self).and_then(|place| i16::try_from(place).ok())
     }
 
-    /// What the database holds.
+    /// Returns the standing of a stored number; `None` if there is none.
     pub fn read(stored: i16) -> Option<Self> {
         Self::STORED.get(usize::try_from(stored).ok()?).copied()
     }

@@ -1,4 +1,4 @@
-//! Ids that cannot be wrong: parsed once at the edge, never checked again.
+//! Ids. They are parsed once at the edge, and never checked again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ impl UserId {
     /// The longest id, in characters.
     pub const MAX: usize = 128;
 
-    /// Accepts exactly what the type promises.
+    /// Parses an id. Returns `None` if the text has another length or other characters.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::MAX).contains(&text.len());
         let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@|~+=-".contains(&b));
         (fits && clean).then(|| Self(text.into()))
     }
 
-    /// Whether this is a built-in account's id, which no issuer may sign for.
+    /// Reports whether this is the id of a built-in account. No issuer may sign a token for one.
     pub fn is_built_in(&self) -> bool {
         self.0.starts_with('~')
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -86,21 +86,21 @@ pub struct MessageId(pub Uuid);
 pub struct GroupId(pub Uuid);
 
 impl GroupId {
-    /// Reads the hyphenated form only.
+    /// Parses the hyphenated form in lower case. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 }
 
 impl SessionId {
-    /// Reads the hyphenated form only.
+    /// Parses the hyphenated form in lower case. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 }
 
 impl MessageId {
-    /// Reads the hyphenated form only.
+    /// Parses the hyphenated form in lower case. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
@@ -118,7 +118,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// One spelling for each id, or a topic could be named in two ways.
+/// Parses the hyphenated form in lower case only. With two forms of one id, a topic would have two names.
 fn parse_uuid(text: &str) -> Option<Uuid> {
     let plain = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
     if plain { Uuid::try_parse(text).ok() } else { None }

@@ -1,4 +1,4 @@
-//! The entries of a topic's log, and their one JSON form.
+//! The entries of a topic's log, and their JSON form.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::topic::TopicId;
 pub struct Seq(pub i64);
 
 impl Seq {
-    /// The one after this.
+    /// Returns the seq after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -33,25 +33,25 @@ impl Seq {
 pub struct Code(pub i16);
 
 impl Code {
-    /// What a user has sent.
+    /// A message that a user has sent.
     pub const CHAT: Self = Self(0);
-    /// Somebody has joined the group.
+    /// A user has joined the group.
     pub const GROUP_JOIN: Self = Self(1);
-    /// Somebody was added to the group, or their request was accepted.
+    /// A user was added to the group, or their request was accepted.
     pub const GROUP_ADD: Self = Self(2);
-    /// Somebody has left the group.
+    /// A user has left the group.
     pub const GROUP_LEAVE: Self = Self(3);
-    /// Somebody was removed from the group.
+    /// A user was removed from the group.
     pub const GROUP_KICK: Self = Self(4);
-    /// Somebody was given a higher role.
+    /// A member was given a higher role.
     pub const GROUP_PROMOTION: Self = Self(5);
-    /// An earlier message was changed.
+    /// An earlier message was edited.
     pub const EDIT: Self = Self(6);
     /// An earlier message was removed.
     pub const REMOVAL: Self = Self(7);
-    /// Somebody was removed from the group, and may not come back.
+    /// A user was removed from the group, and may not join again.
     pub const GROUP_BAN: Self = Self(8);
-    /// Somebody was given a lower role.
+    /// A member was given a lower role.
     pub const GROUP_DEMOTION: Self = Self(9);
 }
 
@@ -105,33 +105,33 @@ pub struct Message {
     pub removed_at: Option<Millis>,
 }
 
-/// An entry rendered once, whoever shows it afterwards: the sender's acknowledgement and every stream share the bytes.
+/// A rendered entry. It is rendered once; the sender's acknowledgement and every stream share the bytes.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its place in the log.
+    /// The seq of the entry.
     pub seq: Seq,
-    /// A [`Message`] as JSON, without line breaks.
+    /// The [`Message`] as JSON, without line breaks.
     pub json: Bytes,
-    /// What it does to those who read on.
+    /// The effect of the entry beyond being shown.
     pub effect: Effect,
-    /// Whether it says something else than when it was stored.
+    /// True if the content differs from the content that was stored first.
     pub edited: bool,
 }
 
-/// What an entry does beyond being shown. It follows from the entry alone, so that every instance that reads the log
-/// knows it, whatever hints were lost.
+/// The effect of an entry beyond being shown. It follows from the entry alone, so that every instance that reads the log
+/// applies it, even if hints were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing.
+    /// No effect.
     None,
-    /// This user has lost the topic: it is the last entry that they may see.
+    /// This user has lost access to the topic. The entry is the last one that they may see.
     RevokesAccess(UserId),
-    /// An earlier entry has lost its content: what memory holds of the topic is not to be shown any more.
+    /// The content of an earlier entry was removed. The entries of the topic that memory holds must not be shown any more.
     RedactsEarlier,
 }
 
 impl Message {
-    /// Renders it.
+    /// Renders the message as JSON, and determines its effect.
     pub fn render(&self) -> Entry {
         let effect = match self.code {
             Code::GROUP_LEAVE | Code::GROUP_KICK | Code::GROUP_BAN => {
@@ -144,37 +144,37 @@ impl Message {
     }
 }
 
-/// The content of an edit: which message, and what it says from then on; nothing, once that message has been removed.
+/// The content of the entry of an edit.
 #[derive(Debug, Serialize)]
 pub struct Edit<'a> {
-    /// Which.
+    /// The id of the edited message.
     pub message_id: MessageId,
-    /// Its place.
+    /// The seq of the edited message.
     pub seq: Seq,
-    /// What it says.
+    /// The new content of the message; `None` once the message has been removed.
     pub content: Option<&'a RawValue>,
 }
 
-/// The content of a removal: which message.
+/// The content of the entry of a removal.
 #[derive(Debug, Serialize)]
 pub struct Removal {
-    /// Which.
+    /// The id of the removed message.
     pub message_id: MessageId,
-    /// Its place.
+    /// The seq of the removed message.
     pub seq: Seq,
 }
 
-/// What is told to those who listen at that moment, as JSON, and stored nowhere.
+/// An event, as JSON, that is delivered to the current listeners and never stored.
 #[derive(Clone, Debug)]
 pub enum EphemeralEvent {
     /// An ephemeral message.
     Message(Bytes),
-    /// Somebody is typing.
+    /// A user is typing.
     Typing(Bytes),
 }
 
 impl EphemeralEvent {
-    /// The event's name.
+    /// Returns the name of the event.
     pub fn event(&self) -> &'static str {
         match self {
             Self::Message(_) => "message",
@@ -182,7 +182,7 @@ impl EphemeralEvent {
         }
     }
 
-    /// The event's data.
+    /// Returns the data of the event.
     pub fn json(&self) -> &Bytes {
         match self {
             Self::Message(json) | Self::Typing(json) => json,
@@ -190,12 +190,13 @@ impl EphemeralEvent {
     }
 }
 
-/// A value of our own as JSON. They have no maps with other keys than texts and no failing parts, so this cannot fail.
+/// Serializes one of the service's own values as JSON. They contain only maps with text keys and no part whose
+/// serialization fails, so this cannot fail.
 pub fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
-/// A value of our own as JSON to be kept in a message.
+/// Serializes one of the service's own values as JSON, as a field of a message.
 pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -1,5 +1,5 @@
-//! Values that cannot be wrong. They are parsed once at the edge (`http`, `store`) and never checked again; nothing in
-//! here knows of HTTP, SQL or tasks.
+//! Values that cannot be wrong. They are parsed once at the edge (`http`, `store`) and never checked again. This layer
+//! contains no HTTP, no SQL and no tasks.
 
 pub mod clock;
 pub mod content;

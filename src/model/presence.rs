@@ -1,4 +1,4 @@
-//! One (user, session) visible on one topic.
+//! Presence: one session of a user that is visible on one topic.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,17 +1,17 @@
-//! Names that people give: bounded, and without control characters, which would break lines and terminals.
+//! Names that users choose. They are bounded, and have no control characters, which would break lines and terminals.
 
-/// Whether `text` has `1..=max` characters and no control character (C0, DEL, C1).
+/// Reports whether `text` has `1..=max` characters and no control character (C0, DEL, C1).
 pub fn is_name(text: &str, max: usize) -> bool {
-    // A character has at most 4 bytes: the cheap test keeps huge inputs from being walked.
+    // A character has at most 4 bytes. This cheap check comes first, so that the characters of a huge text are not counted.
     let fits = !text.is_empty() && text.len() <= max * 4 && text.chars().count() <= max;
     fits && !text.chars().any(char::is_control)
 }
 
-/// The first text that stands behind all that begin with `prefix`, by code points; `None` where there is none.
+/// Returns the first text after all texts that begin with `prefix`, in the order of code points; `None` if there is none.
 pub fn prefix_end(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
-        // There are no characters in the range of surrogates.
+        // The range of surrogates contains no characters.
         let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             chars.push(next);
@@ -21,8 +21,8 @@ pub fn prefix_end(prefix: &str) -> Option<String> {
     None
 }
 
-/// The text in lower case, character by character, so that every beginning of a text is one in lower case as well:
-/// `str::to_lowercase` writes a sigma at the end of a word in its own way.
+/// Returns the text in lower case, character by character. So the beginning of a text is the beginning of its lower case,
+/// too. With `str::to_lowercase` it is not: that writes a sigma at the end of a word in a form of its own.
 pub fn lower_case(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }

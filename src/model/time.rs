@@ -1,4 +1,4 @@
-//! Times as the database keeps them, integer milliseconds, and as clients see them, RFC 3339.
+//! Times: integer milliseconds in the database, RFC 3339 for clients.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// A time, UTC, as RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
-// Within, milliseconds since the Unix epoch.
+// The field holds milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T09:30:00.000Z")]
 pub struct Millis(pub i64);
 
 impl Millis {
-    /// The RFC 3339 form.
+    /// Returns the RFC 3339 form, with three decimals.
     pub fn rfc3339(self) -> String {
         static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
         PRINTER.timestamp_to_string(&Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
-    /// Reads any RFC 3339 time (its section 5.6); what is finer than a millisecond is cut off. Times at the very end of
-    /// the year 9999, which some use for "never", are as good as any.
+    /// Parses a time of RFC 3339, section 5.6. Digits after the milliseconds are cut off. Returns `None` for any other
+    /// text. A time at the end of the year 9999, which some clients use for "never", is valid.
     pub fn parse(text: &str) -> Option<Self> {
         let (date_time, offset) = split_offset(text)?;
         if !is_date_time(date_time) {
@@ -35,25 +35,25 @@ impl Millis {
         Some(Self(utc.saturating_sub(offset)))
     }
 
-    /// This time and `more`.
+    /// Returns the time `more` after this one.
     #[must_use]
     pub fn plus(self, more: Duration) -> Self {
         Self(self.0.saturating_add(millis(more)))
     }
 
-    /// This time less `less`.
+    /// Returns the time `less` before this one.
     #[must_use]
     pub fn minus(self, less: Duration) -> Self {
         Self(self.0.saturating_sub(millis(less)))
     }
 
-    /// How long it is from `earlier` to this; zero where `earlier` is later.
+    /// Returns the time that has passed from `earlier` to this; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// RFC 3339's offset, in milliseconds, and what stands before it.
+/// Splits a time of RFC 3339 into date and time, and its offset from UTC in milliseconds.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
     if let Some(utc) = text.strip_suffix(['Z', 'z']) {
         return Some((utc, 0));
@@ -61,7 +61,8 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     let (date_time, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
     let [sign, h1, h2, b':', m1, m2] = *offset.as_bytes() else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(10).map(i64::from);
-    let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
+    let hours = digit(h1)? * 10 + digit(h2)?;
+    let minutes = digit(m1)? * 10 + digit(m2)?;
     let sign = match sign {
         b'+' => 1,
         b'-' => -1,
@@ -70,19 +71,20 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     (hours < 24 && minutes < 60).then_some((date_time, sign * (hours * 60 + minutes) * 60_000))
 }
 
-/// `YYYY-MM-DDTHH:MM:SS`, and perhaps a fraction: whether such a time exists is for a calendar to say.
+/// Reports whether the text has the form `YYYY-MM-DDTHH:MM:SS`, possibly with a fraction. The calendar decides later
+/// whether there is such a time.
 fn is_date_time(text: &str) -> bool {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
+    let matches = |(byte, shape): (&u8, &u8)| match shape {
         b'0' => byte.is_ascii_digit(),
         _ => byte.eq_ignore_ascii_case(shape),
     };
     let Some((head, fraction)) = text.as_bytes().split_at_checked(SHAPE.len()) else { return false };
     let digits = |rest: &[u8]| (1..=9).contains(&rest.len()) && rest.iter().all(u8::is_ascii_digit);
-    head.iter().zip(SHAPE).all(fits) && (fraction.is_empty() || fraction.strip_prefix(b".").is_some_and(digits))
+    head.iter().zip(SHAPE).all(matches) && (fraction.is_empty() || fraction.strip_prefix(b".").is_some_and(digits))
 }
 
-/// A duration in the database's unit.
+/// Returns a duration in milliseconds, the unit of the database.
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

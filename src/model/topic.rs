@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::ids::{GroupId, UserId};
 
-/// A topic's short key, by which the log, the hub and the bus know it.
+/// The key of a topic in the database, the hub and the bus. It is shorter than the topic's id.
 pub type TopicKey = i64;
 
 /// What a topic is; decides who may join, send and read.
@@ -24,7 +24,7 @@ pub enum TopicKind {
 }
 
 /// A topic's canonical id: the form that both sides of a DM see.
-// Shared, as every stream that shows the topic names it.
+// Shared, as every stream that listens to the topic holds the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(
@@ -34,16 +34,16 @@ pub enum TopicKind {
 )]
 pub struct TopicId(Arc<str>);
 
-/// Why a text is not a topic of the caller's.
+/// The reason why a text does not name a topic that the caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// No topic id has this form.
+    /// The text has not the form of a topic id.
     #[error("a topic is room:NAME (1 to 128 bytes, no control characters), group:UUID, dm:USER or dm:A:B with A < B")]
     Malformed,
-    /// A DM of the caller with themselves.
+    /// The direct message of the caller with themselves.
     #[error("a direct message takes two users: name another one than yourself")]
     WithOneself,
-    /// A DM of two others: to the caller it does not exist.
+    /// The direct message of two other users. For the caller it does not exist.
     #[error("there is no such topic, or you may not see it")]
     NotYours,
 }
@@ -52,7 +52,10 @@ impl TopicId {
     /// The longest room name, in bytes of UTF-8.
     pub const ROOM_MAX: usize = 128;
 
-    /// Reads what `caller` wrote, where `dm:USER` means the DM of the two.
+    /// Parses a topic id that `caller` wrote. `dm:USER` is the direct message of the caller and USER.
+    ///
+    /// # Errors
+    /// [`TopicError`] if the text is no topic id, or a direct message that the caller has no part in.
     pub fn parse(text: &str, caller: &UserId) -> Result<Self, TopicError> {
         let Some(pair) = text.strip_prefix("dm:") else {
             return Self::parse_shared(text).ok_or(TopicError::Malformed);
@@ -70,15 +73,15 @@ impl TopicId {
 
     fn parse_shared(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once(':')?;
-        let fits = match kind {
+        let is_valid = match kind {
             "room" => (1..=Self::ROOM_MAX).contains(&name.len()) && !name.chars().any(char::is_control),
             "group" => GroupId::parse(name).is_some(),
             _ => false,
         };
-        fits.then(|| Self(text.into()))
+        is_valid.then(|| Self(text.into()))
     }
 
-    /// The DM of two users; `None` where both are one.
+    /// Returns the direct message of two users; `None` if both are the same user.
     pub fn dm(one: &UserId, other: &UserId) -> Option<Self> {
         match one.cmp(other) {
             std::cmp::Ordering::Less => Some(Self(format!("dm:{one}:{other}").into())),
@@ -87,12 +90,12 @@ impl TopicId {
         }
     }
 
-    /// What the database holds, which this type wrote.
+    /// Reads an id from the database. It was parsed before it was stored, and is not checked again.
     pub fn stored(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Which kind of topic it is.
+    /// Returns the kind of the topic.
     pub fn kind(&self) -> TopicKind {
         match self.0.as_bytes().first() {
             Some(b'r') => TopicKind::Room,
@@ -101,28 +104,28 @@ impl TopicId {
         }
     }
 
-    /// A group's chat.
+    /// Returns the topic of a group.
     pub fn group(group: GroupId) -> Self {
         Self(format!("group:{group}").into())
     }
 
-    /// The group whose chat it is.
+    /// Returns the group whose topic it is; `None` for other topics.
     pub fn group_id(&self) -> Option<GroupId> {
         GroupId::parse(self.0.strip_prefix("group:")?)
     }
 
-    /// A room's name.
+    /// Returns the name of a room; `None` for other topics.
     pub fn name(&self) -> Option<&str> {
         self.0.strip_prefix("room:")
     }
 
-    /// The two users of a DM, in the order of the id.
+    /// Returns the two users of a direct message, in the order of the id; `None` for other topics.
     pub fn dm_users(&self) -> Option<(UserId, UserId)> {
         let (a, b) = self.0.strip_prefix("dm:")?.split_once(':')?;
         Some((UserId::parse(a)?, UserId::parse(b)?))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
-//! Unsigned LEB128, in its one shortest form, as event ids and stored positions use it.
+//! Unsigned LEB128 in its shortest form, for event ids and stored positions.
 
-/// Appends `value`, 7 bits a byte, low bits first.
+/// Appends `value`: 7 bits per byte, the low bits first.
 pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
@@ -9,7 +9,8 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// Takes one value off the front; `None` where it is cut off, too long, or longer than it need be.
+/// Removes one value from the front and returns it. Returns `None` if the value is incomplete, too large for 64 bits, or
+/// not in its shortest form.
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {

@@ -1,42 +1,49 @@
-//! The works that are measured. Each has a server of its own, and answers figures for the table.
+//! The workloads. Each has a server of its own, and returns the figures of its row of the table.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use crate::chat::{Sender, Session};
-use crate::ears::{Ears, room};
+use crate::http::Http;
 use crate::server::{Kind, Server, Setup};
 use crate::stats::{Figure, per, percentile};
+use crate::subscribers::{Subscribers, room};
 
-/// 200 bytes, as a message of a chat may have.
+/// The time limit for the last deliveries to arrive.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Returns 200 bytes of text, the size of a message in a chat.
 fn padding() -> String {
     "x".repeat(200)
 }
 
-/// Messages at a steady rate into rooms full of streams: what a delivery costs, and how late it is.
+/// Sends messages at a steady rate to rooms full of streams: the cost and the latency of a delivery.
 pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, length: Duration) -> Result<Vec<Figure>> {
-    let ears = Ears::open(server, streams, rooms).await?;
+    let subscribers = Rc::new(Subscribers::open(server, streams, rooms).await?);
     let mut senders = Vec::new();
     for nth in 0..rooms {
         senders.push(Sender::open(server, &format!("sender-{nth}"), &room(nth)).await?);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await; // presence has been told
-    let (cpu, start) = (server.cpu(), Instant::now());
-    let (ears, sent) = (Rc::new(ears), Rc::new(Cell::new(0)));
+    tokio::time::sleep(Duration::from_secs(2)).await; // until presence has been sent
+    let cpu = server.cpu();
+    let start = Instant::now();
+    let sent = Rc::new(Cell::new(0));
     let gap = Duration::from_secs_f64(rooms as f64 / rate);
     let sending = senders.into_iter().enumerate().map(|(nth, mut sender)| {
-        let (ears, sent, padding) = (ears.clone(), sent.clone(), padding());
+        let subscribers = subscribers.clone();
+        let sent = sent.clone();
+        let padding = padding();
         let mut due = start + gap.mul_f64(nth as f64 / rooms as f64);
         spawn_local(async move {
             while due < start + length {
                 tokio::time::sleep_until(due.into()).await;
-                sender.say(&ears.mark(&padding)).await?;
+                sender.send(&subscribers.mark(&padding)).await?;
                 sent.set(sent.get() + 1);
                 due += gap;
             }
@@ -47,10 +54,12 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
         task.await??;
     }
     let expected = sent.get() * streams / rooms;
-    let delivered = ears.wait_for(expected, Duration::from_secs(30)).await;
-    let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
-    ensure!(delivered == expected && ears.closed() == 0, "{delivered} of {expected} came; {} closed", ears.closed());
-    let latencies = ears.latencies();
+    let delivered = subscribers.wait_for(expected, DELIVERY_TIMEOUT).await;
+    let took = start.elapsed();
+    let cpu = server.cpu() - cpu;
+    let closed = subscribers.closed();
+    ensure!(delivered == expected && closed == 0, "{delivered} of {expected} were delivered; {closed} streams closed");
+    let latencies = subscribers.latencies();
     Ok(vec![
         Figure::new("deliveries/s", delivered as f64 / took.as_secs_f64(), ""),
         Figure::new("CPU per delivery", per(cpu, delivered).as_secs_f64() * 1e6, "µs"),
@@ -59,20 +68,21 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
     ])
 }
 
-/// Senders that each wait for their acknowledgement before they say more.
-pub async fn send(server: &Server, senders: usize, rooms: usize, length: Duration) -> Result<Vec<Figure>> {
+/// Runs senders that each wait for the acknowledgement of a message before they send the next: the rate and the latency.
+pub async fn sends(server: &Server, senders: usize, rooms: usize, length: Duration) -> Result<Vec<Figure>> {
     let mut open = Vec::new();
     for nth in 0..senders {
         open.push(Sender::open(server, &format!("sender-{nth}"), &room(nth % rooms)).await?);
     }
-    let (cpu, start) = (server.cpu(), Instant::now());
+    let cpu = server.cpu();
+    let start = Instant::now();
     let sending = open.into_iter().map(|mut sender| {
         let padding = padding();
         spawn_local(async move {
             let mut latencies = Vec::new();
             while start.elapsed() < length {
                 let sent = Instant::now();
-                sender.say(&padding).await?;
+                sender.send(&padding).await?;
                 latencies.push(sent.elapsed());
             }
             anyhow::Ok(latencies)
@@ -82,7 +92,8 @@ pub async fn send(server: &Server, senders: usize, rooms: usize, length: Duratio
     for task in sending.collect::<Vec<_>>() {
         latencies.extend(task.await??);
     }
-    let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
+    let took = start.elapsed();
+    let cpu = server.cpu() - cpu;
     latencies.sort_unstable();
     Ok(vec![
         Figure::new("acknowledged/s", latencies.len() as f64 / took.as_secs_f64(), ""),
@@ -92,22 +103,24 @@ pub async fn send(server: &Server, senders: usize, rooms: usize, length: Duratio
     ])
 }
 
-/// Streams that nothing comes over: how quickly they open, what each takes, and what all cost by being there.
+/// Opens streams that receive nothing: the rate of the openings, the memory of a stream, and the CPU while all are idle.
 pub async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let settle = Duration::from_secs(3);
     let before = server.memory();
-    let (cpu, start) = (server.cpu(), Instant::now());
-    let mut ears = Ears::open(server, streams / 2, rooms).await?;
-    let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
+    let cpu = server.cpu();
+    let start = Instant::now();
+    let mut subscribers = Subscribers::open(server, streams / 2, rooms).await?;
+    let took = start.elapsed();
+    let cpu = server.cpu() - cpu;
     tokio::time::sleep(settle).await;
     let half = server.memory();
-    ears.open_more(server, streams / 2..streams, rooms).await?;
+    subscribers.open_more(server, streams / 2..streams, rooms).await?;
     tokio::time::sleep(settle).await;
     let all = server.memory();
     let idle = server.cpu();
     tokio::time::sleep(settle).await;
     let idle = server.cpu() - idle;
-    ensure!(ears.closed() == 0, "{} streams were closed", ears.closed());
+    ensure!(subscribers.closed() == 0, "{} streams were closed", subscribers.closed());
     let kib = |bytes: usize, count: usize| bytes as f64 / 1024.0 / count as f64;
     Ok(vec![
         Figure::new("opened/s", (streams / 2) as f64 / took.as_secs_f64(), ""),
@@ -118,25 +131,27 @@ pub async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<F
     ])
 }
 
-/// Many sessions that come to one room at once.
+/// Opens many sessions that join one room at the same time.
 pub async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>> {
-    let (cpu, start) = (server.cpu(), Instant::now());
-    let ears = Ears::open(server, streams, 1).await?;
+    let cpu = server.cpu();
+    let start = Instant::now();
+    let subscribers = Subscribers::open(server, streams, 1).await?;
     let took = start.elapsed();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let cpu = server.cpu() - cpu;
     let mut sender = Sender::open(server, "sender", &room(0)).await?;
-    sender.say(&ears.mark("all")).await?;
-    let came = ears.wait_for(streams, Duration::from_secs(30)).await;
-    ensure!(came == streams && ears.closed() == 0, "{came} of {streams} heard; {} closed", ears.closed());
+    sender.send(&subscribers.mark("all")).await?;
+    let delivered = subscribers.wait_for(streams, DELIVERY_TIMEOUT).await;
+    let closed = subscribers.closed();
+    ensure!(delivered == streams && closed == 0, "{delivered} of {streams} were delivered; {closed} streams closed");
     Ok(vec![
         Figure::new("all there after", took.as_secs_f64(), "s"),
         Figure::new("CPU per session", per(cpu, streams).as_secs_f64() * 1e6, "µs"),
-        Figure::new("cut off", ears.closed() as f64, ""),
+        Figure::new("cut off", closed as f64, ""),
     ])
 }
 
-/// Pages of 100 of a long history: the newest, from the middle, and the oldest.
+/// Reads pages of 100 entries of a long history: the newest, two in the middle, and the oldest.
 pub async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
     fill(server, entries).await?;
     let mut reader = Sender::open(server, "reader", &room(0)).await?;
@@ -153,9 +168,9 @@ pub async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
     ] {
         let mut latencies = Vec::new();
         for _ in 0..300 {
-            let asked = Instant::now();
+            let requested = Instant::now();
             let page = reader.get(&path).await?;
-            latencies.push(asked.elapsed());
+            latencies.push(requested.elapsed());
             ensure!(page["messages"].as_array().is_some_and(|page| page.len() == 100), "a page is not full: {path}");
         }
         latencies.sort_unstable();
@@ -164,16 +179,18 @@ pub async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// Sends `entries` messages to one room.
 async fn fill(server: &Server, entries: usize) -> Result<()> {
     let left = Rc::new(Cell::new(entries));
     let mut tasks = Vec::new();
     for nth in 0..128 {
         let mut sender = Sender::open(server, &format!("filler-{nth}"), &room(0)).await?;
-        let (left, padding) = (left.clone(), padding());
+        let left = left.clone();
+        let padding = padding();
         tasks.push(spawn_local(async move {
             while left.get() > 0 {
                 left.set(left.get() - 1);
-                sender.say(&padding).await?;
+                sender.send(&padding).await?;
             }
             anyhow::Ok(())
         }));
@@ -184,12 +201,12 @@ async fn fill(server: &Server, entries: usize) -> Result<()> {
     Ok(())
 }
 
-/// A server that is killed and started again: how soon it answers, and how soon all its streams are back, each with the
-/// message that came meanwhile.
+/// Kills the server and starts it again: the time until it responds, and the time until all its streams are open again and
+/// have received the message that was sent in between.
 pub async fn resume(setup: &Setup, server: Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let mut sessions = Vec::new();
     for nth in 0..streams {
-        sessions.push(Session::open(&server.address, &format!("ear-{nth}"), &room(nth % rooms)).await?);
+        sessions.push(Session::open(&server.address, &format!("subscriber-{nth}"), &room(nth % rooms)).await?);
     }
     let mut events = Vec::new();
     let mut open = Vec::new();
@@ -198,55 +215,56 @@ pub async fn resume(setup: &Setup, server: Server, streams: usize, rooms: usize)
         open.push(session.http.events(&session.events).await?);
     }
     for nth in 0..rooms {
-        Sender::open(&server, &format!("sender-{nth}"), &room(nth)).await?.say("t@1@missed").await?;
+        Sender::open(&server, &format!("sender-{nth}"), &room(nth)).await?.send("t@1@missed").await?;
     }
     drop(open);
     let folder = server.kill()?;
     let start = Instant::now();
     let server = setup.start_in(Kind::Parlour, folder).await?;
-    let answers = start.elapsed();
-    let (mut back, cpu) = (tokio::task::JoinSet::new(), server.cpu());
+    let responds_after = start.elapsed();
+    let cpu = server.cpu();
+    let mut reconnecting = tokio::task::JoinSet::new();
     for path in events {
         let address = server.address.clone();
-        back.spawn_local(async move { until_marked(&address, &path).await });
+        reconnecting.spawn_local(async move { reconnect(&address, &path).await });
     }
-    let streams = back.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
+    let streams = reconnecting.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    let took = start.elapsed();
+    let cpu = server.cpu() - cpu;
     Ok(vec![
-        Figure::new("answers after", answers.as_secs_f64() * 1e3, "ms"),
+        Figure::new("responds after", responds_after.as_secs_f64() * 1e3, "ms"),
         Figure::new("all caught up after", took.as_secs_f64(), "s"),
         Figure::new("CPU per stream", per(cpu, streams.len()).as_secs_f64() * 1e6, "µs"),
     ])
 }
 
-/// Opens a stream and reads until what was missed has come.
-async fn until_marked(address: &str, path: &str) -> Result<TcpStream> {
-    let (mut stream, mut read) = crate::http::Http::open(address).await?.events(path).await?;
+/// Opens a stream and reads it until the missed message has arrived.
+async fn reconnect(address: &str, path: &str) -> Result<TcpStream> {
+    let (mut stream, mut read) = Http::open(address).await?.events(path).await?;
     while memchr::memmem::find(&read, b"t@1@missed").is_none() {
-        let count = tokio::io::AsyncReadExt::read_buf(&mut stream, &mut read).await?;
+        let count = stream.read_buf(&mut read).await?;
         ensure!(count > 0, "a stream ended before it had caught up");
     }
     Ok(stream)
 }
 
-/// Readers that stop reading while much is said: what each of them takes.
+/// Opens streams that are not read while many messages are sent: the memory of each.
 pub async fn stalled(server: &Server, readers: usize, messages: usize) -> Result<Vec<Figure>> {
     let mut sender = Sender::open(server, "sender", &room(0)).await?;
-    let mut warm = padding();
-    warm.push_str(&"y".repeat(3_800));
+    let text = padding() + &"y".repeat(3_800);
     for _ in 0..messages {
-        sender.say(&warm).await?;
+        sender.send(&text).await?;
     }
     let before = server.memory();
     let mut stalled = Vec::new();
     for nth in 0..readers {
-        let session = Session::open(&server.address, &format!("ear-{nth}"), &room(0)).await?;
+        let session = Session::open(&server.address, &format!("subscriber-{nth}"), &room(0)).await?;
         let (mut stream, _) = session.http.events(&session.events).await?;
         stream.flush().await?;
-        stalled.push(stream); // and never read from
+        stalled.push(stream); // it is not read from here on
     }
     for _ in 0..messages {
-        sender.say(&warm).await?;
+        sender.send(&text).await?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let each = server.memory().saturating_sub(before) as f64 / 1024.0 / readers as f64;

@@ -1,9 +1,9 @@
 //! Blocks: while either of two users blocks the other, their direct message takes no joins and no sends. Its history stays
 //! readable for both. Their messages in other topics are not affected.
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::{TopicId, UserId};
 use crate::store::{Block, Blocked};
 

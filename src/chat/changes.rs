@@ -3,9 +3,9 @@
 
 use serde_json::value::RawValue;
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::{Message, MessageId, TopicId};
 use crate::store::{ChangeRefused, Changed, Target};
 

@@ -1,8 +1,8 @@
 //! Groups: create, find, change and delete them.
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::group::{Refusal, Standing};
 use crate::model::text::{DESCRIPTION_MAX, GROUP_NAME_MAX, is_name, lower_case};
 use crate::model::{GroupId, SessionId};

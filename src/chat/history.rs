@@ -3,9 +3,9 @@
 //! A *listing* is all pages of one direction. Its cursors lead to the next page, or back to the one before. A page that
 //! is reached by going back is read against the direction of the listing, and then reversed.
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::cursor::{Direction, HistoryCursor};
 use crate::model::{Message, Millis, Seq, TopicId};
 use crate::store::{LogRange, TopicRow};

@@ -1,8 +1,8 @@
 //! The inbox: the topics of a user with their newest message, and the user's read mark in each.
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::cursor::KeyCursor;
 use crate::model::{Millis, Seq, TopicId, UserId};
 use crate::store::{InboxTopic, ReadMark, TopicKey};

@@ -1,8 +1,8 @@
 //! Members of groups: join and leave, and what admins do. The rules are one table, in [`crate::model::group`].
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::group::{Act, MAY_MODERATE, Refusal, Standing};
 use crate::model::{GroupId, UserId};
 use crate::store::{MemberAct, MemberChanged, MemberRefused, MemberRow};

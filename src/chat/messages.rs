@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use super::tokens::Claims;
 use crate::model::message::{EphemeralMessage, to_json};
 use crate::model::{Code, Content, EphemeralEvent, Message, MessageId, TopicId};

@@ -5,6 +5,7 @@
 //! `http::service` reads the figures for `/readyz` and `/metrics` from [`Chat::hub`], which need no rule.
 
 mod blocks;
+mod caller;
 mod changes;
 mod error;
 mod groups;
@@ -23,13 +24,14 @@ mod typing_limit;
 mod upkeep;
 mod users;
 
+pub use caller::Caller;
 pub use error::ChatError;
 pub use groups::{CreateGroup, GroupQuery};
 pub use history::{HistoryPage, HistoryQuery, HistoryStart};
 pub use inbox::InboxPage;
 pub use messages::{NewMessage, SendOutcome};
 pub use service::{Chat, ChatSettings};
-pub use sessions::{Caller, OpenedSession};
+pub use sessions::OpenedSession;
 pub use tokens::{Claims, UserTokens, mint_user_token};
 pub use topics::{JoinedTopic, TopicInfo};
 

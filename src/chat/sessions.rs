@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
 use super::tokens::{Claims, device_hash};
@@ -9,19 +10,8 @@ use super::users::checked_username;
 use crate::live::{Format, Stream, StreamError};
 use crate::model::event_id::{EventId, IdTag};
 use crate::model::text::{USERNAME_MAX, is_name};
-use crate::model::{Millis, SessionId, User, UserId};
+use crate::model::{Millis, SessionId, UserId};
 use crate::store::{NewSession, Resume, SessionRow};
-
-/// A caller with a valid session.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The id of the session.
-    pub session: SessionId,
-    /// The user of the session.
-    pub user: User,
-    /// The row of the session.
-    pub row: SessionRow,
-}
 
 /// A session with its tokens.
 #[derive(Clone)]

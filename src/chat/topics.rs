@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use super::tokens::Claims;
 use crate::live::PresenceView;
 use crate::model::cursor::IdCursor;

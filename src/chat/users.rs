@@ -1,8 +1,8 @@
 //! Users: their profiles and their names.
 
+use super::caller::Caller;
 use super::error::ChatError;
 use super::service::Chat;
-use super::sessions::Caller;
 use crate::model::text::{USERNAME_MAX, is_name};
 use crate::model::{User, UserId};
 

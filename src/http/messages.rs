@@ -17,7 +17,7 @@ use super::paging::page_size;
 use super::path::{MessagePath, TopicPath};
 use super::problem::Problem;
 use super::state::Shared;
-use crate::chat::{Caller, Chat, ChatError, Claims, HistoryPage, HistoryQuery, NewMessage, SendOutcome, HistoryStart};
+use crate::chat::{Caller, Chat, ChatError, Claims, HistoryPage, HistoryQuery, HistoryStart, NewMessage, SendOutcome};
 use crate::model::cursor::Direction;
 use crate::model::message::EphemeralMessage;
 use crate::model::{Message, Millis, Seq, TopicId};

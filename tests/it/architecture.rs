@@ -13,7 +13,7 @@ use std::path::Path;
 
 use self::circles::{circles, describe, graph};
 use self::modules::{Crate, Sources};
-use self::rules::{Layers, forbidden_imports, layers, outside_rooms};
+use self::rules::{Layers, forbidden_imports, layers, layers_of_table, outside_rooms};
 
 /// The circles that are still there. A circle that is not in this list fails the test, and so does one in it that is
 /// gone.
@@ -79,6 +79,14 @@ fn every_module_of_the_library_is_a_layer() {
     let mut expected: BTreeSet<&str> = service.modules[0].children.keys().map(String::as_str).collect();
     expected.extend(["entity", "main", "migration"]);
     assert_eq!(written.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn the_documentation_states_the_same_layers() {
+    let text = file("docs/architecture.md");
+    let (_, section) = text.split_once("\n## Layers\n").expect("a section of the layers");
+    let section = section.split("\n## ").next().unwrap();
+    assert_eq!(layers_of_table(section), written_layers());
 }
 
 #[test]

@@ -172,12 +172,7 @@ async fn what_is_acknowledged_before_a_shutdown_is_there_after_it() {
     let mut app = TestApp::start().await;
     let ana = app.session("ana").await;
     ana.join("room:lobby").await;
-    // A service that is asked for so much at once may refuse some of it with 503.
-    let before = (0..40).map(async |number| {
-        let reply = ana.try_send("room:lobby", json!(number)).await;
-        assert!([201, 503].contains(&reply.status), "{reply:?}");
-        (reply.status == 201).then(|| reply.json())
-    });
+    let before = (0..40).map(|number| ana.send("room:lobby", json!(number)));
     let sending = tokio::spawn(futures_util::future::join_all((0..200).map(|number| {
         let ana = ana.clone();
         async move {
@@ -188,8 +183,7 @@ async fn what_is_acknowledged_before_a_shutdown_is_there_after_it() {
     })));
     let before = futures_util::future::join_all(before).await;
     app.stop().await;
-    let acknowledged: Vec<_> = sending.await.unwrap().into_iter().chain(before).flatten().collect();
-    assert!(!acknowledged.is_empty(), "nothing was acknowledged");
+    let acknowledged: Vec<_> = sending.await.unwrap().into_iter().flatten().chain(before).collect();
     app.start_again().await;
     let history = ana.whole_history("room:lobby").await;
     assert_eq!(seqs(&history), (1..=history.len() as u64).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use super::circles::{circles, graph};
 use super::modules::{Crate, Sources};
-use super::rules::{ROOMS, forbidden_imports, layers, outside_rooms};
+use super::rules::{ROOMS, forbidden_imports, layers, layers_of_table, outside_rooms};
 
 fn parsed(files: &[(&str, &str)]) -> Crate {
     Crate::parse("parlour", &Sources::of(files))
@@ -76,6 +76,15 @@ fn the_layers_are_read_as_they_are_written() {
     assert_eq!(below("http"), ["chat", "model"]);
     assert_eq!(below("chat"), ["entity"]);
     assert!(below("model").is_empty() && below("entity").is_empty());
+}
+
+#[test]
+fn the_table_says_the_same_as_the_sentences() {
+    let table = "| layer | may import | why |\n|---|---|---|\n| `main` | every layer | `not` this |\n\
+                 | `http` | `chat`, and the crate `entity` | |\n| `chat` | nothing | |\n";
+    let sentences = "`main → all`; `http → chat, entity`";
+    assert_eq!(layers_of_table(table), layers(sentences));
+    assert_ne!(layers_of_table(table), layers("`main → all`; `http → chat`; `chat → entity`"));
 }
 
 /// The circles among the files of a layer `a`, whose parent re-exports what its two children define.

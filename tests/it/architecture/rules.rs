@@ -39,6 +39,29 @@ pub(super) fn layers(text: &str) -> Layers {
     layers
 }
 
+/// Reads the layers from a table whose first column is a layer and whose second column lists those that it may import.
+/// `every layer` is every layer of the first column but `main`.
+pub(super) fn layers_of_table(text: &str) -> Layers {
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let rows: Vec<(String, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(layer, rest)| (layer.to_owned(), rest.split('|').next().unwrap_or("")))
+        .collect();
+    let mut layers = Layers::new();
+    for (layer, cell) in &rows {
+        let mut below: BTreeSet<String> = names(cell).into_iter().collect();
+        if cell.contains("every layer") {
+            below.extend(rows.iter().map(|(other, _)| other.clone()).filter(|other| other != "main" && other != layer));
+        }
+        for name in &below {
+            layers.entry(name.clone()).or_default();
+        }
+        layers.insert(layer.clone(), below);
+    }
+    layers
+}
+
 /// The layer that a path of a module leads to: a module of the library, or a crate of this workspace.
 fn layer_of(parsed: &Crate, module: usize, path: &[String]) -> Option<String> {
     match path.first()?.as_str() {

@@ -12,7 +12,7 @@ const FLAGS: [&str; 4] = ["--presence-grace", "1s", "--lease", "3s"];
 
 async fn try_send(session: &Session, number: u64) -> Reply {
     let call = session.call(Method::POST, &messages_of(ROOM)).header("idempotency-key", &format!("key-{number}"));
-    call.json(&json!({"content": number})).send().await
+    call.json(&json!({"content": number})).try_send().await.unwrap()
 }
 
 /// Retries a send, with the same idempotency key, until it is acknowledged.
@@ -31,7 +31,7 @@ async fn expect_away(session: &Session, number: u64) {
     assert_eq!(try_send(session, number).await.refused(503), "unavailable");
     assert!(since.elapsed() < UNAVAILABLE_DEADLINE, "refused after {:?}", since.elapsed());
     let since = Instant::now();
-    session.api.get("/readyz").send().await.refused(503);
+    session.api.get("/readyz").try_send().await.unwrap().refused(503);
     assert!(since.elapsed() < Duration::from_secs(10), "refused after {:?}", since.elapsed());
     session.api.get("/healthz").send().await.expect(200);
 }
@@ -101,7 +101,8 @@ async fn a_database_that_hangs_without_a_word_is_given_up_and_found_again() {
     proxy.hang();
     expect_away(&ana, 2).await;
     let asked = Instant::now();
-    assert_eq!(ana.get("/v1/session").await.refused(503), "unavailable");
+    let refused = ana.call(Method::GET, "/v1/session").try_send().await.unwrap();
+    assert_eq!(refused.refused(503), "unavailable");
     assert!(asked.elapsed() < UNAVAILABLE_DEADLINE, "told after {:?}", asked.elapsed());
     stream.expect_none_of("bye", Duration::from_secs(1)).await;
     // The earlier connections still hang, and do not close.

@@ -10,6 +10,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+use super::overload::Overload;
+
 /// The characters that a client must percent-encode in a path's segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b':').remove(b'~').remove(b'.').remove(b'_').remove(b'-');
 
@@ -110,12 +112,25 @@ impl Call {
         self
     }
 
-    pub(crate) async fn send(self) -> Reply {
-        let described = self.described.clone();
-        self.try_send().await.unwrap_or_else(|error| panic!("{described}: {error:?}"))
+    /// Sends the call as a client does: what an overloaded service refuses with 503 is sent again after its
+    /// `Retry-After`.
+    pub(crate) async fn send(mut self) -> Reply {
+        let (described, mut overload) = (self.described.clone(), Overload::new());
+        loop {
+            let again = self.request.try_clone();
+            let reply = self.try_send().await.unwrap_or_else(|error| panic!("{described}: {error:?}"));
+            match again {
+                Some(request) if reply.status == 503 && overload.is_one() => {
+                    overload.wait(Duration::from_secs(reply.header("retry-after").parse().unwrap())).await;
+                    self = Self { request, described: described.clone() };
+                }
+                _ => return reply,
+            }
+        }
     }
 
-    /// Like [`Self::send`], if the service may be down: the error is a connection that failed or broke.
+    /// Sends the call once, for tests in which the service or its database may be down. The error is a connection that
+    /// failed or broke.
     pub(crate) async fn try_send(self) -> Result<Reply, reqwest::Error> {
         let response = self.request.timeout(CALL_TIMEOUT).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

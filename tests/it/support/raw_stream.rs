@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::overload::Overload;
 use super::sse::{Frame, SseParser};
-use super::{Connection, Overload, Session};
+use super::{Connection, Session};
 
 pub(crate) struct RawStream {
     connection: Connection,
@@ -20,12 +21,11 @@ impl RawStream {
     /// Opens the stream as an EventSource does: what an overloaded service refuses is tried again after its `retry:`.
     /// Only the response's head is read; nothing of the stream is.
     pub(crate) async fn open(session: &Session, receive_buffer: Option<u32>, last_id: Option<&str>) -> Self {
-        let mut overload = Overload::default();
+        let mut overload = Overload::new();
         loop {
-            let asked = Instant::now();
             match Self::try_open(session, receive_buffer, last_id).await {
                 Ok(stream) => return stream,
-                Err(refusal) => overload.wait(asked, &refusal).await,
+                Err(refusal) => overload.wait_for_stream(&refusal).await,
             }
         }
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::api::Call;
+use super::overload::Overload;
 use super::sse::{Frame, SseParser};
 
 /// How long a test waits for what should come at once. It is long, as other programs may use every core; it is shorter
@@ -17,36 +18,6 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
 
 /// How long a service may take to start: it migrates its database first.
 pub(crate) const START_DEADLINE: Duration = Duration::from_secs(90);
-
-/// How long a client of an overloaded service retries as the contract tells it to.
-pub(crate) const OVERLOAD_DEADLINE: Duration = Duration::from_secs(90);
-
-/// A service refuses a stream only after it has waited 2 s for its database. A refusal that comes sooner is a fault.
-const OVERLOAD_WAIT: Duration = Duration::from_millis(1_500);
-
-/// A stream that an overloaded service has refused so far with 200, a `retry:` and the end, as the contract allows.
-pub(crate) struct Overload {
-    since: Instant,
-}
-
-impl Default for Overload {
-    fn default() -> Self {
-        Self { since: Instant::now() }
-    }
-}
-
-impl Overload {
-    /// Waits for as long as the refusal's `retry:` says. Fails where the refusal is not one of an overloaded service,
-    /// and where the service has refused for [`OVERLOAD_DEADLINE`].
-    pub(crate) async fn wait(&mut self, asked: Instant, body: &str) {
-        let (waited, refusing) = (asked.elapsed(), self.since.elapsed());
-        assert!(waited > OVERLOAD_WAIT, "the stream was refused after {waited:?}, without waiting: {body}");
-        assert!(refusing < OVERLOAD_DEADLINE, "the service still refuses the stream after {refusing:?}: {body}");
-        let millis = body.strip_prefix("retry: ").and_then(|body| body.strip_suffix("\n\n"));
-        let millis = millis.unwrap_or_else(|| panic!("a refused stream is a `retry:` and nothing else: {body}"));
-        sleep(Duration::from_millis(millis.parse().expect("a `retry:` is a number"))).await;
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -90,16 +61,16 @@ pub(crate) struct EventStream {
 impl EventStream {
     /// Opens the stream as an EventSource does: what an overloaded service refuses is tried again after its `retry:`.
     pub(crate) async fn open(call: impl Fn() -> Call, id: Option<&str>) -> Self {
-        let mut overload = Overload::default();
+        let mut overload = Overload::new();
         loop {
             let call = call().header("accept", "text/event-stream");
             let call = if let Some(id) = id { call.header("last-event-id", id) } else { call };
-            let (asked, response) = (Instant::now(), call.open().await);
+            let response = call.open().await;
             // A stream has no length; a refusal has one.
             if response.headers().get("content-length").is_none() || response.status() != 200 {
                 return Self::of(response, id);
             }
-            overload.wait(asked, &response.text().await.unwrap()).await;
+            overload.wait_for_stream(&response.text().await.unwrap()).await;
         }
     }
 

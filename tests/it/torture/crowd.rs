@@ -11,7 +11,7 @@ use futures_util::stream::iter;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Api, OVERLOAD_DEADLINE, RawStream, Reply, ServerProcess, Session};
+use crate::support::{Api, OVERLOAD_DEADLINE, RawStream, ServerProcess, Session};
 
 const SESSIONS: usize = 1_000;
 const ROOM: &str = "room:hall";
@@ -31,24 +31,10 @@ fn session_ids(list: &str) -> impl Iterator<Item = &str> {
     list.split("\"session_id\":\"").skip(1).map(|rest| &rest[..36])
 }
 
-/// Makes a call as the contract tells clients to: after a 503 it retries, no earlier than `Retry-After` says.
-async fn retry_while_overloaded(call: impl AsyncFn() -> Reply) -> Reply {
-    let since = Instant::now();
-    loop {
-        let reply = call().await;
-        if reply.status != 503 || since.elapsed() > OVERLOAD_DEADLINE {
-            return reply;
-        }
-        sleep(Duration::from_secs(reply.header("retry-after").parse().unwrap())).await;
-    }
-}
-
 /// Opens a session, joins the room and opens the stream, up to its `ready`.
 async fn enter(server: &Api, name: &str) -> (Session, RawStream) {
-    let device = json!({"device_id": format!("the device of {name}"), "username": name});
-    let opened = retry_while_overloaded(async || server.post("/v1/sessions").json(&device).send().await).await;
-    let session = Session::of_answer(server, &opened.expect(201));
-    retry_while_overloaded(async || session.try_join(ROOM).await).await.expect(200);
+    let session = Session::of_device(server, name).await;
+    session.join(ROOM).await;
     let mut stream = RawStream::open(&session, None, None).await;
     let first = stream.next(OVERLOAD_DEADLINE).await.expect("a stream begins with an event");
     assert_eq!(first.event, "ready");
@@ -116,9 +102,7 @@ async fn a_thousand_sessions_stream_from_one_room_and_end_with_the_same_presence
         assert!(followers.iter().all(|(_, _, task)| !task.is_finished()), "a follower has ended early");
         sleep(Duration::from_millis(100)).await;
     }
-    let (sender, body) = (&followers[0].1, json!({"content": "everybody is here"}));
-    let sent = retry_while_overloaded(async || sender.send_with(ROOM, &body, "the one message").await).await;
-    assert!([200, 201].contains(&sent.status), "{sent:?}");
+    followers[0].1.send(ROOM, json!("everybody is here")).await;
     let everybody: BTreeSet<String> = followers.iter().map(|(id, _, _)| id.clone()).collect();
     for (_, session, task) in followers {
         assert_eq!(task.await.unwrap(), everybody, "as {} sees it", session.username);

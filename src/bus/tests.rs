@@ -58,8 +58,8 @@ impl Carrier {
             Self::Postgres(database) => Backend::Postgres(SecretString::from(database.url())),
             Self::Nats(server) => Backend::Nats(SecretString::from(server.url())),
         };
-        let (bus, heard) = Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap();
-        Instance { bus, heard }
+        let (bus, hints) = Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap();
+        Instance { bus, hints }
     }
 
     /// Two instances that get each other's hints of these topics.
@@ -96,16 +96,16 @@ fn has_nats() -> bool {
 
 struct Instance {
     bus: Bus,
-    heard: mpsc::Receiver<Hint>,
+    hints: mpsc::Receiver<Hint>,
 }
 
 impl Instance {
     async fn next(&mut self) -> Hint {
-        timeout(DEADLINE, self.heard.recv()).await.expect("a hint").expect("the bus runs")
+        timeout(DEADLINE, self.hints.recv()).await.expect("a hint").expect("the bus runs")
     }
 
     /// Publishes a marked hint and checks that it is the next: none that was published before it arrives.
-    async fn hears_only_the_mark(&mut self, from: &Instance, key: TopicKey) {
+    async fn receives_only_the_mark(&mut self, from: &Instance, key: TopicKey) {
         from.bus.publish(Hint::Pruned { key, up_to: Seq(99) });
         let hint = self.next().await;
         assert!(matches!(hint, Hint::Pruned { up_to: Seq(99), .. }), "{hint:?}");
@@ -123,7 +123,7 @@ fn appended(key: TopicKey, seqs: impl IntoIterator<Item = i64>, size: usize) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_says_every_other_hears_and_not_itself() {
+async fn what_one_publishes_every_other_receives_and_not_itself() {
     for carrier in Carrier::all().await {
         let (mut one, mut two) = carrier.pair(&[1]).await;
         let mut three = carrier.instance(3);
@@ -220,7 +220,7 @@ async fn a_cut_way_is_found_out_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publishing_never_waits_and_what_was_dropped_is_told_of() {
+async fn publishing_never_waits_and_dropped_hints_are_reported_as_lost() {
     if !has_nats() {
         return;
     }
@@ -255,24 +255,24 @@ async fn a_database_that_is_away_is_found_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_nats_only_those_who_listen_are_told() {
+async fn over_nats_only_those_who_listen_receive() {
     if !has_nats() {
         return;
     }
     let carrier = Carrier::Nats(NatsServer::start().await);
     let (one, mut two) = carrier.pair(&[1]).await;
     one.bus.publish(appended(2, [1], 10));
-    two.hears_only_the_mark(&one, 1).await;
+    two.receives_only_the_mark(&one, 1).await;
     // Two calls of `listen` and one of `unlisten` leave one interest.
     two.bus.listen(Interest::Topic(1));
     two.bus.unlisten(&Interest::Topic(1));
     two.bus.settled().await;
-    two.hears_only_the_mark(&one, 1).await;
+    two.receives_only_the_mark(&one, 1).await;
     two.bus.unlisten(&Interest::Topic(1));
     two.bus.listen(Interest::Topic(3));
     two.bus.settled().await;
     one.bus.publish(appended(1, [1], 10));
-    two.hears_only_the_mark(&one, 3).await;
+    two.receives_only_the_mark(&one, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,26 +286,26 @@ async fn of_a_nats_cluster_one_server_may_go() {
         let route = Backend::Nats(SecretString::from(urls.clone()));
         Bus::start(route, Uuid::from_u128(number), 7, Clock::default()).unwrap()
     };
-    let ((one, _), (two, mut heard)) = (start(1), start(2));
+    let ((one, _), (two, mut hints)) = (start(1), start(2));
     two.listen(Interest::Topic(1));
-    let hears = async |heard: &mut mpsc::Receiver<Hint>, seq| {
+    let receives = async |hints: &mut mpsc::Receiver<Hint>, seq| {
         assert!(one.connected(DEADLINE).await && two.connected(DEADLINE).await);
         two.settled().await;
         // One server of the two confirms an interest a little before the other knows it.
         let since = Instant::now();
         loop {
             one.publish(Hint::Pruned { key: 1, up_to: Seq(seq) });
-            match timeout(Duration::from_millis(100), heard.recv()).await {
+            match timeout(Duration::from_millis(100), hints.recv()).await {
                 Ok(Some(Hint::Pruned { up_to, .. })) if up_to == Seq(seq) => return,
                 _ => assert!(since.elapsed() < DEADLINE, "hint {seq} does not arrive"),
             }
         }
     };
-    hears(&mut heard, 1).await;
+    receives(&mut hints, 1).await;
     first.kill9();
-    hears(&mut heard, 2).await;
+    receives(&mut hints, 2).await;
     first.rise().await;
-    hears(&mut heard, 3).await;
+    receives(&mut hints, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,12 +325,12 @@ async fn what_waits_is_sent_before_the_end() {
 
 #[tokio::test]
 async fn alone_there_is_nobody_to_tell_and_nothing_to_wait_for() {
-    let (bus, mut heard) = Bus::start(Backend::Local, Uuid::from_u128(1), 7, Clock::default()).unwrap();
+    let (bus, mut hints) = Bus::start(Backend::Local, Uuid::from_u128(1), 7, Clock::default()).unwrap();
     assert!(bus.is_local() && bus.healthy() && bus.connected(Duration::ZERO).await);
     bus.listen(Interest::Topic(1));
     bus.publish(appended(1, [1], 10));
     bus.settled().await;
-    assert!(heard.try_recv().is_err());
+    assert!(hints.try_recv().is_err());
     bus.close().await;
 }
 

@@ -25,7 +25,7 @@ async fn join_dm(session: &Session, other: &Session) -> String {
 
 /// Returns the first `activity` whose `last_seq` is at least `seq`. With two instances, one may still be sending news
 /// of a message from just before the stream opened.
-async fn told_up_to(stream: &mut EventStream, seq: u64) -> Event {
+async fn activity_up_to(stream: &mut EventStream, seq: u64) -> Event {
     loop {
         let told = stream.next_of("activity").await;
         if number(&told.data, "last_seq") >= seq {
@@ -35,7 +35,7 @@ async fn told_up_to(stream: &mut EventStream, seq: u64) -> Event {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dm_that_was_not_joined_tells_that_something_is_new() {
+async fn a_dm_that_was_not_joined_sends_activity() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let dm = join_dm(&ana, &bea).await;
@@ -43,7 +43,7 @@ async fn a_dm_that_was_not_joined_tells_that_something_is_new() {
     let mut stream = open(&bea).await;
     let last_id = stream.last_id();
     ana.send(&dm, json!("hi")).await;
-    let told = told_up_to(&mut stream, 2).await;
+    let told = activity_up_to(&mut stream, 2).await;
     assert_eq!(told.data, json!({"topic": dm, "last_seq": 2}));
     assert_eq!(told.id, None, "nothing to come back to");
     assert_eq!(stream.last_id(), last_id);
@@ -61,13 +61,13 @@ async fn edits_and_removals_are_something_new_as_well() {
     let message = format!("{}/{}", messages_of(&dm), text(&sent, "id"));
     let mut stream = open(&bea).await;
     ana.patch(&message, &json!({"content": "hello"})).await.expect(200);
-    assert_eq!(told_up_to(&mut stream, 2).await.data, json!({"topic": dm, "last_seq": 2}));
+    assert_eq!(activity_up_to(&mut stream, 2).await.data, json!({"topic": dm, "last_seq": 2}));
     ana.delete(&message).await.expect(204);
     assert_eq!(stream.next_of("activity").await.data, json!({"topic": dm, "last_seq": 3}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_joined_gets_the_messages_and_everyone_else_of_the_two_is_told() {
+async fn who_has_joined_gets_the_messages_and_their_other_sessions_get_activity() {
     let app = TestApp::start().await;
     let (ana, laptop, bea, phone) =
         (app.session("ana").await, app.session("ana").await, app.session("bea").await, app.session("bea").await);
@@ -105,7 +105,7 @@ async fn rooms_and_other_peoples_dms_tell_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_dm_is_told_of_at_most_once_an_interval_with_its_newest_entry() {
+async fn each_dm_sends_activity_at_most_once_an_interval_with_its_newest_entry() {
     let app = TestApp::with(&["--presence-interval", "2s"]).await;
     let mut attempts = 0;
     let (mut stream, dm, since) = loop {
@@ -140,7 +140,7 @@ async fn each_dm_is_told_of_at_most_once_an_interval_with_its_newest_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_joins_gets_messages_from_then_on_and_who_leaves_is_told_again() {
+async fn who_joins_gets_messages_from_then_on_and_who_leaves_gets_activity_again() {
     let app = TestApp::with(&["--presence-interval", "3s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let dm = join_dm(&ana, &bea).await;
@@ -160,7 +160,7 @@ async fn who_joins_gets_messages_from_then_on_and_who_leaves_is_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_poll_is_told_and_what_comes_between_polls_is_for_the_inbox() {
+async fn a_waiting_poll_gets_it_and_what_comes_between_polls_is_for_the_inbox() {
     let app = TestApp::start().await;
     // News that another instance takes between two polls may come with the second: so one instance for all calls.
     let (ana, bea) = (app.session("ana").await.over_one_connection(), app.session("bea").await.over_one_connection());
@@ -189,7 +189,7 @@ async fn a_waiting_poll_is_told_and_what_comes_between_polls_is_for_the_inbox() 
 
 /// While others write, a stream gets no activity twice in an interval, and none of an older entry than before.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_thing_told_is_the_newest_entry() {
+async fn the_last_activity_is_that_of_the_newest_entry() {
     let app = TestApp::start().await;
     let (ana, phone, bea) = (app.session("ana").await, app.session("ana").await, app.session("bea").await);
     let dm = join_dm(&ana, &bea).await;

@@ -38,8 +38,8 @@ async fn expect_blocked(sessions: &[&Session], users: &[Session; 2]) {
         for topic in [&dm(other), &canonical] {
             assert_eq!(session.try_join(topic).await.refused(403), "blocked");
             assert_eq!(session.try_send(topic, json!("hi")).await.refused(403), "blocked");
-            let whisper = session.post(&messages_of(topic), &json!({"content": 1, "ephemeral": true})).await;
-            assert_eq!(whisper.refused(403), "blocked");
+            let refused = session.post(&messages_of(topic), &json!({"content": 1, "ephemeral": true})).await;
+            assert_eq!(refused.refused(403), "blocked");
             let typing = session.call(Method::POST, &format!("/v1/topics/{}/typing", encode(topic))).send().await;
             assert_eq!(typing.refused(403), "blocked");
             session.leave(topic).await;
@@ -192,7 +192,7 @@ async fn where_both_block_both_have_to_lift_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_was_away_is_told_once_after_ready() {
+async fn a_stream_that_was_away_gets_left_once_after_ready() {
     let app = TestApp::start().await;
     let users = two(&app).await;
     let [ana, bea] = &users;
@@ -220,7 +220,7 @@ async fn a_stream_that_was_away_is_told_once_after_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_poll_is_told_as_well() {
+async fn a_long_poll_gets_it_as_well() {
     let app = TestApp::start().await;
     let [ana, bea] = two(&app).await;
     bea.join(&dm(&ana)).await;

@@ -35,7 +35,7 @@ async fn checked_log(session: &Session) -> Vec<Value> {
                 assert_eq!(message["removed_at"], removal["created_at"], "{message}");
                 assert_eq!(message["content"], Value::Null);
                 assert!(edits.iter().all(|edit| edit["content"]["content"].is_null()), "{edits:?}");
-                assert_eq!(changes.last(), Some(removal), "nothing behind a removal");
+                assert_eq!(changes.last(), Some(removal), "nothing after a removal");
             }
             _ => panic!("removed more than once: {removals:?}"),
         }

@@ -50,7 +50,7 @@ async fn pages(session: &Session, query: &str) -> Vec<Vec<u64>> {
                 let back = session.history(ROOM, &format!("{query}&cursor={cursor}")).await;
                 assert_eq!(seqs(&back.messages), *before, "the way back from {:?}", seqs(&page.messages));
             }
-            (prev, before) => panic!("prev_cursor is {prev:?} behind {before:?}"),
+            (prev, before) => panic!("prev_cursor is {prev:?} after {before:?}"),
         }
         pages.push(seqs(&page.messages));
         let Some(cursor) = &page.next_cursor else { return pages };
@@ -87,9 +87,9 @@ async fn a_start_among_changes_is_the_nearest_message_in_the_direction() {
     for entry in &log {
         let seq = number(entry, "seq");
         let before: Vec<u64> = shown.iter().rev().copied().find(|&other| other <= seq).into_iter().collect();
-        let behind: Vec<u64> = shown.iter().copied().find(|&other| other >= seq).into_iter().collect();
+        let after: Vec<u64> = shown.iter().copied().find(|&other| other >= seq).into_iter().collect();
         assert_eq!(first(&format!("direction=backward&at_seq={seq}")).await, before);
-        assert_eq!(first(&format!("direction=forward&at_seq={seq}")).await, behind);
+        assert_eq!(first(&format!("direction=forward&at_seq={seq}")).await, after);
         for direction in ["backward", "forward"] {
             assert_eq!(first(&format!("direction={direction}&at_seq={seq}&changes=true")).await, [seq]);
         }
@@ -98,9 +98,9 @@ async fn a_start_among_changes_is_the_nearest_message_in_the_direction() {
             log.iter().filter(move |m| m["code"] == 0 && keep(text(m, "created_at"), time)).map(|m| number(m, "seq"))
         };
         let before: Vec<u64> = made(|created, time| created <= time).max().into_iter().collect();
-        let behind: Vec<u64> = made(|created, time| created >= time).min().into_iter().collect();
+        let after: Vec<u64> = made(|created, time| created >= time).min().into_iter().collect();
         assert_eq!(first(&format!("direction=backward&at_time={time}")).await, before);
-        assert_eq!(first(&format!("direction=forward&at_time={time}")).await, behind);
+        assert_eq!(first(&format!("direction=forward&at_time={time}")).await, after);
     }
 }
 
@@ -120,7 +120,7 @@ async fn a_page_that_is_empty_leads_on_to_what_there_is() {
 
     let before = ana.history(ROOM, "direction=backward&limit=2&at_seq=0").await;
     assert_eq!((seqs(&before.messages), &before.next_cursor), (vec![], &None));
-    let cursor = before.prev_cursor.expect("there is something behind it");
+    let cursor = before.prev_cursor.expect("there is something after it");
     let back = ana.history(ROOM, &format!("direction=backward&limit=2&cursor={cursor}")).await;
     assert_eq!(seqs(&back.messages), [shown[1], first]);
 }

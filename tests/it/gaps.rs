@@ -17,7 +17,7 @@ async fn read_to(stream: &mut EventStream, last: u64) -> (Vec<(u64, u64)>, Vec<u
             "gap" => {
                 assert_eq!(members(&event.data), ["from_seq", "to_seq", "topic"]);
                 assert_eq!(event.data["topic"], ROOM);
-                assert!(event.id.is_some(), "the stream goes on behind it");
+                assert!(event.id.is_some(), "the stream goes on after it");
                 assert!(messages.is_empty(), "what is oldest is what is missed");
                 gaps.push((number(&event.data, "from_seq"), number(&event.data, "to_seq")));
             }
@@ -36,7 +36,7 @@ async fn app_with_replay(replay: &str) -> (TestApp, Session) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_a_stream_replays_is_a_gap_and_the_stream_goes_on_behind_it() {
+async fn more_than_a_stream_replays_is_a_gap_and_the_stream_goes_on_after_it() {
     let (_app, ana) = app_with_replay("10").await;
     let mut stream = ana.stream().await;
     stream.ready().await;
@@ -50,7 +50,7 @@ async fn more_than_a_stream_replays_is_a_gap_and_the_stream_goes_on_behind_it() 
     ana.send(ROOM, json!("live")).await;
     let (gaps, messages) = read_to(&mut stream, 27).await;
     let &[(from, to)] = gaps.as_slice() else { panic!("one gap: {gaps:?}") };
-    assert_eq!(from, 2, "behind what was seen");
+    assert_eq!(from, 2, "after what was seen");
     assert_eq!(messages, (to + 1..=27).collect::<Vec<_>>(), "nothing between gap and messages");
     assert!(messages.len() <= 12, "what a stream replays, and what came live: {messages:?}");
 
@@ -64,7 +64,7 @@ async fn more_than_a_stream_replays_is_a_gap_and_the_stream_goes_on_behind_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_id_of_a_gap_continues_behind_it() {
+async fn the_id_of_a_gap_continues_after_it() {
     let (_app, ana) = app_with_replay("5").await;
     ana.send_numbers(ROOM, 1..=20).await;
     let mut stream = ana.stream().await;

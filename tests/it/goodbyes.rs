@@ -230,7 +230,7 @@ async fn neither_a_waiting_poll_nor_a_reader_that_does_not_read_holds_a_shutdown
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_told_to_end_drains_and_ends_well() {
+async fn a_process_that_gets_sigterm_drains_and_ends_well() {
     let mut server = ServerProcess::start(&[]).await;
     let ana = server.session("ana").await;
     ana.join("room:lobby").await;
@@ -242,6 +242,6 @@ async fn a_process_that_is_told_to_end_drains_and_ends_well() {
     let bye = stream.bye("shutdown").await;
     assert_eq!(bye.data["reconnect"], true);
     server.restart().await;
-    ana.send("room:lobby", json!("behind")).await;
+    ana.send("room:lobby", json!("after")).await;
     assert_eq!(seqs(&ana.stream_from(&stream.cut()).await.messages(1).await), [2]);
 }

@@ -137,7 +137,7 @@ async fn an_open_stream_ends_with_the_entry_that_says_so() {
         lose(way, &group, &ana, &bea).await;
         sees_nothing(&bea, &group.topic, &sent[0]).await;
         if code.is_some() {
-            ana.send(&group.topic, json!("behind your back")).await;
+            ana.send(&group.topic, json!("after you left")).await;
             ana.send_ephemeral(&group.topic, "and this").await;
         } else {
             sees_nothing(&ana, &group.topic, &sent[0]).await;
@@ -158,7 +158,7 @@ async fn an_open_stream_ends_with_the_entry_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_was_away_hears_only_that_it_is_over() {
+async fn a_stream_that_was_away_gets_left_only() {
     let (mut app, ana, _) = ana_and_bea().await;
     for restart in [false, true] {
         let bea = app.session("bea").await;
@@ -236,7 +236,7 @@ async fn the_others_see_them_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_added_again_may_join_again_and_starts_behind_that() {
+async fn whoever_is_added_again_may_join_again_and_starts_after_that() {
     let (_app, ana, bea) = ana_and_bea().await;
     let mut stream = bea.stream().await;
     for (way, reason, code) in &WAYS[..3] {
@@ -258,7 +258,7 @@ async fn whoever_is_added_again_may_join_again_and_starts_behind_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_lost_and_joined_anew_while_away_is_not_told_as_lost() {
+async fn what_was_lost_and_joined_anew_while_away_is_not_sent_as_left() {
     let (app, ana, _) = ana_and_bea().await;
     for (way, _, _) in &WAYS[..3] {
         let bea = app.session("bea").await;
@@ -273,12 +273,12 @@ async fn what_was_lost_and_joined_anew_while_away_is_not_told_as_lost() {
         group.unban(&ana, &bea).await.expect(204);
         group.add(&ana, &bea).await.expect(200);
         assert_eq!(bea.join(&group.topic).await["position"], 5);
-        ana.send(&group.topic, json!("behind")).await;
+        ana.send(&group.topic, json!("after")).await;
         let mut stream = bea.stream_from(&id).await;
         let ready = stream.ready().await;
         let position = json!({"topic": group.topic, "position": 5});
         assert!(list(&ready, "topics").contains(&position), "{ready}");
-        assert_eq!(contents(&stream.messages(1).await), [json!("behind")]);
+        assert_eq!(contents(&stream.messages(1).await), [json!("after")]);
         silent(&mut stream, "", &ana, ROOM).await;
         bea.leave(&group.topic).await;
         assert_eq!(until_left(&mut stream, &group.topic).await.1, "left");
@@ -293,7 +293,7 @@ async fn poll(session: &Session, query: &str) -> (Vec<Value>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_polls_hear_it_as_streams_do() {
+async fn long_polls_get_it_as_streams_do() {
     let (_app, ana, bea) = ana_and_bea().await;
     for (way, reason, code) in WAYS {
         let (open, away) = (shared(&ana, &bea).await, shared(&ana, &bea).await);

@@ -125,7 +125,7 @@ async fn who_has_asked_joins_a_group_that_was_opened_meanwhile_and_stays_when_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_is_told_once_and_strangers_leave_nothing() {
+async fn leaving_writes_one_entry_and_strangers_leave_nothing() {
     let (_app, ana, bea, cleo) = three().await;
     let group = Group::of(&ana, &[&bea]).await;
     for user in [&bea, &bea, &cleo] {

@@ -199,7 +199,7 @@ async fn a_ban_wins_over_joins_and_adds_at_the_same_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_removed_twice_at_once_is_told_once() {
+async fn a_member_who_is_removed_twice_at_once_gets_one_entry() {
     let (_app, ana, bea, cleo) = three().await;
     for round in 0..ROUNDS {
         let group = Group::of(&ana, &[&cleo]).await;

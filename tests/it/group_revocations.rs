@@ -118,7 +118,7 @@ async fn from_the_acknowledgement_on_a_removed_member_neither_sends_nor_reads() 
         for send in sends {
             let (status, acknowledged) = send.await.unwrap();
             assert_eq!(status, 404);
-            assert!(acknowledged.iter().all(|&seq| seq < end), "{acknowledged:?} behind {end}");
+            assert!(acknowledged.iter().all(|&seq| seq < end), "{acknowledged:?} after {end}");
         }
         assert!(history[usize::try_from(end).unwrap()..].iter().all(|message| message["sender"] == bea.user()));
         for read in reads {
@@ -206,7 +206,7 @@ async fn thirty_who_are_banned_at_once_are_all_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_full_speed_a_kicked_listener_hears_all_up_to_the_kick_and_the_others_hear_all() {
+async fn at_full_speed_a_kicked_listener_gets_all_up_to_the_kick_and_the_others_get_all() {
     let app = TestApp::start().await;
     let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
     for session in [&ana, &bea, &cleo] {
@@ -285,7 +285,7 @@ async fn read_up_to(stream: &mut RawStream, last: &Value) -> Vec<(String, Value)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_lags_behind_its_kick_hears_all_up_to_it_and_nothing_after() {
+async fn a_stream_that_lags_gets_all_up_to_its_kick_and_nothing_after() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let (group, mut stream) = lagging(&ana, &bea, 200).await;
@@ -307,7 +307,7 @@ async fn a_stream_that_lags_behind_its_kick_hears_all_up_to_it_and_nothing_after
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_lags_behind_its_return_never_shows_what_was_sent_in_between() {
+async fn a_stream_that_lags_never_shows_what_was_sent_between_its_kick_and_its_return() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     let (group, mut stream) = lagging(&ana, &bea, 200).await;
@@ -336,7 +336,7 @@ async fn a_stream_that_lags_behind_its_return_never_shows_what_was_sent_in_betwe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_who_comes_and_goes_hears_each_stay_whole() {
+async fn a_member_who_leaves_and_returns_gets_all_of_each_stay() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     for session in [&ana, &bea] {

@@ -89,7 +89,7 @@ async fn until_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_counts_what_lies_behind_the_mark_on_all_devices() {
+async fn unread_counts_the_entries_after_the_mark_on_all_devices() {
     let app = TestApp::start().await;
     let (ana, bea, phone) = (app.session("ana").await, app.session("bea").await, app.session("bea").await);
     let counts = async |session: &Session| {

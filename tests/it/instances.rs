@@ -86,7 +86,7 @@ async fn a_message_reaches_the_other_instance_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ephemeral_message_crosses_too_behind_what_was_sent_before() {
+async fn an_ephemeral_message_reaches_the_other_instance_after_what_was_sent_before() {
     on_both(async |cluster| {
         let (ana, bob) = ana_and_bob(&cluster).await;
         let mut stream = bob.stream().await;
@@ -95,8 +95,8 @@ async fn an_ephemeral_message_crosses_too_behind_what_was_sent_before() {
             ana.send(ROOM, json!(n)).await;
             ana.send_ephemeral(ROOM, &format!("after {n}")).await;
             assert_eq!(soon(&mut stream, "message").await.data["content"], json!(n));
-            let whispered = soon(&mut stream, "message").await;
-            assert_eq!((whispered.data["content"].clone(), whispered.id), (json!(format!("after {n}")), None));
+            let ephemeral = soon(&mut stream, "message").await;
+            assert_eq!((ephemeral.data["content"].clone(), ephemeral.id), (json!(format!("after {n}")), None));
         }
         let long = "w".repeat(15_000);
         ana.send_ephemeral(ROOM, &long).await;
@@ -257,15 +257,15 @@ async fn senders_on_both_instances_make_one_order_for_all() {
                 }
             }));
         }
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for stream in &mut streams {
-            heard.push(stream.messages(200).await);
+            received.push(stream.messages(200).await);
         }
         for task in sending {
             task.await.unwrap();
         }
-        assert_eq!(seqs(&heard[0]), (1..=200).collect::<Vec<_>>());
-        assert_eq!(heard[0], heard[1]);
+        assert_eq!(seqs(&received[0]), (1..=200).collect::<Vec<_>>());
+        assert_eq!(received[0], received[1]);
     })
     .await;
 }
@@ -299,7 +299,7 @@ async fn who_was_on_a_killed_instance_is_gone_after_lease_and_grace_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_was_frozen_tells_the_others_that_its_sessions_are_back() {
+async fn after_a_freeze_the_other_instances_see_the_sessions_of_the_frozen_one_again() {
     let flags = ["--presence-grace", "500ms", "--lease", "1s"];
     let Some(cluster) = Cluster::start(Route::Postgres, &flags).await else { return };
     let third = cluster.process(&flags).await;

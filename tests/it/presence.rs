@@ -21,7 +21,7 @@ async fn watcher(app: &TestApp) -> (Session, EventStream) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_and_goes_is_told_as_joins_and_leaves() {
+async fn who_comes_and_goes_is_sent_as_joins_and_leaves() {
     let app = TestApp::start().await;
     let (_watcher, mut watch) = watcher(&app).await;
     let ana = app.session("ana").await;
@@ -42,7 +42,7 @@ async fn who_comes_and_goes_is_told_as_joins_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_told_when_nothing_has_changed() {
+async fn nothing_is_sent_when_nothing_has_changed() {
     let app = TestApp::start().await;
     let (_watcher, mut watch) = watcher(&app).await;
     let ana = app.session("ana").await;

@@ -33,7 +33,7 @@ async fn pruned_entries_leave_history_and_are_a_gap_for_who_comes_back() {
     while next <= 70 {
         let gap = stream.next_of("gap").await;
         assert_eq!((gap.data["pruned"].as_bool(), number(&gap.data, "from_seq")), (Some(true), next), "{gap:?}");
-        assert!(gap.id.is_some(), "the stream goes on behind it");
+        assert!(gap.id.is_some(), "the stream goes on after it");
         next = number(&gap.data, "to_seq") + 1;
     }
     assert_eq!(next, 71);

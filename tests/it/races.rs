@@ -100,7 +100,7 @@ async fn nothing_is_sent_after_a_leave_or_a_sign_out_is_acknowledged() {
         for sender in senders {
             let (refused, acknowledged) = sender.await.unwrap();
             assert_eq!(refused, status);
-            assert!(acknowledged.iter().all(|&seq| seq <= end), "{status}: {acknowledged:?} behind {end}");
+            assert!(acknowledged.iter().all(|&seq| seq <= end), "{status}: {acknowledged:?} after {end}");
         }
         assert_eq!(onlooker.last_seq("room:lobby").await, end);
     }

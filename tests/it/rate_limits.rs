@@ -32,7 +32,7 @@ async fn until_refused(succeeds: u16, call: impl AsyncFn() -> Reply) -> (u64, Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sends_beyond_the_rate_are_429_and_go_through_when_they_wait_as_told() {
+async fn sends_beyond_the_rate_are_429_and_succeed_after_retry_after() {
     let app = TestApp::alone(&["--rate-sends", "5/s"]).await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     for session in [&ana, &bea] {

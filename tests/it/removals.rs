@@ -252,7 +252,7 @@ async fn a_reader_that_catches_up_finds_what_was_removed_without_content_though_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_opens_behind_a_removal_never_shows_what_was_removed() {
+async fn a_stream_that_opens_after_a_removal_never_shows_what_was_removed() {
     const MESSAGES: usize = 150;
     let (app, ana) = app_and_session().await;
     let readers = app.sessions("reader", 3).await;

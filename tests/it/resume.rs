@@ -24,7 +24,7 @@ async fn ids(session: &Session, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_exactly_behind_the_id_that_comes_back() {
+async fn a_stream_goes_on_exactly_after_the_id_that_is_brought_back() {
     let (_app, ana) = away(5).await;
     let ids = ids(&ana, 5).await;
     for (at, id) in ids.iter().enumerate() {
@@ -147,13 +147,13 @@ async fn what_was_joined_after_an_id_starts_at_its_join() {
     bea.join("room:new").await;
     bea.send("room:new", json!("before the join")).await;
     ana.join("room:new").await;
-    bea.send("room:new", json!("behind the join")).await;
+    bea.send("room:new", json!("after the join")).await;
     let mut stream = ana.stream_from(&id).await;
-    assert_eq!(contents(&stream.messages(1).await), [json!("behind the join")]);
+    assert_eq!(contents(&stream.messages(1).await), [json!("after the join")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_while_the_stream_was_away_is_told_after_ready() {
+async fn what_was_left_while_the_stream_was_away_is_sent_after_ready() {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;
     for room in ["room:a", "room:b"] {
@@ -171,7 +171,7 @@ async fn what_was_left_while_the_stream_was_away_is_told_after_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_and_joined_anew_is_not_told_as_left() {
+async fn what_was_left_and_joined_anew_is_not_sent_as_left() {
     let (app, ana) = away(2).await;
     let id = ids(&ana, 2).await.pop().unwrap();
     let bea = app.session("bea").await;
@@ -179,10 +179,10 @@ async fn what_was_left_and_joined_anew_is_not_told_as_left() {
     ana.leave(ROOM).await;
     bea.send(ROOM, json!("between")).await;
     assert_eq!(ana.join(ROOM).await["position"], 3);
-    bea.send(ROOM, json!("behind")).await;
+    bea.send(ROOM, json!("after")).await;
     let mut stream = ana.stream_from(&id).await;
     assert_eq!(stream.ready().await["topics"], json!([{"topic": ROOM, "position": 3}]));
-    assert_eq!(contents(&stream.messages(1).await), [json!("behind")], "the old join's place is not the new one's");
+    assert_eq!(contents(&stream.messages(1).await), [json!("after")], "the old join's place is not the new one's");
     let others = stream.expect_none_of("left", Duration::from_millis(200)).await;
     assert!(others.iter().all(|event| event.event != "message"), "{others:?}");
 }

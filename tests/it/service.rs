@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::support::{Connection, ServerProcess, Session, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_tells_that_it_lives_and_that_it_is_ready() {
+async fn it_reports_that_it_is_alive_and_ready() {
     let app = TestApp::start().await;
     assert_eq!(app.get("/healthz").send().await.status, 200);
     assert_eq!(app.get("/readyz").send().await.status, 200);

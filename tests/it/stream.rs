@@ -184,7 +184,7 @@ async fn leaving_ends_a_topic_on_the_stream_with_left() {
     let left = stream.next_of("left").await;
     assert_eq!(left.data, json!({"topic": "room:a", "reason": "left"}));
     assert_eq!(left.id, None);
-    bea.send("room:a", json!("behind")).await;
+    bea.send("room:a", json!("after")).await;
     bea.send("room:b", json!("on")).await;
     assert_eq!(contents(&stream.messages(1).await), [json!("on")], "the stream goes on with the others");
     let others = stream.expect_none_of("message", Duration::from_millis(300)).await;
@@ -253,7 +253,7 @@ async fn a_client_of_http_1_0_gets_its_stream_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_client_says_on_its_stream_is_not_heard_and_too_much_ends_it() {
+async fn what_a_client_writes_on_its_stream_is_ignored_and_too_much_ends_it() {
     let app = TestApp::start().await;
     let ana = app.session("ana").await;
     ana.join("room:lobby").await;
@@ -262,8 +262,8 @@ async fn what_a_client_says_on_its_stream_is_not_heard_and_too_much_ends_it() {
     read_until(&mut connection, "event: presence_state").await;
     connection.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let sent = ana.send("room:lobby", json!("still here")).await;
-    let heard = read_until(&mut connection, text(&sent, "id")).await;
-    assert!(!heard.contains("HTTP/1.1"), "{heard}");
+    let received = read_until(&mut connection, text(&sent, "id")).await;
+    assert!(!received.contains("HTTP/1.1"), "{received}");
     connection.write(&vec![b'x'; 200_000]).await;
     let ended = timeout(DEADLINE, async { while connection.stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} });
     ended.await.expect("the connection is closed");

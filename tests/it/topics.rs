@@ -51,7 +51,7 @@ async fn a_join_answers_with_topic_self_presences_and_position() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_stream_carries_every_entry_behind_the_joins_position() {
+async fn the_stream_carries_every_entry_after_the_joins_position() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     ana.join("room:lobby").await;
@@ -189,7 +189,7 @@ async fn a_session_lists_what_it_has_joined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_tells_its_type_its_end_and_how_many_are_there() {
+async fn a_topic_shows_its_type_its_end_and_how_many_are_present() {
     let app = TestApp::start().await;
     let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
     ana.join("room:lobby").await;

@@ -45,7 +45,7 @@ async fn before(stream: &mut EventStream, content: &str) -> Vec<Event> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everyone_who_listens_is_told_and_nothing_is_stored() {
+async fn everyone_who_listens_gets_it_and_nothing_is_stored() {
     let app = TestApp::start().await;
     let (ana, bea, cleo) = (app.session("ana").await, app.session("bea").await, app.session("cleo").await);
     for session in [&ana, &bea] {
@@ -77,7 +77,7 @@ async fn everyone_who_listens_is_told_and_nothing_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_tells_once_in_two_seconds_and_what_is_more_is_dropped() {
+async fn a_session_sends_it_once_in_two_seconds_and_more_is_dropped() {
     let app = TestApp::alone(&[]).await;
     let (phone, bea) = (app.session("ana").await, app.session("bea").await);
     for session in [&phone, &bea] {
@@ -153,7 +153,7 @@ async fn typing_needs_a_join_and_a_topic_that_the_caller_may_see() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_dm_the_other_side_is_told_under_the_one_id() {
+async fn in_a_dm_the_other_side_gets_it_under_the_one_id() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     ana.join(&ana.dm(&bea)).await;
@@ -176,7 +176,7 @@ async fn a_hidden_session_shows_itself_by_typing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_poll_is_told_as_well() {
+async fn a_waiting_poll_gets_it_as_well() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.session("ana").await, app.session("bea").await);
     for session in [&ana, &bea] {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{blocks_of, dm};
 use crate::support::{EventStream, Random, Reply, Session, TestApp, list, messages_of, number, seqs, text};
 
-async fn try_whisper(session: &Session, topic: &str, content: Value) -> Reply {
+async fn try_send_ephemeral(session: &Session, topic: &str, content: Value) -> Reply {
     session.post(&messages_of(topic), &json!({"content": content, "ephemeral": true})).await
 }
 
@@ -19,14 +19,14 @@ async fn send_until_blocked(
     session: Session,
     topic: String,
     round: u64,
-    whispers: bool,
+    ephemeral: bool,
     over: Arc<AtomicBool>,
 ) -> Vec<u64> {
     let mut acknowledged = Vec::new();
     loop {
         let too_late = over.load(Ordering::SeqCst);
-        let reply = match whispers {
-            true => try_whisper(&session, &topic, json!(round)).await,
+        let reply = match ephemeral {
+            true => try_send_ephemeral(&session, &topic, json!(round)).await,
             false => session.try_send(&topic, json!(round)).await,
         };
         match reply.status {
@@ -76,8 +76,8 @@ async fn nothing_is_stored_or_shown_after_a_block_is_acknowledged() {
         join(ana.join(&to_bea), bea.join(&to_ana)).await;
         let over = Arc::new(AtomicBool::new(false));
         let senders = [(&ana, &to_bea), (&bea, &to_ana)].into_iter().flat_map(|(session, topic)| {
-            [false, false, true].map(|whispers| {
-                tokio::spawn(send_until_blocked(session.clone(), topic.clone(), round, whispers, over.clone()))
+            [false, false, true].map(|ephemeral| {
+                tokio::spawn(send_until_blocked(session.clone(), topic.clone(), round, ephemeral, over.clone()))
             })
         });
         let senders: Vec<_> = senders.collect();
@@ -93,12 +93,12 @@ async fn nothing_is_stored_or_shown_after_a_block_is_acknowledged() {
         assert_eq!((refused.0.status, refused.1.status), (403, 403));
         for acknowledged in join_all(senders).await {
             let acknowledged = acknowledged.unwrap();
-            assert!(acknowledged.iter().all(|&seq| seq <= end), "{acknowledged:?} behind {end}");
+            assert!(acknowledged.iter().all(|&seq| seq <= end), "{acknowledged:?} after {end}");
         }
         for stream in &mut streams {
             for message in until_left(stream).await {
                 assert_eq!(message["content"], round, "said in a round, shown in another: {message}");
-                assert!(message["seq"].is_null() || number(&message, "seq") <= end, "{message} behind {end}");
+                assert!(message["seq"].is_null() || number(&message, "seq") <= end, "{message} after {end}");
             }
         }
         assert_eq!(ana.last_seq(&to_bea).await, end);

@@ -79,7 +79,7 @@ async fn until_bus(cluster: &Cluster, state: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_users_of_a_direct_message_are_told_that_something_is_new() {
+async fn both_users_of_a_direct_message_get_its_activity() {
     let Some(cluster) = Cluster::start(Route::Local, &[]).await else { return };
     let (ana, phone) = (cluster.one.session("Ana").await, cluster.two.session("Ana").await);
     let mut phones = phone.stream().await;

@@ -77,7 +77,7 @@ async fn frozen_for_a_minute(route: Route) {
     // The callers may have timed out by now.
     assert!(answers.iter().all(|status| matches!(status, None | Some(200 | 201 | 503))), "{answers:?}");
     assert_eq!(within(&mut old, LATER, "bye", |_| true).await.data["reason"], "replaced");
-    let (anas_way, heard, moved) = tokio::join!(
+    let (anas_way, received, moved) = tokio::join!(
         comings_and_goings(watching, &ana, woken + Duration::from_secs(15)),
         anas.messages(SENDS),
         moved.messages(SENDS),
@@ -85,7 +85,7 @@ async fn frozen_for_a_minute(route: Route) {
     assert_eq!(anas_way, [true], "{route:?}: back, once");
     let history = bob.whole_history(ROOM).await;
     assert_eq!(seqs(&history), (1..=SENDS as u64).collect::<Vec<_>>(), "each once");
-    assert_eq!((&heard, &moved), (&history, &history));
+    assert_eq!((&received, &moved), (&history, &history));
     let present = bob.present(ROOM).await;
     assert!([&ana, &cleo].iter().all(|session| present.contains(&session.id)), "{present:?}");
     assert_eq!(present.len(), 3, "no ghosts: {present:?}");

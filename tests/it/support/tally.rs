@@ -31,7 +31,7 @@ impl Tally {
 
     pub(crate) fn message(&mut self, topic: &str, seq: u64) {
         let position = self.positions.get_mut(topic).unwrap_or_else(|| panic!("a message of {topic}, not joined"));
-        assert_eq!(seq, *position + 1, "in {topic}, behind {position}");
+        assert_eq!(seq, *position + 1, "in {topic}, after {position}");
         *position = seq;
     }
 

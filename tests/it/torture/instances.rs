@@ -172,7 +172,7 @@ async fn through(route: Route, happens: impl AsyncFn(&mut Trio)) {
     stop.store(true, Ordering::Relaxed);
     let sent: Vec<Vec<Value>> = join_all(sending).await.into_iter().map(Result::unwrap).collect();
     closing.send(&json!("end")).await;
-    let heard: Vec<Vec<Value>> = join_all(listening).await.into_iter().map(Result::unwrap).collect();
+    let received: Vec<Vec<Value>> = join_all(listening).await.into_iter().map(Result::unwrap).collect();
 
     let history = listeners[0].session.at(&trio.cluster.one).whole_history(ROOM).await;
     assert_eq!(seqs(&history), (1..=history.len() as u64).collect::<Vec<_>>(), "dense");
@@ -184,8 +184,8 @@ async fn through(route: Route, happens: impl AsyncFn(&mut Trio)) {
             assert_eq!(&history[at], message, "what was acknowledged is what is there");
         }
     }
-    for (listener, heard) in heard.iter().enumerate() {
-        assert!(heard == &history, "listener {listener} of {route:?} has seen the log, whole and in its order");
+    for (listener, received) in received.iter().enumerate() {
+        assert!(received == &history, "listener {listener} of {route:?} has seen the log, whole and in its order");
     }
 }
 

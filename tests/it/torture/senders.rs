@@ -29,12 +29,12 @@ async fn of_32_senders_at_once_8_listeners_see_one_order_dense_and_each_message_
         })
     }));
     let listening = join_all(streams.iter_mut().map(|stream| stream.messages(TOTAL)));
-    let (sent, heard) = join(sending, listening).await;
+    let (sent, received) = join(sending, listening).await;
     let sent: Vec<_> = sent.into_iter().map(Result::unwrap).collect();
 
-    let first = &heard[0];
+    let first = &received[0];
     assert_eq!(seqs(first), (1..=TOTAL as u64).collect::<Vec<_>>(), "dense");
-    assert!(heard.iter().all(|other| other == first), "one order for all");
+    assert!(received.iter().all(|other| other == first), "one order for all");
     let history = listeners[0].whole_history("room:lobby").await;
     assert_eq!(&history, first, "of the log as of the streams");
     for sent in &sent {

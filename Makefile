@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Tests wait longer than they compute, so more of them run at once than there are cores.
 THREADS := --test-threads=6
 # Tests that do not use the database of `PARLOUR_TEST_DATABASE`: `test-sqlite` has run them.
-STATIC := --skip architecture:: --skip deploy::
+STATIC := --skip architecture:: --skip deploy:: --skip docs::links:: --skip docs::names:: --skip docs::settings::
 # Tests that do not start their service in the common way: on two instances they would only repeat what ran before.
 ALONE := --skip instances:: --skip command_line:: --skip docs:: --skip vanish::
 

@@ -67,13 +67,6 @@ fn written_layers() -> Layers {
 }
 
 #[test]
-fn the_page_on_the_architecture_writes_the_same_layers() {
-    let page = file("docs/architecture.md");
-    let section = page.split("\n## ").find(|section| section.starts_with("Layers\n")).unwrap_or_default();
-    assert_eq!(layers(section), written_layers());
-}
-
-#[test]
 fn each_layer_imports_only_those_below_it() {
     let forbidden = forbidden_imports(&service(), &written_layers());
     assert!(forbidden.is_empty(), "{forbidden:#?}");

@@ -1,5 +1,5 @@
-//! Whose request it is, as an address. `X-Forwarded-For` is what anybody may write, so it is believed only as far as
-//! our own proxies have written it.
+//! The client's address. Any client can write an `X-Forwarded-For` header, so only the part that trusted proxies have
+//! written is used.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::problem::Problem;
 
-/// The other end of the connection, as the accept loop saw it. A request's extension.
+/// The address of the other end of the TCP connection. The accept loop adds it to the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddr(pub(crate) SocketAddr);
 
@@ -20,7 +20,7 @@ pub(crate) struct PeerAddr(pub(crate) SocketAddr);
 pub(crate) struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
-    /// Whose `X-Forwarded-For` is believed.
+    /// Trusts the `X-Forwarded-For` of peers in these networks.
     pub(crate) fn new(networks: impl Into<Arc<[IpNet]>>) -> Self {
         Self(networks.into())
     }
@@ -29,8 +29,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Walks from the peer towards the client, from the right, for as long as the hop that speaks is trusted. What the
-    /// last trusted hop saw is the client. A hop that cannot be read ends the walk before it.
+    /// Reads the hops from the right, from the peer towards the client, while the current hop is trusted. The client is
+    /// the address that the last trusted hop has recorded. A hop that cannot be parsed ends the walk before it.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut known = peer.to_canonical();
         // Several headers are one list (RFC 9110 §5.3).
@@ -46,13 +46,13 @@ impl TrustedProxies {
     }
 }
 
-/// Some proxies add the port.
+/// The address in a hop. Some proxies add the port.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let address = hop.parse().ok().or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip()));
     address.as_ref().map(IpAddr::to_canonical)
 }
 
-/// The client's address, IPv4 where IPv6 only wraps it. To count and to limit by, not to authenticate by.
+/// The client's address; an IPv4-mapped IPv6 address becomes IPv4. It is fit for rate limits, not for authentication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddr(pub(crate) IpAddr);
 

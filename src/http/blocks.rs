@@ -1,4 +1,4 @@
-//! Blocks: whom the caller wants no direct messages with.
+//! Blocks: the users with whom the caller wants no direct messages.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,21 +21,21 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(block, unblock))
 }
 
-/// Somebody whom the caller blocks.
+/// A user whom the caller blocks.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Block)]
 pub(crate) struct BlockDto {
     user: User,
-    /// Since when.
+    /// The time at which the caller blocked the user.
     created_at: Millis,
 }
 
-/// A page of those whom the caller blocks.
+/// A page of the users whom the caller blocks.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BlockList {
-    /// In the order of user ids.
+    /// The blocked users, in the order of user ids.
     blocks: Vec<BlockDto>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -46,14 +46,13 @@ impl From<Block> for BlockDto {
     }
 }
 
-/// Lists whom I block
+/// Lists the users whom the caller blocks
 #[utoipa::path(
     get, path = "/v1/me/blocks", tag = "blocks", operation_id = "list_blocks",
     params(PageParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "Whom the caller blocks.", body = BlockList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 200, description = "A page of the users whom the caller blocks.", body = BlockList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
     ),
 )]
 async fn list(
@@ -71,16 +70,16 @@ async fn list(
 
 /// Blocks a user
 ///
-/// While either of two users blocks the other, their direct message takes no joins and no sends (403 `blocked`), from the
-/// moment of this answer on; joins of it end, and streams say `left` with the reason `blocked`. Its history stays readable
-/// for both. Rooms and groups are not touched. A repeat changes nothing. Nobody can block themselves (422).
+/// While one of two users blocks the other, neither can join their direct message or send to it (403 `blocked`). This
+/// begins with the response to this call: existing joins end, and streams get `left` with the reason `blocked`. Both users
+/// can still read the history. Rooms and groups are not affected. Blocking a user again changes nothing. Users cannot
+/// block themselves (422).
 #[utoipa::path(
     put, path = "/v1/me/blocks/{user_id}", tag = "blocks", operation_id = "block_user",
     params(UserPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "Blocked."),
-        (status = 404, description = "Nobody has been seen under this id (`not_found`)."),
+        (status = 204, description = "The caller blocks the user."),
+        (status = 404, description = "There is no user with this id (`not_found`)."),
     ),
 )]
 async fn block(State(chat): State<Chat>, caller: Caller, path: UserPath) -> Result<StatusCode, Problem> {
@@ -90,12 +89,12 @@ async fn block(State(chat): State<Chat>, caller: Caller, path: UserPath) -> Resu
 
 /// Lifts a block
 ///
-/// The direct message may be joined again, unless the other side blocks, too. Where there was no block, nothing happens.
+/// Both users can join the direct message again, unless the other user blocks the caller, too. If there was no block,
+/// nothing changes.
 #[utoipa::path(
     delete, path = "/v1/me/blocks/{user_id}", tag = "blocks", operation_id = "unblock_user",
     params(UserPath),
-    security(("session_token" = [])),
-    responses((status = 204, description = "Not blocked by the caller.")),
+    responses((status = 204, description = "The caller does not block the user.")),
 )]
 async fn unblock(State(chat): State<Chat>, caller: Caller, path: UserPath) -> Result<StatusCode, Problem> {
     chat.unblock(&caller, &path.user_id).await?;

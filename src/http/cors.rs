@@ -1,5 +1,5 @@
-//! Cross-origin requests: the web client of anybody may call us, as no cookie is ever used and a token must be sent on
-//! purpose. The default is therefore any origin.
+//! Cross-origin requests. A web page of any origin may call the service by default: no cookie is ever used, so a browser
+//! never sends a credential that the page itself does not have.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::config::CorsOrigins;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// How long a browser may remember a preflight. Browsers cap it themselves, Chromium at two hours.
+/// The time for which a browser may cache a preflight. Browsers have their own maximum, Chromium two hours.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// The layer that answers preflights and marks responses (WHATWG Fetch §3.3), for the methods and headers of the
-/// contract. It goes inside [`super::request_id::track`], so that preflights bear an id too.
+/// contract. It must be inside [`super::request_id::track`], so that responses to preflights have an id, too.
 pub(crate) fn cors_layer(origins: &CorsOrigins) -> CorsLayer {
     let wildcard = HeaderValue::from_static("*");
     let origins = match origins {

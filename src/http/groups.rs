@@ -1,4 +1,4 @@
-//! Groups: making, finding, changing and deleting them.
+//! Groups: creating, finding, changing and deleting them.
 
 use axum::Json;
 use axum::extract::State;
@@ -23,58 +23,58 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, change, delete)).routes(routes!(mine))
 }
 
-/// What a group shall be made with.
+/// The group to create.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewGroup {
-    /// 1 to 100 characters without control characters; not unique.
+    /// The name of the group: 1 to 100 characters without control characters. It need not be unique.
     #[schema(example = "Gardeners", min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
-    /// What it is about, on one line; empty where nothing is said.
+    /// The subject of the group: at most 500 characters on one line. By default empty.
     #[schema(example = "Everything that grows", max_length = 500, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
-    /// Whether anyone may join; otherwise they ask, and an admin accepts. `true` where nothing is said.
+    /// True if any user may join the group; false if they request to join and an admin accepts. By default `true`.
     open: Option<bool>,
-    /// How many members it takes; 100 where nothing is said.
+    /// The largest number of members. By default 100.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000, example = 100)]
     max_members: Option<Integer<u32>>,
 }
 
-/// What is to be changed of a group; what is left out, or null, stays.
+/// The changes to make to a group. A member that is absent or null is not changed.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PatchGroup {
-    /// 1 to 100 characters without control characters.
+    /// The new name: 1 to 100 characters without control characters.
     #[schema(example = "Gardeners", min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
-    /// What it is about, on one line; an empty text takes it away.
+    /// The new subject of the group: at most 500 characters on one line. An empty text removes it.
     #[schema(example = "Everything that grows", max_length = 500, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     description: Option<String>,
-    /// Whether anyone may join. Requests stay requests, also in a group that was opened.
+    /// True if any user may join the group. Opening a group does not accept the requests that it already has.
     open: Option<bool>,
-    /// How many members it takes. Nobody has to go when there are more.
+    /// The largest number of members. If the group has more, they stay, and no further user can join.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     max_members: Option<Integer<u32>>,
 }
 
-/// A group, as the caller sees it.
+/// A group, with the state and role of the caller in it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Group)]
 pub(crate) struct GroupDto {
     id: GroupId,
-    /// Its chat.
+    /// The id of the topic that is the chat of the group.
     #[schema(example = "group:019aafcd-0a41-7c3e-8f52-9b1d3e5f7a90")]
     topic: TopicId,
     #[schema(example = "Gardeners")]
     name: String,
     #[schema(example = "Everything that grows")]
     description: String,
-    /// Whether anyone may join.
+    /// True if any user may join the group; false if they request to join and an admin accepts.
     open: bool,
-    /// How many members it takes.
+    /// The largest number of members.
     #[schema(example = 100)]
     max_members: u32,
-    /// How many it has.
+    /// The present number of members.
     #[schema(example = 2)]
     member_count: u32,
     created_at: Millis,
@@ -82,41 +82,41 @@ pub(crate) struct GroupDto {
     caller: StandingDto,
 }
 
-/// What a user is to a group; nothing of it for a stranger.
+/// The state and role of a user in a group. Both are absent for a user who has nothing to do with the group.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Standing)]
 pub(crate) struct StandingDto {
-    /// Whether they belong to it, ask to, or may not.
+    /// The state of the user in the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     state: Option<MemberState>,
-    /// The role of a member.
+    /// The role of a member; absent for other users.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     role: Option<Role>,
 }
 
-/// Whether somebody belongs to a group, asks to, or may not.
+/// The state of a user in a group: `member`, `requested` (they wait for an admin to accept them) or `banned`.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MemberState {
-    /// Belongs to it.
+    /// Belongs to the group.
     #[default]
     Member,
-    /// Asks to join.
+    /// Has requested to join and was not accepted yet.
     Requested,
-    /// May not come in.
+    /// Is banned and cannot join.
     Banned,
 }
 
-/// Whether the caller belongs to a group or asks to.
+/// The state of the caller in a group: `member` or `requested`.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MyState {
-    /// Belongs to it.
+    /// Belongs to the group.
     #[default]
     Member,
-    /// Asks to join.
+    /// Has requested to join and was not accepted yet.
     Requested,
 }
 
@@ -124,40 +124,41 @@ pub(crate) enum MyState {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct GroupList {
     groups: Vec<GroupDto>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// Which groups.
+/// The query parameters of the search for groups.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct GroupParams {
-    /// How their names begin, in upper or lower case.
+    /// The beginning of the names of the groups, in upper or lower case. By default all groups are listed.
     #[param(max_length = 100, example = "gard", pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     prefix: Option<String>,
-    /// How many items at most.
+    /// The largest number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page. Without it, the list starts at its first item.
     #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
-/// Which of the caller's groups.
+/// The query parameters of the list of the caller's groups.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MyGroupParams {
-    /// Those that the caller belongs to, or those that they ask to join; `member` where nothing is said.
+    /// `member` for the groups that the caller is a member of, `requested` for the groups that they have requested to join.
+    /// By default `member`.
     #[serde(default)]
     #[param(inline)]
     state: MyState,
-    /// How many items at most.
+    /// The largest number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page. Without it, the list starts at its first item.
     #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
@@ -175,7 +176,7 @@ impl From<Standing> for StandingDto {
 }
 
 impl MemberState {
-    /// The standings that it covers, from the highest to the lowest.
+    /// The highest and the lowest standing with this state.
     pub(super) fn standings(self) -> (Standing, Standing) {
         match self {
             Self::Member => (Standing::Superadmin, Standing::Member),
@@ -201,14 +202,13 @@ impl From<GroupRow> for GroupDto {
     }
 }
 
-/// Makes a group
+/// Creates a group
 ///
-/// The caller is its first member and superadmin. Its chat is the topic `group:` and its id.
+/// The caller becomes its first member and superadmin. The chat of the group is the topic `group:GROUP_ID`.
 #[utoipa::path(
     post, path = "/v1/groups", tag = "groups", operation_id = "create_group",
     request_body = NewGroup,
-    security(("session_token" = [])),
-    responses((status = 201, description = "The group.", body = GroupDto)),
+    responses((status = 201, description = "The new group.", body = GroupDto)),
 )]
 async fn create(
     State(chat): State<Chat>,
@@ -221,16 +221,15 @@ async fn create(
     Ok((StatusCode::CREATED, Json(group.into())))
 }
 
-/// Finds groups by the beginning of their name
+/// Finds groups by the beginning of their names
 ///
-/// Closed groups are found as well. In the order of their names in lower case, then of their ids.
+/// Closed groups are listed, too. The order is by name in lower case, then by id.
 #[utoipa::path(
     get, path = "/v1/groups", tag = "groups", operation_id = "list_groups",
     params(GroupParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "A page.", body = GroupList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 200, description = "A page of groups.", body = GroupList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
     ),
 )]
 async fn list(
@@ -255,11 +254,10 @@ fn decode(text: &str, owner: &str) -> Option<GroupPlace> {
     Some((name.to_owned(), GroupId::parse(id)?))
 }
 
-/// Reads a group
+/// Returns a group
 #[utoipa::path(
     get, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "read_group",
     params(GroupPath),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "The group.", body = GroupDto),
         (status = 404, description = "There is no such group (`not_found`)."),
@@ -271,15 +269,14 @@ async fn read(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Resu
 
 /// Changes a group
 ///
-/// Admins may.
+/// The caller must be an admin or superadmin of the group.
 #[utoipa::path(
     patch, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "patch_group",
     params(GroupPath),
     request_body = PatchGroup,
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The group as it is now.", body = GroupDto),
-        (status = 403, description = "The caller is no admin of the group (`forbidden`)."),
+        (status = 200, description = "The group after the change.", body = GroupDto),
+        (status = 403, description = "The caller is not an admin of the group (`forbidden`)."),
         (status = 404, description = "There is no such group (`not_found`)."),
     ),
 )]
@@ -297,15 +294,14 @@ async fn change(
 
 /// Deletes a group
 ///
-/// Superadmins may. Its topic goes with it, and everything that was said there; streams receive `left` with the reason
-/// `group_deleted`.
+/// The caller must be a superadmin of the group. Its topic is deleted with all messages; streams get `left` with the
+/// reason `group_deleted`.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}", tag = "groups", operation_id = "delete_group",
     params(GroupPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "Deleted."),
-        (status = 403, description = "The caller is no superadmin of the group (`forbidden`)."),
+        (status = 204, description = "The group is deleted."),
+        (status = 403, description = "The caller is not a superadmin of the group (`forbidden`)."),
         (status = 404, description = "There is no such group (`not_found`)."),
     ),
 )]
@@ -316,14 +312,13 @@ async fn delete(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Re
 
 /// Lists the caller's groups
 ///
-/// In the order of their ids: the oldest first.
+/// The order is by id: the oldest group first.
 #[utoipa::path(
     get, path = "/v1/me/groups", tag = "groups", operation_id = "list_my_groups",
     params(MyGroupParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "A page, with the caller's role in each.", body = GroupList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 200, description = "A page of groups, with the state and role of the caller in each.", body = GroupList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
     ),
 )]
 async fn mine(

@@ -19,29 +19,29 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(mark_read))
 }
 
-/// A topic of the inbox.
+/// A topic in the inbox.
 #[derive(Serialize, ToSchema)]
 #[schema(as = InboxTopic)]
 pub(crate) struct InboxTopicDto {
     topic: TopicId,
     #[serde(rename = "type")]
     kind: TopicKind,
-    /// A group's name.
+    /// The name of a group. Direct messages have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Book club", nullable = false)]
     name: Option<String>,
-    /// The other user of a direct message.
+    /// The other user of a direct message. Groups have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     user: Option<User>,
-    /// The number of the newest entry; 0 where there is none.
+    /// The `seq` of the newest entry; 0 if the topic has no entries.
     last_seq: Seq,
-    /// The newest entry that history shows, as it is now; null where there is none, or none any more.
+    /// The newest message in the history, in its present state; null if the history has none, or none any more.
     #[schema(required)]
     last_message: Option<Message>,
-    /// The last entry that the caller has read; 0 where they have read none.
+    /// The read mark: the `seq` of the last entry that the caller has read; 0 if they have read none.
     read_seq: Seq,
-    /// How many entries lie behind that.
+    /// The number of entries after the read mark.
     #[schema(minimum = 0, example = 3)]
     unread: i64,
 }
@@ -49,32 +49,32 @@ pub(crate) struct InboxTopicDto {
 /// A page of the inbox.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct InboxList {
-    /// Latest first.
+    /// The topics, the one with the newest entry first.
     topics: Vec<InboxTopicDto>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// How far the caller has read.
+/// The new read mark.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MarkRead {
-    /// The last entry that they have read.
+    /// The `seq` of the last entry that the caller has read. A value after the newest entry counts as the newest entry.
     #[schema(value_type = i64, minimum = 0, example = 42)]
     seq: Integer<i64>,
 }
 
-/// A read mark.
+/// A read mark: the last entry that a user has read in a topic.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReadMark)]
 pub(crate) struct ReadMarkDto {
     topic: TopicId,
-    /// The number of the newest entry; 0 where there is none.
+    /// The `seq` of the newest entry; 0 if the topic has no entries.
     last_seq: Seq,
-    /// The last entry that the caller has read.
+    /// The read mark: the `seq` of the last entry that the caller has read.
     read_seq: Seq,
-    /// How many entries lie behind that.
+    /// The number of entries after the read mark.
     #[schema(minimum = 0, example = 3)]
     unread: i64,
 }
@@ -94,17 +94,17 @@ impl From<InboxTopic> for InboxTopicDto {
     }
 }
 
-/// Lists what the caller has to read
+/// Lists the inbox of the caller
 ///
-/// The groups that they are a member of and the direct messages that have any, latest first; whatever their sessions
-/// have joined. A topic that moves up while pages are turned may be missed by the later ones: its first page has it.
+/// The inbox has the groups that the caller is a member of and their direct messages that have entries, whether or not a
+/// session has joined them. The topic with the newest entry comes first. A topic that moves up while you read page after
+/// page may be missing in the later pages; a new first page has it.
 #[utoipa::path(
     get, path = "/v1/me/topics", tag = "topics", operation_id = "list_inbox",
     params(PageParams),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "A page of the inbox.", body = InboxList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
     ),
 )]
 async fn list(
@@ -119,16 +119,15 @@ async fn list(
 
 /// Moves the caller's read mark
 ///
-/// It is theirs on all devices, moves forward only, and at most to the end; to send moves it to one's own message. No
-/// join is needed.
+/// The read mark is the same on all devices of the user. It only moves forward, and not beyond the newest entry. Sending a
+/// message moves it to that message. The caller need not have joined the topic.
 #[utoipa::path(
     put, path = "/v1/topics/{topic}/read", tag = "topics", operation_id = "mark_read",
     params(TopicPath),
     request_body = MarkRead,
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "Where the mark stands now.", body = ReadMarkDto),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 200, description = "The read mark after this call.", body = ReadMarkDto),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn mark_read(

@@ -1,4 +1,4 @@
-//! Members of groups: coming and going, and what admins do.
+//! Members of groups: joining and leaving, and the actions of admins.
 
 use axum::Json;
 use axum::extract::State;
@@ -31,40 +31,41 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(unban))
 }
 
-/// Somebody who belongs to a group, asks to, or may not.
+/// A user with their state and role in a group.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub(crate) struct MemberDto {
     user: User,
     #[serde(flatten)]
     standing: StandingDto,
-    /// Since when it is so.
+    /// The time since which the user has had this state.
     since: Millis,
 }
 
 /// A page of members.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MemberList {
-    /// The highest role first, then by user id.
+    /// The members, in the order of roles, the highest first, then of user ids.
     members: Vec<MemberDto>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// Which members.
+/// The query parameters of the list of members.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MemberParams {
-    /// Those who belong to it, who ask to, or who may not; `member` where nothing is said.
+    /// `member` for the members, `requested` for the users who have requested to join, `banned` for the banned users. By
+    /// default `member`.
     #[serde(default)]
     #[param(inline)]
     state: MemberState,
-    /// How many items at most.
+    /// The largest number of items in the page.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page. Without it, the list starts at its first item.
     #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
@@ -77,14 +78,13 @@ impl From<MemberRow> for MemberDto {
 
 /// Joins a group
 ///
-/// An open group takes anyone at once, and says so in its chat (code 1). A closed one takes a request, which an admin
-/// accepts or declines. A repeat changes nothing.
+/// In an open group the caller becomes a member at once, and the chat gets an entry of code 1. In a closed group this is a
+/// request, which an admin accepts or declines. Joining again changes nothing.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/join", tag = "groups", operation_id = "join_group",
     params(GroupPath),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The caller is a member, or asks to become one.", body = StandingDto),
+        (status = 200, description = "The caller is a member now, or has requested to become one.", body = StandingDto),
         (status = 403, description = "The caller is banned from the group (`banned`)."),
         (status = 404, description = "There is no such group (`not_found`)."),
         (status = 409, description = "The group is full (`group_full`)."),
@@ -95,18 +95,17 @@ async fn join(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Resu
     Ok(Json(member.standing.into()))
 }
 
-/// Leaves a group, or takes a request back
+/// Leaves a group, or withdraws a request
 ///
-/// The chat says so (code 3), and is lost to the caller with its history. The last superadmin cannot leave others alone;
-/// when the last member leaves, the group is deleted.
+/// The chat gets an entry of code 3, and the caller loses access to the chat and its history. The last superadmin cannot
+/// leave while there are other members. When the last member leaves, the group is deleted.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/leave", tag = "groups", operation_id = "leave_group",
     params(GroupPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "The caller is no member."),
+        (status = 204, description = "The caller is not a member, and has no request."),
         (status = 404, description = "There is no such group (`not_found`)."),
-        (status = 409, description = "There would be members and no superadmin (`last_superadmin`)."),
+        (status = 409, description = "The other members would have no superadmin (`last_superadmin`)."),
     ),
 )]
 async fn leave(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Result<StatusCode, Problem> {
@@ -114,17 +113,17 @@ async fn leave(State(chat): State<Chat>, caller: Caller, path: GroupPath) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lists members
+/// Lists the members of a group
 ///
-/// Of an open group anyone sees the members, of a closed one its members do. Requests and bans are for admins.
+/// Any user can list the members of an open group, only members those of a closed group. Only admins can list requests and
+/// bans.
 #[utoipa::path(
     get, path = "/v1/groups/{group_id}/members", tag = "groups", operation_id = "list_members",
     params(GroupPath, MemberParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "A page.", body = MemberList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
-        (status = 403, description = "This list is for members, or for admins (`forbidden`)."),
+        (status = 200, description = "A page of members.", body = MemberList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
+        (status = 403, description = "Only members, or only admins, can read this list (`forbidden`)."),
         (status = 404, description = "There is no such group (`not_found`)."),
     ),
 )]
@@ -153,14 +152,14 @@ fn decode(text: &str, owner: &str) -> Option<(i16, String)> {
 
 /// Adds a user to a group, or accepts their request
 ///
-/// Admins may. The chat says so (code 2). A member stays what they are.
+/// The caller must be an admin or superadmin. The chat gets an entry of code 2. If the user is a member already, nothing
+/// changes.
 #[utoipa::path(
     put, path = "/v1/groups/{group_id}/members/{user_id}", tag = "groups", operation_id = "add_member",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "The member.", body = MemberDto),
-        (status = 403, description = "The caller is no admin of the group (`forbidden`)."),
+        (status = 403, description = "The caller is not an admin of the group (`forbidden`)."),
         (status = 404, description = "There is no such group or user (`not_found`)."),
         (status = 409, description = "The user is banned (`user_banned`), or the group is full (`group_full`)."),
     ),
@@ -171,15 +170,15 @@ async fn add(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Resu
 
 /// Removes a member from a group, or declines a request
 ///
-/// Admins may, up to their own role. The chat says that a member was removed (code 4), and is lost to them with its
-/// history: that entry is the last that their streams receive, then `left`. Of who is neither nothing changes.
+/// The caller must be an admin or superadmin, and the user's role must not be higher than the caller's. For a member, the
+/// chat gets an entry of code 4, and the user loses access to the chat and its history: their streams get this entry as
+/// the last one, then `left`. If the user is not a member and has no request, nothing changes.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}/members/{user_id}", tag = "groups", operation_id = "kick_member",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "The user is no member, and asks for nothing."),
-        (status = 403, description = "The caller's role does not reach so far (`forbidden`)."),
+        (status = 204, description = "The user is not a member, and has no request."),
+        (status = 403, description = "The role of the caller does not permit this (`forbidden`)."),
         (status = 404, description = "There is no such group or user (`not_found`)."),
         (status = 409, description = "The group would have no superadmin (`last_superadmin`)."),
     ),
@@ -191,14 +190,14 @@ async fn kick(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Res
 
 /// Gives a member the next higher role
 ///
-/// Admins make members admins, superadmins make admins superadmins. The chat says so (code 5).
+/// Admins and superadmins can make a member an admin; only superadmins can make an admin a superadmin. The chat gets an
+/// entry of code 5.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/promote", tag = "groups", operation_id = "promote_member",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The member, with the new role.", body = MemberDto),
-        (status = 403, description = "The caller's role does not reach so far (`forbidden`)."),
+        (status = 200, description = "The member with the new role.", body = MemberDto),
+        (status = 403, description = "The role of the caller does not permit this (`forbidden`)."),
         (status = 404, description = "There is no such group, user or member (`not_found`)."),
         (status = 409, description = "There is no higher role (`no_further_role`)."),
     ),
@@ -209,14 +208,14 @@ async fn promote(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> 
 
 /// Gives a member the next lower role
 ///
-/// Admins make admins members, superadmins make superadmins admins. The chat says so (code 9).
+/// Admins and superadmins can make an admin a member; only superadmins can make a superadmin an admin. The chat gets an
+/// entry of code 9.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/demote", tag = "groups", operation_id = "demote_member",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The member, with the new role.", body = MemberDto),
-        (status = 403, description = "The caller's role does not reach so far (`forbidden`)."),
+        (status = 200, description = "The member with the new role.", body = MemberDto),
+        (status = 403, description = "The role of the caller does not permit this (`forbidden`)."),
         (status = 404, description = "There is no such group, user or member (`not_found`)."),
         (status = 409, description = "There is no lower role (`no_further_role`), or the group would have no superadmin \
                                       (`last_superadmin`)."),
@@ -226,17 +225,16 @@ async fn demote(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> R
     Ok(Json(chat.act_in_group(&caller, path.group_id, Act::Demote, Some(path.user_id)).await?.into()))
 }
 
-/// Bans a user from a group, member or not
+/// Bans a user from a group, whether or not they are a member
 ///
-/// Admins may, up to their own role. The chat says that a member was banned (code 8), and is lost to them with its
-/// history.
+/// The caller must be an admin or superadmin, and the user's role must not be higher than the caller's. For a member, the
+/// chat gets an entry of code 8, and the user loses access to the chat and its history.
 #[utoipa::path(
     post, path = "/v1/groups/{group_id}/members/{user_id}/ban", tag = "groups", operation_id = "ban_member",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
         (status = 204, description = "The user is banned."),
-        (status = 403, description = "The caller's role does not reach so far (`forbidden`)."),
+        (status = 403, description = "The role of the caller does not permit this (`forbidden`)."),
         (status = 404, description = "There is no such group or user (`not_found`)."),
         (status = 409, description = "The group would have no superadmin (`last_superadmin`)."),
     ),
@@ -248,14 +246,13 @@ async fn ban(State(chat): State<Chat>, caller: Caller, path: MemberPath) -> Resu
 
 /// Lifts a ban
 ///
-/// Admins may. The user is a stranger to the group then, and may join or ask.
+/// The caller must be an admin or superadmin. The user does not become a member, but may join or request to join again.
 #[utoipa::path(
     delete, path = "/v1/groups/{group_id}/bans/{user_id}", tag = "groups", operation_id = "unban_user",
     params(MemberPath),
-    security(("session_token" = [])),
     responses(
         (status = 204, description = "The user is not banned."),
-        (status = 403, description = "The caller's role does not reach so far (`forbidden`)."),
+        (status = 403, description = "The role of the caller does not permit this (`forbidden`)."),
         (status = 404, description = "There is no such group or user (`not_found`)."),
     ),
 )]

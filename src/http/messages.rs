@@ -26,24 +26,24 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(send, history)).routes(routes!(read, edit, remove))
 }
 
-/// What to send.
+/// The message to send.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"content": {"text": "hello"}}))]
 pub(crate) struct SendMessage {
-    /// Any JSON value, `null` included. It comes back as it was sent, less white space outside strings.
+    /// Any JSON value, also `null`. It is delivered as it was sent, except for white space outside of strings.
     #[schema(value_type = Value)]
     content: Box<RawValue>,
-    /// For those only who listen at this moment: stored nowhere. `false` where nothing is said.
+    /// True if the message is only for the streams that are open at this moment, and is not stored. By default `false`.
     ephemeral: Option<bool>,
 }
 
-/// What a message shall say.
+/// The new content of a message.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"content": {"text": "hello again"}}))]
 pub(crate) struct EditMessage {
-    /// As that of a message that is sent.
+    /// Any JSON value, as in a message to send.
     #[schema(value_type = Value)]
     content: Box<RawValue>,
 }
@@ -51,39 +51,40 @@ pub(crate) struct EditMessage {
 /// A page of history.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MessageList {
-    /// In the order of the direction.
+    /// The messages, in the order of `direction`.
     messages: Vec<Message>,
-    /// Leads on. Null where the direction has ended; forward it stays valid, for polling.
+    /// The `cursor` of the next page; null at the end of the history. With `direction=forward` it is never null, so that
+    /// you can poll for new messages.
     #[schema(required)]
     next_cursor: Option<String>,
-    /// Leads back, in the same order; null where there is nothing.
+    /// The `cursor` of the previous page, in the same order; null if there is none.
     #[schema(required)]
     prev_cursor: Option<String>,
 }
 
-/// Which page of history.
+/// The query parameters of history.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryParams {
-    /// Newest first, or oldest first; `backward` where nothing is said.
+    /// `backward` for the newest message first, `forward` for the oldest first. By default `backward`.
     #[serde(default)]
     #[param(inline)]
     direction: Direction,
-    /// How many messages at most.
+    /// The largest number of messages in the page.
     #[param(minimum = 1, maximum = 100, default = 50, example = 50)]
     limit: Option<u32>,
-    /// A `next_cursor` or `prev_cursor` of this topic and direction.
+    /// A `next_cursor` or `prev_cursor` from the history of this topic, with the same direction.
     #[param(example = "Yh5Kx1m0cUkAAAAAAAAAKg", pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
-    /// The first page starts at this entry.
+    /// The `seq` of the entry at which the first page starts. Not together with `at_time` or `cursor`.
     #[param(minimum = 0, example = 42)]
     at_seq: Option<i64>,
-    /// The first page starts at this time (RFC 3339): backward with the last entry made by then, forward with the
-    /// first made then or later.
+    /// The time (RFC 3339) at which the first page starts: with `backward` at the last entry created at or before this
+    /// time, with `forward` at the first entry created at or after it. Not together with `at_seq` or `cursor`.
     #[param(format = DateTime, example = "2026-01-31T09:30:00.000Z")]
     at_time: Option<String>,
-    /// Whether edits and removals (codes 6 and 7) are listed as well. A page's cursors go on with either.
+    /// True to list the entries of edits and removals (codes 6 and 7) as well. A cursor is valid with both values.
     #[serde(default)]
     #[param(default = false, example = true)]
     changes: bool,
@@ -91,29 +92,28 @@ pub(crate) struct HistoryParams {
 
 /// Sends a message
 ///
-/// The answer is the acknowledgement: the message is stored, has its place in the topic's order, and is on its way to
-/// everyone present. The session must have joined the topic.
+/// The response is the acknowledgement: the message is stored, has its `seq` in the topic, and will be delivered to all
+/// streams that have joined the topic. The session must have joined the topic.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "send_message",
     params(
         TopicPath,
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
-         description = "Within 24 hours a repeat with the same key and content, by the same user in the same topic, \
-                        answers with the first message instead of sending again."),
+         description = "A key of your choice that makes it safe to repeat the call. Within 24 hours, a call with the same \
+                        key and content, by the same user in the same topic, returns the first message and sends \
+                        nothing."),
     ),
     request_body = SendMessage,
-    security(("session_token" = [])),
     responses(
-        (status = 201, description = "Stored.", body = Message),
-        (status = 200, description = "Stored earlier, under the same Idempotency-Key.", body = Message),
-        (status = 202, description = "Ephemeral, and delivered.", body = EphemeralMessage),
-        (status = 403, description = "One of the direct message's two users blocks the other (`blocked`)."),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 201, description = "The message is stored.", body = Message),
+        (status = 200, description = "An earlier call with the same Idempotency-Key has stored this message.", body = Message),
+        (status = 202, description = "The message is ephemeral, and was delivered to the open streams.", body = EphemeralMessage),
+        (status = 403, description = "One of the two users of the direct message blocks the other (`blocked`)."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
         (status = 409, description = "The session has not joined the topic (`not_joined`)."),
-        (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \
-                                      is (`body_too_large`)."),
-        (status = 422, description = "A wrong value (`invalid`), or an Idempotency-Key that was used with another content \
-                                      (`idempotency_key_reused`)."),
+        (status = 413, description = "The content is too long (`content_too_large`), or the body is (`body_too_large`)."),
+        (status = 422, description = "A value is invalid (`invalid`), or the Idempotency-Key was used with another \
+                                      content (`idempotency_key_reused`)."),
     ),
 )]
 async fn send(
@@ -135,20 +135,19 @@ async fn send(
     .into_response())
 }
 
-/// Reads history
+/// Returns a page of the history of a topic
 ///
-/// No join is needed, and reading makes no presence. Pages neither repeat nor skip an entry, whatever is sent meanwhile.
-/// Messages are shown as they are now: edited, or without their content where they were removed. The edits and removals
-/// themselves, which a stream carries, are left out unless `changes=true`.
+/// The caller need not have joined the topic, and reading does not make them present. The pages neither repeat nor skip an
+/// entry, even if messages are sent meanwhile. Messages are in their present state: edited, or without content if they
+/// were removed. The entries of the edits and removals themselves are only listed with `changes=true`.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "read_history",
     params(TopicPath, HistoryParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "A page.", body = MessageList,
-         headers(("link" = String, description = "The other pages, as `next` and `prev` (RFC 8288)."))),
-        (status = 400, description = "The cursor is not of this topic and direction (`bad_cursor`)."),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 200, description = "A page of messages.", body = MessageList,
+         headers(("link" = String, description = "Links to the next and the previous page: `rel=\"next\"` and `rel=\"prev\"` (RFC 8288)."))),
+        (status = 400, description = "The cursor is not from the history of this topic with this direction (`bad_cursor`)."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn history(
@@ -168,14 +167,13 @@ async fn history(
     Ok((headers, Json(MessageList { messages, next_cursor: next, prev_cursor: prev })))
 }
 
-/// Reads one message
+/// Returns one message
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "read_message",
     params(MessagePath),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "The message.", body = Message),
-        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
+        (status = 404, description = "There is no such topic or message, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn read(State(chat): State<Chat>, caller: Caller, path: MessagePath) -> Result<Json<Message>, Problem> {
@@ -184,21 +182,20 @@ async fn read(State(chat): State<Chat>, caller: Caller, path: MessagePath) -> Re
 
 /// Edits a message
 ///
-/// Only its author may. The message gets the new content and `edited_at`, and the topic an entry of code 6 with the
-/// content `{"message_id", "seq", "content"}`, which streams carry. No join is needed. Counts as a send.
+/// Only the author of a message can edit it. The message gets the new content and `edited_at`, and the topic gets an entry
+/// of code 6 with the content `{"message_id", "seq", "content"}`, which is sent to all streams. The caller need not have
+/// joined the topic. The call counts as a send in the rate limits.
 #[utoipa::path(
     patch, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "edit_message",
     params(MessagePath),
     request_body = EditMessage,
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The message as it is now.", body = Message),
-        (status = 403, description = "It is not the caller's own, or not a message that somebody has sent (`forbidden`); \
-                                      or one of the two users of a direct message blocks the other (`blocked`)."),
-        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
+        (status = 200, description = "The message with its new content.", body = Message),
+        (status = 403, description = "The caller is not the author, or the entry was not sent by a user (`forbidden`); or \
+                                      one of the two users of the direct message blocks the other (`blocked`)."),
+        (status = 404, description = "There is no such topic or message, or the caller may not see it (`not_found`)."),
         (status = 409, description = "The message has been removed (`message_removed`)."),
-        (status = 413, description = "The content is longer than the service takes (`content_too_large`), or the body \
-                                      is (`body_too_large`)."),
+        (status = 413, description = "The content is too long (`content_too_large`), or the body is (`body_too_large`)."),
     ),
 )]
 async fn edit(
@@ -213,18 +210,17 @@ async fn edit(
 
 /// Removes a message
 ///
-/// Its author may, and in a group the admins, whoever sent it. The message loses its content and gets `removed_at`, its
-/// earlier edits lose theirs, and the topic gets an entry of code 7 with the content `{"message_id", "seq"}`, which
-/// streams carry. A repeat changes nothing. No join is needed. Counts as a send.
+/// The author of a message can remove it; in a group, admins can remove any message. The message loses its content and
+/// gets `removed_at`, the entries of its edits lose their content, too, and the topic gets an entry of code 7 with the
+/// content `{"message_id", "seq"}`, which is sent to all streams. Removing a message again changes nothing. The caller need
+/// not have joined the topic. The call counts as a send in the rate limits.
 #[utoipa::path(
     delete, path = "/v1/topics/{topic}/messages/{message_id}", tag = "messages", operation_id = "remove_message",
     params(MessagePath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "Removed, now or earlier."),
-        (status = 403, description = "The caller is neither its author nor an admin of the group, or it is not a message \
-                                      that somebody has sent (`forbidden`)."),
-        (status = 404, description = "There is no such topic or message for the caller (`not_found`)."),
+        (status = 204, description = "The message is removed, by this call or an earlier one."),
+        (status = 403, description = "The caller is neither author nor admin, or no user sent the entry (`forbidden`)."),
+        (status = 404, description = "There is no such topic or message, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn remove(State(shared): State<Shared>, caller: Caller, path: MessagePath) -> Result<StatusCode, Problem> {
@@ -237,7 +233,7 @@ fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
     let start = match (params.at_seq, &params.at_time) {
         (None, None) => HistoryStart::End,
         (Some(_), Some(_)) => return Err(ChatError::invalid("give at_seq or at_time, not both")),
-        (Some(0..), None) => HistoryStart::Seq(Seq(params.at_seq.unwrap_or_default())),
+        (Some(seq @ 0..), None) => HistoryStart::Seq(Seq(seq)),
         (Some(_), None) => return Err(ChatError::invalid("at_seq must not be negative")),
         (None, Some(time)) => {
             let wrong = || ChatError::invalid("at_time must be a time as RFC 3339 writes it: 2026-01-31T09:30:00Z");
@@ -251,7 +247,7 @@ fn query(params: HistoryParams) -> Result<HistoryQuery, ChatError> {
     Ok(HistoryQuery { direction, limit: page_size(params.limit)?, cursor, start, changes })
 }
 
-/// RFC 3986's unreserved characters stay as they are.
+/// The characters to percent-encode in a segment of a path: all but the unreserved ones of RFC 3986 and the colon.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 fn link(topic: &TopicId, query: &HistoryQuery, cursor: &str, rel: &str) -> Option<HeaderValue> {

@@ -1,5 +1,5 @@
-//! The Prometheus page. The `metrics` crate has one recorder per process, so this is the one thing that `App` cannot
-//! own: it is installed when the first app of the process asks for it, and later apps (tests run many) share it.
+//! The Prometheus page. The `metrics` crate has one recorder per process, so it is global: the first
+//! [`run`](crate::app::run) in the process installs it, and later ones (tests run many) share it.
 
 use std::sync::OnceLock;
 
@@ -13,16 +13,16 @@ pub(super) const REQUESTS_TOTAL: &str = "parlour_http_requests_total";
 /// Seconds from a request's head to its response's head, by `route`.
 pub(super) const REQUEST_SECONDS: &str = "parlour_http_request_seconds";
 
-/// Bounds of everything that is measured in seconds, from an answer out of memory to a long poll.
+/// The bucket bounds of all histograms in seconds, from a response out of memory to a long poll.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
-/// Makes the process keep metrics, from now on. A second call does nothing.
+/// Installs the recorder. A second call does nothing.
 pub(crate) fn install() {
     handle();
 }
 
-/// Moves what histograms have gathered into their buckets. Until then each sample is held, so a periodic task calls
-/// this every few seconds, whether anybody scrapes or not.
+/// Moves the samples of the histograms into their buckets. Samples take memory until then, so a periodic task calls this
+/// every few seconds, even if nobody scrapes the metrics.
 pub(crate) fn upkeep() {
     handle().run_upkeep();
 }
@@ -35,10 +35,10 @@ pub(crate) fn page() -> impl IntoResponse {
 fn handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
-        // Buckets, not summaries: quantiles of several instances cannot be added up.
+        // Buckets, not summaries: the quantiles of several instances cannot be combined.
         let seconds = Matcher::Suffix("_seconds".to_owned());
         let builder = PrometheusBuilder::new();
-        // It refuses only an empty list.
+        // The only possible error is an empty list.
         let builder = builder.set_buckets_for_metric(seconds, &SECONDS).unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();

@@ -1,5 +1,5 @@
-//! HTTP: routes, what handlers take and give, one file per noun. Handlers parse, call `chat`, and render; no rule stands
-//! here.
+//! HTTP: the routes with their requests and responses, one file per noun. Handlers parse, call `chat`, and render; the
+//! rules of the service are in `chat`.
 
 mod address;
 mod auth;
@@ -73,12 +73,12 @@ pub(crate) fn router(
     let shared = Shared {
         chat,
         rates,
-        // White space does not count as content, and neither does what stands around it.
+        // The limit on content counts neither white space nor the members around it.
         body_limit: BodyLimit(config.max_content_bytes * 2 + 8 * 1024),
         proxies: address::TrustedProxies::new(config.trusted_proxies.clone()),
         service: Service { draining, openapi: Arc::new(Document::new(api)), web_client: config.web_client },
     };
-    // The outermost first. Together they are one layer to the router, which boxes what each request runs through a layer.
+    // The outermost first. As a tuple they are one layer: the router boxes a future per layer and request.
     let layers =
         (from_fn_with_state(clock, request_id::track), cors::cors_layer(&config.cors_origins), problem::catch_panic());
     routes

@@ -1,5 +1,5 @@
-//! What went wrong, as a client sees it: `application/problem+json` (RFC 9457). The table of all codes stands here,
-//! and the one place that maps [`ChatError`] to a response. Handlers return `Result<T, Problem>`.
+//! Errors as clients get them: `application/problem+json` (RFC 9457). This file holds the table of all codes, and it alone
+//! maps [`ChatError`] to a response. Handlers return `Result<T, Problem>`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -20,8 +20,8 @@ use crate::chat::ChatError;
 
 /// One kind of problem: a stable slug, its status and its title. [`KINDS`] lists them all.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    /// The stable slug that clients compare; `type` is `urn:parlour:` and this.
+pub(crate) struct ProblemKind {
+    /// The stable slug that clients compare; `type` is `urn:parlour:` followed by it.
     pub(crate) code: &'static str,
     /// The response's status.
     pub(crate) status: StatusCode,
@@ -29,44 +29,42 @@ pub(crate) struct Kind {
     pub(crate) title: &'static str,
 }
 
-impl Kind {
-    const fn new(code: &'static str, status: StatusCode, title: &'static str) -> Self {
-        Self { code, status, title }
-    }
+const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> ProblemKind {
+    ProblemKind { code, status, title }
 }
 
-pub(crate) static MALFORMED_JSON: Kind = Kind::new("malformed_json", StatusCode::BAD_REQUEST, "Malformed JSON");
-pub(crate) static BAD_CURSOR: Kind = Kind::new("bad_cursor", StatusCode::BAD_REQUEST, "Bad cursor");
-pub(crate) static UNAUTHENTICATED: Kind = Kind::new("unauthenticated", StatusCode::UNAUTHORIZED, "Not signed in");
-pub(crate) static FORBIDDEN: Kind = Kind::new("forbidden", StatusCode::FORBIDDEN, "Forbidden");
-pub(crate) static BLOCKED: Kind = Kind::new("blocked", StatusCode::FORBIDDEN, "Blocked");
-pub(crate) static BANNED: Kind = Kind::new("banned", StatusCode::FORBIDDEN, "Banned");
-pub(crate) static NOT_FOUND: Kind = Kind::new("not_found", StatusCode::NOT_FOUND, "Not found");
-pub(crate) static NO_SUCH_ROUTE: Kind = Kind::new("no_such_route", StatusCode::NOT_FOUND, "No such route");
-pub(crate) static METHOD_NOT_ALLOWED: Kind =
-    Kind::new("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
-pub(crate) static REQUEST_TIMEOUT: Kind =
-    Kind::new("request_timeout", StatusCode::REQUEST_TIMEOUT, "Request took too long");
-pub(crate) static NOT_JOINED: Kind = Kind::new("not_joined", StatusCode::CONFLICT, "Topic not joined");
-pub(crate) static TOO_MANY_JOINS: Kind = Kind::new("too_many_joins", StatusCode::CONFLICT, "Too many joins");
-pub(crate) static USER_BANNED: Kind = Kind::new("user_banned", StatusCode::CONFLICT, "User banned");
-pub(crate) static GROUP_FULL: Kind = Kind::new("group_full", StatusCode::CONFLICT, "Group full");
-pub(crate) static LAST_SUPERADMIN: Kind = Kind::new("last_superadmin", StatusCode::CONFLICT, "Last superadmin");
-pub(crate) static NO_FURTHER_ROLE: Kind = Kind::new("no_further_role", StatusCode::CONFLICT, "No further role");
-pub(crate) static MESSAGE_REMOVED: Kind = Kind::new("message_removed", StatusCode::CONFLICT, "Message removed");
-pub(crate) static CONTENT_TOO_LARGE: Kind =
-    Kind::new("content_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Content too large");
-pub(crate) static BODY_TOO_LARGE: Kind = Kind::new("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large");
-pub(crate) static INVALID: Kind = Kind::new("invalid", StatusCode::UNPROCESSABLE_ENTITY, "Invalid value");
-pub(crate) static KEY_REUSED: Kind =
-    Kind::new("idempotency_key_reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused");
-pub(crate) static RATE_LIMITED: Kind = Kind::new("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests");
-pub(crate) static INTERNAL: Kind = Kind::new("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
-pub(crate) static UNAVAILABLE: Kind =
-    Kind::new("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
+pub(crate) static MALFORMED_JSON: ProblemKind = kind("malformed_json", StatusCode::BAD_REQUEST, "Malformed JSON");
+pub(crate) static BAD_CURSOR: ProblemKind = kind("bad_cursor", StatusCode::BAD_REQUEST, "Bad cursor");
+pub(crate) static UNAUTHENTICATED: ProblemKind = kind("unauthenticated", StatusCode::UNAUTHORIZED, "Not signed in");
+pub(crate) static FORBIDDEN: ProblemKind = kind("forbidden", StatusCode::FORBIDDEN, "Forbidden");
+pub(crate) static BLOCKED: ProblemKind = kind("blocked", StatusCode::FORBIDDEN, "Blocked");
+pub(crate) static BANNED: ProblemKind = kind("banned", StatusCode::FORBIDDEN, "Banned");
+pub(crate) static NOT_FOUND: ProblemKind = kind("not_found", StatusCode::NOT_FOUND, "Not found");
+pub(crate) static NO_SUCH_ROUTE: ProblemKind = kind("no_such_route", StatusCode::NOT_FOUND, "No such route");
+pub(crate) static METHOD_NOT_ALLOWED: ProblemKind =
+    kind("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+pub(crate) static REQUEST_TIMEOUT: ProblemKind =
+    kind("request_timeout", StatusCode::REQUEST_TIMEOUT, "Request took too long");
+pub(crate) static NOT_JOINED: ProblemKind = kind("not_joined", StatusCode::CONFLICT, "Topic not joined");
+pub(crate) static TOO_MANY_JOINS: ProblemKind = kind("too_many_joins", StatusCode::CONFLICT, "Too many joins");
+pub(crate) static USER_BANNED: ProblemKind = kind("user_banned", StatusCode::CONFLICT, "User banned");
+pub(crate) static GROUP_FULL: ProblemKind = kind("group_full", StatusCode::CONFLICT, "Group full");
+pub(crate) static LAST_SUPERADMIN: ProblemKind = kind("last_superadmin", StatusCode::CONFLICT, "Last superadmin");
+pub(crate) static NO_FURTHER_ROLE: ProblemKind = kind("no_further_role", StatusCode::CONFLICT, "No further role");
+pub(crate) static MESSAGE_REMOVED: ProblemKind = kind("message_removed", StatusCode::CONFLICT, "Message removed");
+pub(crate) static CONTENT_TOO_LARGE: ProblemKind =
+    kind("content_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Content too large");
+pub(crate) static BODY_TOO_LARGE: ProblemKind = kind("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large");
+pub(crate) static INVALID: ProblemKind = kind("invalid", StatusCode::UNPROCESSABLE_ENTITY, "Invalid value");
+pub(crate) static KEY_REUSED: ProblemKind =
+    kind("idempotency_key_reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused");
+pub(crate) static RATE_LIMITED: ProblemKind = kind("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+pub(crate) static INTERNAL: ProblemKind = kind("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
+pub(crate) static UNAVAILABLE: ProblemKind =
+    kind("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Temporarily unavailable");
 
-/// Every kind there is, by status: the contract's list of codes.
-pub(crate) static KINDS: [&Kind; 24] = [
+/// All kinds, ordered by status: the list of codes in the contract.
+pub(crate) static KINDS: [&ProblemKind; 24] = [
     &MALFORMED_JSON,
     &BAD_CURSOR,
     &UNAUTHENTICATED,
@@ -93,44 +91,45 @@ pub(crate) static KINDS: [&Kind; 24] = [
     &UNAVAILABLE,
 ];
 
-/// How long a client is asked to stay away when the database does not answer: about what a fail-over's first retries
-/// want, and long enough that waiting clients do not become the load.
+/// The `Retry-After` while the database cannot be reached: about as long as the first retries after a failover need, and
+/// long enough that the waiting clients do not overload the service.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(1);
 
-/// Our own fault told with its cause and sources, for the log line of the request. It travels in the response's
-/// extensions, as only the middleware knows the request id that the client is told to quote.
+/// The cause of an internal error with its sources, for the log line of the request. It is an extension of the response,
+/// as only the middleware has the request id that the client is asked to report.
 #[derive(Clone, Debug)]
-pub(super) struct Cause(pub(super) Arc<str>);
+pub(super) struct InternalCause(pub(super) Arc<str>);
 
-/// A refusal on its way to the client. In `openapi.yaml` it is the schema of every error's body.
+/// An error response. In `openapi.yaml` it is the schema of every error's body.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    kind: &'static Kind,
+    kind: &'static ProblemKind,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
-    cause: Option<Cause>,
+    cause: Option<InternalCause>,
 }
 
 impl Problem {
-    /// A problem of this kind. The detail says what to do; it is made a sentence here, so callers need not.
-    pub(crate) fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// A problem of this kind. The detail tells the client what to do; this function makes it a sentence, with a capital
+    /// letter and a full stop.
+    pub(crate) fn new(kind: &'static ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: sentence(detail.into()), retry_after: None, cause: None }
     }
 
-    /// 422: a value has the wrong form.
+    /// 422: a value is invalid.
     pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(&INVALID, detail)
     }
 
-    /// 401: no usable credential.
+    /// 401: no valid credential.
     pub(crate) fn unauthenticated(detail: &'static str) -> Self {
         Self::new(&UNAUTHENTICATED, detail)
     }
 
-    /// 500: our own fault. The client learns nothing of it; `cause` goes to the log with the request's id.
+    /// 500: an error inside the service. The client gets no details; `cause` goes to the log with the request id.
     pub(crate) fn internal(cause: &str) -> Self {
         let detail = "something went wrong on our side: report the x-request-id of this response";
-        Self { cause: Some(Cause(cause.into())), ..Self::new(&INTERNAL, detail) }
+        Self { cause: Some(InternalCause(cause.into())), ..Self::new(&INTERNAL, detail) }
     }
 
     #[must_use]
@@ -181,16 +180,16 @@ impl From<ChatError> for Problem {
     "code": "not_joined",
 }))]
 struct ProblemBody {
-    /// `urn:parlour:` and the code.
+    /// The URI of this kind of error: `urn:parlour:` followed by `code`.
     #[serde(rename = "type")]
     kind: String,
-    /// A summary, the same for every problem of this code.
+    /// A short summary. It is the same for every error with this code.
     title: &'static str,
-    /// The response's status.
+    /// The HTTP status of the response.
     status: u16,
-    /// What is wrong this time, and what to do.
+    /// A sentence for people: the reason of this error, and what to do about it.
     detail: Cow<'static, str>,
-    /// A stable slug to compare.
+    /// A stable identifier of this kind of error, for programs to compare.
     code: &'static str,
 }
 
@@ -212,7 +211,7 @@ impl ToSchema for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Kind { code, status, title } = *self.kind;
+        let ProblemKind { code, status, title } = *self.kind;
         let kind = format!("urn:parlour:{code}");
         let body = ProblemBody { kind, title, status: status.as_u16(), detail: self.detail, code };
         // Serializing strings and a number cannot fail; an empty body would still carry the status.
@@ -226,8 +225,8 @@ impl IntoResponse for Problem {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        // What is left of the request is still on its way, so the connection cannot be used again: say so, or the
-        // client's next request is lost (RFC 9110 §15.5.9, §15.5.14).
+        // The rest of the request body is still being sent, so the connection cannot be used again. Without this header
+        // the client's next request on it would be lost (RFC 9110 §15.5.9, §15.5.14).
         if *self.kind == REQUEST_TIMEOUT || *self.kind == BODY_TOO_LARGE {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -248,15 +247,15 @@ pub(crate) fn nothing_here() -> Problem {
     Problem::new(&NO_SUCH_ROUTE, "there is nothing at this path: see /openapi.yaml for what there is")
 }
 
-/// The router's fallback for a known path: 405 `method_not_allowed`. axum adds `Allow`.
+/// The router's fallback for a known path with another method: 405 `method_not_allowed`. axum adds `Allow`.
 pub(crate) async fn method_not_allowed() -> Problem {
     Problem::new(&METHOD_NOT_ALLOWED, "this path does not know the method: see the Allow header")
 }
 
-/// How a panic becomes a response.
+/// A function that makes a response of a panic.
 type OnPanic = fn(Box<dyn Any + Send>) -> Response;
 
-/// A panic in a handler costs its own request a 500, and the connection and everyone else nothing.
+/// The layer that makes a 500 of a panic in a handler. The connection and all other requests go on.
 pub(crate) fn catch_panic() -> CatchPanicLayer<OnPanic> {
     #[expect(clippy::needless_pass_by_value, reason = "the shape of a panic handler")]
     fn respond(payload: Box<dyn Any + Send>) -> Response {
@@ -267,13 +266,13 @@ pub(crate) fn catch_panic() -> CatchPanicLayer<OnPanic> {
     CatchPanicLayer::custom(respond as OnPanic)
 }
 
-/// Rounded up, and at least 1: a client that comes back too early is only refused again.
+/// Rounded up, and at least 1: a client that retries too early is only refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     let rounded = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     rounded.max(1)
 }
 
-/// An error and its sources in one line. A source that its error has already quoted is not told twice.
+/// An error and its sources in one line. A source that its error has already quoted is not repeated.
 fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -287,7 +286,7 @@ fn with_sources(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Begins with a capital, unless it begins with the name of a field, which has none, and ends in a full stop.
+/// The text with a capital letter and a full stop. The name of a field at the beginning stays in lower case.
 fn sentence(text: Cow<'static, str>) -> Cow<'static, str> {
     let field = text.split(' ').next().is_some_and(|word| word.contains('_'));
     let lower = !field && text.starts_with(|c: char| c.is_ascii_lowercase());

@@ -1,6 +1,6 @@
-//! Rate limits: per session for sends and for all calls, per address for new sessions. A rate `20/s` takes 20 at once,
-//! then one every 50 ms (GCRA, a leaky bucket in one atomic per key). Each instance counts for itself: the limits
-//! guard an instance, they are no quota.
+//! Rate limits: per session for sends and for all calls, per address for new sessions. A rate `20/s` permits 20 at once,
+//! then one every 50 ms (GCRA, a leaky bucket in one atomic per key). Each instance counts only its own requests: the
+//! limits protect an instance, they are no quota.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,7 +13,7 @@ use crate::chat::ChatError;
 use crate::config::Rate;
 use crate::model::SessionId;
 
-/// The three limits. A limit that is `None` lets everything pass.
+/// The three limits. A limit that is `None` permits everything.
 pub(crate) struct RateLimits {
     sends: Option<Limit<SessionId>>,
     calls: Option<Limit<SessionId>>,
@@ -21,7 +21,7 @@ pub(crate) struct RateLimits {
 }
 
 impl RateLimits {
-    /// From `PARLOUR_RATE_SENDS`, `PARLOUR_RATE_CALLS` and `PARLOUR_RATE_SESSIONS`.
+    /// The limits of `PARLOUR_RATE_SENDS`, `PARLOUR_RATE_CALLS` and `PARLOUR_RATE_SESSIONS`.
     pub(crate) fn new(sends: Option<&Rate>, calls: Option<&Rate>, sessions: Option<&Rate>) -> Self {
         Self { sends: sends.map(Limit::new), calls: calls.map(Limit::new), sessions: sessions.map(Limit::new) }
     }
@@ -29,15 +29,15 @@ impl RateLimits {
     /// Counts a send of this session.
     ///
     /// # Errors
-    /// [`ChatError::RateLimited`], with the time until the next is taken.
+    /// [`ChatError::RateLimited`], with the time until the next one is permitted.
     pub(crate) fn check_send(&self, session: SessionId) -> Result<(), ChatError> {
         self.sends.as_ref().map_or(Ok(()), |limit| limit.check(&session))
     }
 
-    /// Counts a call of this session, whichever it is.
+    /// Counts a call of this session, of any kind.
     ///
     /// # Errors
-    /// [`ChatError::RateLimited`], with the time until the next is taken.
+    /// [`ChatError::RateLimited`], with the time until the next one is permitted.
     pub(crate) fn check_call(&self, session: SessionId) -> Result<(), ChatError> {
         self.calls.as_ref().map_or(Ok(()), |limit| limit.check(&session))
     }
@@ -45,13 +45,13 @@ impl RateLimits {
     /// Counts a new session from this address.
     ///
     /// # Errors
-    /// [`ChatError::RateLimited`], with the time until the next is taken.
+    /// [`ChatError::RateLimited`], with the time until the next one is permitted.
     pub(crate) fn check_session(&self, address: IpAddr) -> Result<(), ChatError> {
         self.sessions.as_ref().map_or(Ok(()), |limit| limit.check(&network(address)))
     }
 
-    /// Forgets whoever has their whole burst back: they count as never seen. A janitor calls this every minute, so
-    /// memory holds no more keys than were seen within a burst's length and a minute.
+    /// Forgets the keys whose whole burst is available again: they need no entry. A task calls this every minute, so
+    /// memory holds only the keys of the last minute and the time that a burst takes to refill.
     pub(crate) fn prune(&self) {
         for limit in [&self.sends, &self.calls].into_iter().flatten() {
             limit.prune();
@@ -84,8 +84,8 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     }
 }
 
-/// Whom an address stands for. An IPv6 subscriber is given a /64 at least (RFC 6177 §2), so a limit per address would
-/// be none.
+/// The key that an address counts under. An IPv6 subscriber has at least a /64 (RFC 6177 §2), so a limit per single
+/// address would limit nothing.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -1,5 +1,5 @@
-//! The outermost layer: each request has an id, a log line and its metrics. What it writes down is bounded and tells
-//! no secret: the route as it was matched, never the path or the query, which may hold a stream token.
+//! The outermost layer: it gives each request an id, writes its log line and records its metrics. Both are bounded and
+//! hold no secret: they name the matched route, never the path or the query, which may hold a stream token.
 
 use std::time::{Duration, Instant};
 
@@ -12,21 +12,21 @@ use tracing::Instrument as _;
 
 use super::extract::visible_ascii;
 use super::metrics::{REQUEST_SECONDS, REQUESTS_TOTAL};
-use super::problem::Cause;
+use super::problem::InternalCause;
 use crate::model::Clock;
 
-/// `x-request-id`: what a caller sends is kept, so that one id follows a request through every service.
+/// `x-request-id`: a valid id from the client is kept, so that one id follows a request through every service.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The middleware, as `axum::middleware::from_fn_with_state(clock, request_id::track)`. It goes outside all others, so
-/// that every response bears an id, also those of the layers within.
+/// The middleware, as `axum::middleware::from_fn_with_state(clock, request_id::track)`. It must be outside of all other
+/// layers, so that every response has an id, also the responses of those layers.
 ///
-/// A request that ends well is a line at debug; with a status of 500 or more at info; our own fault is an error with
-/// its cause, and that is the only place where the cause is told. A stream counts until its head is sent.
+/// A request is logged at debug; with a status of 500 or more at info; an internal error is logged at error with its
+/// cause, which is logged nowhere else. The time of a stream ends when its head is sent.
 pub(crate) async fn track(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get(&X_REQUEST_ID).filter(|id| visible_ascii(id).is_some()).cloned();
-    // A UUID is always a fit header value; the dash is for the compiler.
+    // A UUID is always a valid header value, so the dash is never used.
     let id = id.unwrap_or_else(|| {
         HeaderValue::try_from(clock.uuid().to_string()).unwrap_or_else(|_| HeaderValue::from_static("-"))
     });
@@ -34,19 +34,20 @@ pub(crate) async fn track(State(clock): State<Clock>, request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
 
-    // Without debug this is no span at all: neither are its fields formatted, nor is the future's polling slowed.
+    // Below the level debug this is no span: no fields are formatted, and polling the future costs nothing more.
     let span = tracing::debug_span!("request", id = text(&id), method, route);
     let mut response = next.run(request).instrument(span).await;
 
-    let seen = Seen { id: text(&id), method, route, status: response.status().as_u16(), elapsed: started.elapsed() };
-    seen.log(response.extensions_mut().remove::<Cause>().as_ref());
-    seen.count();
+    let status = response.status().as_u16();
+    let record = RequestRecord { id: text(&id), method, route, status, elapsed: started.elapsed() };
+    record.log(response.extensions_mut().remove::<InternalCause>().as_ref());
+    record.count();
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
 
-/// What is told of a request.
-struct Seen<'a> {
+/// The facts about a finished request that are logged and counted.
+struct RequestRecord<'a> {
     id: &'a str,
     method: &'static str,
     route: &'a str,
@@ -54,11 +55,11 @@ struct Seen<'a> {
     elapsed: Duration,
 }
 
-impl Seen<'_> {
-    fn log(&self, cause: Option<&Cause>) {
+impl RequestRecord<'_> {
+    fn log(&self, cause: Option<&InternalCause>) {
         let Self { id, method, route, status, elapsed } = *self;
         let latency_ms = elapsed.as_secs_f64() * 1000.0;
-        if let Some(Cause(cause)) = cause {
+        if let Some(InternalCause(cause)) = cause {
             tracing::error!(id, method, route, status, latency_ms, %cause, "request failed");
         } else if status >= 500 {
             tracing::info!(id, method, route, status, latency_ms, "request");
@@ -67,9 +68,10 @@ impl Seen<'_> {
         }
     }
 
-    /// The labels are bounded: known methods, routes of the router, statuses that we answer with.
+    /// The labels have few values: the known methods, the routes of the router, the statuses of the contract.
     fn count(&self) {
-        let (route, status) = (self.route.to_owned(), self.status.to_string());
+        let route = self.route.to_owned();
+        let status = self.status.to_string();
         counter!(REQUESTS_TOTAL, "method" => self.method, "route" => route.clone(), "status" => status).increment(1);
         histogram!(REQUEST_SECONDS, "route" => route).record(self.elapsed);
     }
@@ -79,24 +81,23 @@ fn text(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or("-")
 }
 
-/// A client may invent methods without end.
+/// The metrics label of a method. Unknown methods share one, as clients can send any number of them.
 fn label(method: &Method) -> &'static str {
-    const KNOWN: [Method; 7] =
-        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    const LABELS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN.iter().zip(LABELS).find_map(|(known, label)| (known == method).then_some(label)).unwrap_or("OTHER")
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("OTHER")
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
 
     use axum::body::Body;
     use axum::middleware::from_fn_with_state;
     use axum::response::IntoResponse;
     use axum::routing::get;
     use axum::{Router, body};
+    use parking_lot::Mutex;
     use tower::ServiceExt as _;
     use tracing::Level;
     use tracing::instrument::WithSubscriber as _;
@@ -106,20 +107,20 @@ mod tests {
     use super::*;
     use crate::http::problem::{Problem, catch_panic, no_such_route};
 
-    /// A log in memory.
+    /// A log writer that keeps the bytes in memory.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Lines {
+    impl LogBuffer {
         fn take(&self) -> String {
-            let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let bytes = std::mem::take(&mut *self.0.lock());
             String::from_utf8(bytes).expect("UTF-8")
         }
     }
 
-    impl io::Write for Lines {
+    impl io::Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -128,7 +129,7 @@ mod tests {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Lines {
+    impl<'a> MakeWriter<'a> for LogBuffer {
         type Writer = Self;
 
         fn make_writer(&'a self) -> Self {
@@ -154,16 +155,17 @@ mod tests {
             .layer(from_fn_with_state(Clock::default(), track))
     }
 
-    /// Calls with an id and answers the status, the id that came back, the body and what was logged.
+    /// Calls with a request id. Returns the status, the id of the response, the body and the log.
     async fn call(level: Level, method: &str, path: &str, id: &str) -> (u16, String, String, String) {
-        let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(lines.clone());
+        let log = LogBuffer::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(log.clone());
         let request = Request::builder().method(method).uri(path).header(X_REQUEST_ID, id).body(Body::empty());
         let sent = app().oneshot(request.expect("a request")).with_subscriber(subscriber.finish());
         let response = sent.await.expect("infallible").into_response();
-        let (status, id) = (response.status().as_u16(), text(&response.headers()[X_REQUEST_ID]).to_owned());
+        let status = response.status().as_u16();
+        let id = text(&response.headers()[X_REQUEST_ID]).to_owned();
         let bytes = body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-        (status, id, String::from_utf8(bytes.to_vec()).expect("UTF-8"), lines.take())
+        (status, id, String::from_utf8(bytes.to_vec()).expect("UTF-8"), log.take())
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What concerns the service itself: health, metrics, the contract.
+//! The routes of the service itself: health, metrics, the contract.
 
 use std::time::Duration;
 
@@ -26,32 +26,33 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(openapi_json))
 }
 
-/// How long the database may take before the instance counts as not ready.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time after which an instance whose database does not respond is not ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A state in a word.
+/// The health of the process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Whether an instance can serve, and what it does without.
+/// The readiness of an instance, and the state of its connection to the other instances.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
     #[schema(example = "ok")]
     status: &'static str,
-    /// `ok`, or `away`: then what happens on other instances is told a little later.
+    /// `ok`, or `away` if the bus to the other instances cannot be reached. Then the events of other instances arrive a
+    /// little later.
     #[schema(example = "ok")]
     bus: &'static str,
 }
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
-/// A page to chat in, for browsers; for all others, where to look
+/// Serves the web client to browsers, and a short text with the most important paths to other clients
 #[utoipa::path(
     get, path = "/", tag = "service", operation_id = "root",
-    responses((status = 200, description = "A few lines of text, or the page (`Accept: text/html`).", content(
+    responses((status = 200, description = "The web client if the request accepts `text/html` and the web client is on; otherwise a short text.", content(
         (String = "text/plain"),
         (String = "text/html"),
     ))),
@@ -76,37 +77,37 @@ const ROOT: &str = concat!(
     "curl -s localhost:8080/v1/sessions -d '{\"device_id\": \"0123456789abcdef\"}'\n",
 );
 
-/// Whether the process lives
+/// Reports that the process is alive
 #[utoipa::path(
     get, path = "/healthz", tag = "service", operation_id = "healthz",
-    responses((status = 200, description = "It does.", body = Health)),
+    responses((status = 200, description = "The process is alive.", body = Health)),
 )]
 async fn healthz() -> Json<Health> {
     OK
 }
 
-/// Whether the instance can serve: its database answers, and it is not stopping
+/// Reports whether the instance can serve requests: its database responds, and it is not stopping
 #[utoipa::path(
     get, path = "/readyz", tag = "service", operation_id = "readyz",
     responses(
-        (status = 200, description = "It can.", body = Readiness),
-        (status = 503, description = "Send requests elsewhere for now (`unavailable`)."),
+        (status = 200, description = "The instance can serve requests.", body = Readiness),
+        (status = 503, description = "The instance cannot serve requests now. Send them to another instance (`unavailable`)."),
     ),
 )]
 async fn readyz(State(shared): State<Shared>) -> Result<Json<Readiness>, Problem> {
     if shared.service.draining.is_cancelled() {
         return Err(ChatError::Unavailable.into());
     }
-    let answer = tokio::time::timeout(PATIENCE, shared.chat.ready()).await;
-    answer.unwrap_or(Err(ChatError::Unavailable))?;
+    let ready = tokio::time::timeout(READY_TIMEOUT, shared.chat.ready()).await;
+    ready.unwrap_or(Err(ChatError::Unavailable))?;
     let bus = if shared.chat.hub().bus_healthy() { "ok" } else { "away" };
     Ok(Json(Readiness { status: "ok", bus }))
 }
 
-/// Counters and histograms, as Prometheus reads them
+/// Returns counters and histograms for Prometheus
 #[utoipa::path(
     get, path = "/metrics", tag = "service", operation_id = "metrics",
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The metrics, in the text format of Prometheus.", body = String, content_type = "text/plain")),
 )]
 async fn metrics_page(State(shared): State<Shared>) -> impl IntoResponse {
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
@@ -115,19 +116,19 @@ async fn metrics_page(State(shared): State<Shared>) -> impl IntoResponse {
     metrics::page()
 }
 
-/// The contract, as YAML
+/// Returns the OpenAPI document as YAML
 #[utoipa::path(
     get, path = "/openapi.yaml", tag = "service", operation_id = "openapi_yaml",
-    responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/yaml")),
+    responses((status = 200, description = "The OpenAPI 3.1 document of this service.", body = Object, content_type = "application/yaml")),
 )]
 async fn openapi_yaml(State(shared): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/yaml")], shared.service.openapi.yaml.clone())
 }
 
-/// The contract, as JSON
+/// Returns the OpenAPI document as JSON
 #[utoipa::path(
     get, path = "/openapi.json", tag = "service", operation_id = "openapi_json",
-    responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json")),
+    responses((status = 200, description = "The OpenAPI 3.1 document of this service.", body = Object, content_type = "application/json")),
 )]
 async fn openapi_json(State(shared): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], shared.service.openapi.json.clone())

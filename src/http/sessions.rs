@@ -1,4 +1,4 @@
-//! Sessions: opening, refreshing, ending.
+//! Sessions: opening, refreshing, listing, ending.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,12 +29,12 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(end_one))
 }
 
-/// What opens a session: nothing with a user token, a device otherwise.
+/// The account of a device. Leave all members out if you send a user token.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenSession {
-    /// The secret of a built-in account, 16 to 128 characters, made by the client and kept there: who knows it is that
-    /// user. The account is made on first use.
+    /// The secret of a built-in account: 16 to 128 characters without control characters. The client creates it and keeps
+    /// it; whoever has it can sign in as that user. The first use creates the account.
     #[schema(
         example = "6f1c2ab0-device-of-ana",
         min_length = 16,
@@ -42,27 +42,28 @@ pub(crate) struct OpenSession {
         pattern = r"^[^\x00-\x1F\x7F-\x9F]*$"
     )]
     device_id: Option<String>,
-    /// How a new account is called, 1 to 64 characters; one that exists keeps its name.
+    /// The name of a new account: 1 to 64 characters without control characters, by default `guest-` and six characters.
+    /// An account that already exists keeps its name.
     #[schema(example = "Ana", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: Option<String>,
 }
 
-/// What refreshes a session.
+/// The credential that refreshes a session.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshSession {
-    /// A fresh token of the issuer; users with a built-in account need none.
+    /// A new token of the issuer, for the same user. Required unless the user has a built-in account.
     user_token: Option<String>,
 }
 
-/// A session.
+/// A session: one client of a user.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(crate) struct SessionDto {
     id: SessionId,
     user: User,
     created_at: Millis,
-    /// When its tokens end, unless it is refreshed before.
+    /// The time at which the session and its tokens expire, unless it is refreshed before.
     expires_at: Millis,
 }
 
@@ -71,44 +72,44 @@ pub(crate) struct SessionDto {
 #[schema(as = OpenedSession)]
 pub(crate) struct OpenedSessionDto {
     session: SessionDto,
-    /// For every call: `Authorization: Bearer TOKEN`.
+    /// The session token. Send it with every call: `Authorization: Bearer TOKEN`.
     token: String,
-    /// Opens the session's stream and nothing else; good as long as the session lives.
+    /// The stream token. It opens the stream of this session and nothing else, and is valid as long as the session.
     stream_token: String,
-    /// A path with the stream token, ready for `new EventSource(base + events_url)`.
+    /// The path of the stream with the stream token, for `new EventSource(base + events_url)`.
     #[schema(example = "/v1/session/events?access_token=eyJ0eXAi…")]
     events_url: String,
 }
 
-/// The caller's session.
+/// The session of the caller, with its topics.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OwnSession)]
 pub(crate) struct OwnSessionDto {
     session: SessionDto,
-    /// What it has joined, in the order of joining.
+    /// The topics that the session has joined, in the order of joining.
     topics: Vec<JoinDto>,
-    /// Whether its stream is open.
+    /// True if the stream of the session is open.
     stream_open: bool,
 }
 
-/// A session in the list of its user's.
+/// A session in the list of a user's sessions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListedSession)]
 pub(crate) struct ListedSessionDto {
     #[serde(flatten)]
     session: SessionDto,
-    /// Whether its stream is open.
+    /// True if the stream of the session is open.
     stream_open: bool,
-    /// Whether it is the one that asks.
+    /// True if it is the session of this call.
     current: bool,
 }
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SessionList {
-    /// Oldest first.
+    /// The sessions, the oldest first.
     sessions: Vec<ListedSessionDto>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -119,12 +120,12 @@ impl From<SessionRow> for SessionDto {
     }
 }
 
-/// Tokens are for whom they are given to, and for no cache.
-type Secret<T> = ([(HeaderName, &'static str); 1], Json<T>);
+/// A response that holds tokens: no cache may store it.
+type Uncached<T> = ([(HeaderName, &'static str); 1], Json<T>);
 
-fn secret(opened: OpenedSession) -> Secret<OpenedSessionDto> {
+fn with_tokens(opened: OpenedSession) -> Uncached<OpenedSessionDto> {
     let OpenedSession { session, token, stream_token } = opened;
-    // A JWT has only characters that need no escape in a query.
+    // No character of a JWT needs an escape in a query.
     let events_url = format!("/v1/session/events?access_token={stream_token}");
     let dto = OpenedSessionDto { session: session.into(), token, stream_token, events_url };
     ([(header::CACHE_CONTROL, "no-store")], Json(dto))
@@ -132,17 +133,18 @@ fn secret(opened: OpenedSession) -> Secret<OpenedSessionDto> {
 
 /// Opens a session
 ///
-/// Either with a user token as the Bearer (a JWT of a configured issuer), or with the `device_id` of a built-in account
-/// in the body.
+/// Send either a user token as the Bearer (a JWT of an issuer that the service trusts), or the `device_id` of a built-in
+/// account in the body.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "sessions", operation_id = "open_session",
-    request_body(content = OpenSession, description = "Empty with a user token."),
+    request_body(content = OpenSession, description = "The account of this device. Leave it out if you send a user token."),
+    extensions(("x-optional-body" = json!(true))),
     security((), ("user_token" = [])),
     responses(
-        (status = 201, description = "The session and its tokens.", body = OpenedSessionDto,
-         headers(("cache-control" = String, description = "`no-store`"))),
-        (status = 401, description = "The user token is not good (`unauthenticated`)."),
-        (status = 403, description = "Built-in accounts are off (`forbidden`)."),
+        (status = 201, description = "The new session and its tokens.", body = OpenedSessionDto,
+         headers(("cache-control" = String, description = "Always `no-store`."))),
+        (status = 401, description = "The user token is invalid or expired (`unauthenticated`)."),
+        (status = 403, description = "Built-in accounts are disabled (`forbidden`)."),
     ),
 )]
 async fn open(
@@ -150,29 +152,24 @@ async fn open(
     ClientAddr(address): ClientAddr,
     bearer: Option<BearerToken>,
     OptionalBody(body): OptionalBody<OpenSession>,
-) -> Result<(StatusCode, Secret<OpenedSessionDto>), Problem> {
+) -> Result<(StatusCode, Uncached<OpenedSessionDto>), Problem> {
     shared.rates.check_session(address)?;
     let opened = match (bearer, body.device_id) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::invalid("bring a user token or a device_id, not both"));
-        }
+        (Some(_), Some(_)) => return Err(Problem::invalid("bring a user token or a device_id, not both")),
         (Some(_), None) if body.username.is_some() => {
             return Err(Problem::invalid("username goes with device_id; a user token names its user itself"));
         }
         (Some(token), None) => shared.chat.open_issued_session(token.as_str()).await?,
         (None, Some(device)) => shared.chat.open_device_session(&device, body.username.as_deref()).await?,
-        (None, None) => {
-            return Err(Problem::invalid("bring a user token as the Bearer, or a device_id in the body"));
-        }
+        (None, None) => return Err(Problem::invalid("bring a user token as the Bearer, or a device_id in the body")),
     };
-    Ok((StatusCode::CREATED, secret(opened)))
+    Ok((StatusCode::CREATED, with_tokens(opened)))
 }
 
-/// Reads the session
+/// Returns the session
 #[utoipa::path(
     get, path = "/v1/session", tag = "sessions", operation_id = "read_session",
-    security(("session_token" = [])),
-    responses((status = 200, description = "The session, what it has joined, whether its stream is open.",
+    responses((status = 200, description = "The session, the topics it has joined, and the state of its stream.",
                body = OwnSessionDto)),
 )]
 async fn read(State(chat): State<Chat>, caller: Caller) -> Result<Json<OwnSessionDto>, Problem> {
@@ -183,10 +180,9 @@ async fn read(State(chat): State<Chat>, caller: Caller) -> Result<Json<OwnSessio
 
 /// Signs out
 ///
-/// The session leaves every topic, its stream ends, and its tokens are good for nothing, on every instance.
+/// The session leaves all topics, its stream ends, and its tokens become invalid, on every instance of the service.
 #[utoipa::path(
     delete, path = "/v1/session", tag = "sessions", operation_id = "end_session",
-    security(("session_token" = [])),
     responses((status = 204, description = "The session has ended.")),
 )]
 async fn end(State(chat): State<Chat>, UnlimitedCaller(caller): UnlimitedCaller) -> Result<StatusCode, Problem> {
@@ -196,34 +192,33 @@ async fn end(State(chat): State<Chat>, UnlimitedCaller(caller): UnlimitedCaller)
 
 /// Refreshes the session's tokens
 ///
-/// Nothing is left or rejoined, and the open stream lives on. Users of an issuer bring a fresh `user_token`.
+/// The session keeps its topics, and an open stream continues. Users of an issuer must send a new `user_token`.
 #[utoipa::path(
     post, path = "/v1/session/refresh", tag = "sessions", operation_id = "refresh_session",
-    request_body(content = RefreshSession, description = "Empty for built-in accounts."),
-    security(("session_token" = [])),
+    request_body(content = RefreshSession, description = "A new user token. Leave it out for a built-in account."),
+    extensions(("x-optional-body" = json!(true))),
     responses(
         (status = 200, description = "The same session with new tokens.", body = OpenedSessionDto,
-         headers(("cache-control" = String, description = "`no-store`"))),
-        (status = 401, description = "The session's token or the user token is not good (`unauthenticated`)."),
-        (status = 403, description = "The user token is another user's (`forbidden`)."),
+         headers(("cache-control" = String, description = "Always `no-store`."))),
+        (status = 401, description = "The session token or the user token is invalid or expired (`unauthenticated`)."),
+        (status = 403, description = "The user token belongs to another user (`forbidden`)."),
     ),
 )]
 async fn refresh(
     State(chat): State<Chat>,
     caller: Caller,
     OptionalBody(body): OptionalBody<RefreshSession>,
-) -> Result<Secret<OpenedSessionDto>, Problem> {
-    Ok(secret(chat.refresh(&caller, body.user_token.as_deref()).await?))
+) -> Result<Uncached<OpenedSessionDto>, Problem> {
+    Ok(with_tokens(chat.refresh(&caller, body.user_token.as_deref()).await?))
 }
 
-/// Lists my sessions, on all devices
+/// Lists the sessions of the caller on all devices
 #[utoipa::path(
     get, path = "/v1/me/sessions", tag = "sessions", operation_id = "list_sessions",
     params(PageParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "The sessions that live.", body = SessionList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
+        (status = 200, description = "A page of the sessions that have not ended.", body = SessionList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
     ),
 )]
 async fn list(
@@ -244,14 +239,13 @@ async fn list(
     Ok(Json(SessionList { sessions: rows.into_iter().map(listed).collect(), next_cursor }))
 }
 
-/// Ends one of my sessions
+/// Ends one of the caller's sessions
 #[utoipa::path(
     delete, path = "/v1/me/sessions/{session_id}", tag = "sessions", operation_id = "end_session_by_id",
     params(SessionPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "It has ended."),
-        (status = 404, description = "The caller has no such living session (`not_found`)."),
+        (status = 204, description = "The session has ended."),
+        (status = 404, description = "The caller has no such session, or it has ended (`not_found`)."),
     ),
 )]
 async fn end_one(State(chat): State<Chat>, caller: Caller, path: SessionPath) -> Result<StatusCode, Problem> {

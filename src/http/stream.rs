@@ -1,7 +1,7 @@
-//! The stream: Server-Sent Events (WHATWG HTML §9.2), or a long poll for whoever cannot stream.
+//! The stream: Server-Sent Events (WHATWG HTML §9.2), or a long poll for clients that cannot stream.
 //!
-//! An EventSource gives up for good on any status but 200. So only what can never become better is answered by another
-//! one: 401 for a bad token, 204 for a session that has ended. Whatever passes is 200, a `retry:` and the end.
+//! An EventSource never reconnects after a status other than 200. So only permanent failures have another status: 401 for
+//! an invalid token, 204 for a session that has ended. A temporary failure is 200 with a `retry:` and the end of the stream.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -36,59 +36,60 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(events))
 }
 
-/// The longest that a long poll waits, in seconds.
-const LONGEST_WAIT: u64 = 30;
-/// When to come back while something is away or too busy, in milliseconds.
-const COME_BACK: u64 = 3_000;
+/// The longest time that a long poll waits, in seconds.
+const MAX_WAIT: u64 = 30;
+/// The `retry:` of a temporary failure, in milliseconds.
+const RETRY_MILLIS: u64 = 3_000;
 
-/// Where the stream starts.
+/// The query parameters of the stream.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsParams {
-    /// The session's stream token: EventSource cannot set headers.
+    /// The stream token of the session, for clients that cannot set headers, such as EventSource.
     access_token: Option<String>,
-    /// The last id received; the `Last-Event-ID` header wins.
+    /// The last event id that the client has received. The header `Last-Event-ID` takes precedence.
     #[param(example = "q6oB0gABAQEr")]
     last_event_id: Option<String>,
-    /// `now`: without an id, starts at the end of every topic instead of where the session left off.
+    /// `now` to start after the newest entry of every topic. Without it, and without an event id, the stream continues at
+    /// the position of the session's last stream.
     #[param(inline)]
     from: Option<From>,
-    /// How long a long poll waits for something to come, in seconds.
+    /// The longest time that a long poll waits for an event, in seconds. It has no effect on a stream.
     #[param(minimum = 0, maximum = 30, default = 0, example = 25)]
     wait: Option<u64>,
 }
 
-/// Where a stream without an id starts.
+/// The start of a stream that has no event id.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum From {
     Now,
 }
 
-/// A long poll's answer.
+/// The response to a long poll.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Poll<'a> {
-    /// What has come; the same events as on the stream.
+    /// The events since the last poll, the same as on the stream.
     #[schema(value_type = Vec<PollEvent>)]
     events: Vec<StreamEvent<'a>>,
-    /// Bring it back with the next poll.
+    /// The event id to send with the next poll.
     #[schema(example = "q6oB0gAFAgEr")]
     last_event_id: &'a str,
 }
 
-/// The shape of an event with its id.
+/// The schema of an event with its id.
 pub(crate) enum PollEvent {}
 
 impl PartialSchema for PollEvent {
-    /// Each of the events may have an id. Said in each of them, as many generators of clients cannot join a choice with
-    /// something else (`allOf` with a `oneOf` in it).
+    /// Each of the events may have an id. Each of them declares it, as many client generators do not support an `allOf`
+    /// that contains a `oneOf`.
     fn schema() -> RefOr<Schema> {
         let mut schema = StreamEvent::schema();
         if let RefOr::T(Schema::OneOf(events)) = &mut schema {
             for event in &mut events.items {
                 if let RefOr::T(Schema::Object(event)) = event {
-                    let text = "Where the stream has come to with this event; not every event has one.";
+                    let text = "The event id: the position of the stream after this event. Not every event has one.";
                     let id = ObjectBuilder::new().schema_type(Type::String).description(Some(text));
                     event.properties.insert("id".to_owned(), id.into());
                 }
@@ -108,85 +109,91 @@ impl ToSchema for PollEvent {
     }
 }
 
-/// The events of a stream: in SSE their names stand in `event:`, their ids in `id:`, their data, as JSON on one line, in
-/// `data:`.
+/// An event of a stream. In SSE, its name is the field `event:`, its id the field `id:`, and its data, as JSON on one line,
+/// the field `data:`.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "the shape alone matters")]
+#[expect(dead_code, reason = "it is only a schema")]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub(crate) enum StreamEvent<'a> {
-    /// Always first. Has an id.
+    /// The first event of every stream. It has an id.
     Ready(Ready<'a>),
-    /// The whole list of those present, once after `ready` and after each join.
+    /// The list of the sessions that are present on a topic. Sent once per topic, after `ready` or after the join.
     PresenceState(PresenceState<'a>),
-    /// Who came and went since this stream's last, net.
+    /// The sessions that have come and gone on a topic since the last such event of this stream.
     Presence(PresenceChange<'a>),
-    /// A message. Has an id.
+    /// A message. It has an id.
     Message(Message),
     /// An ephemeral message.
     #[serde(rename = "message")]
     Ephemeral(EphemeralMessage),
-    /// What the stream does not send. Has an id.
+    /// A range of entries that the stream does not send. It has an id.
     Gap(Gap<'a>),
-    /// Nothing more comes from a topic.
+    /// The join of a topic has ended: the stream sends nothing more of this topic.
     Left(Left<'a>),
-    /// Something is new in a direct message that this session has not joined.
+    /// There are new entries in a direct message that this session has not joined.
     Activity(Activity<'a>),
-    /// Somebody is typing.
+    /// A user is typing.
     Typing(Typing<'a>),
-    /// The stream ends. Has an id where another stream has replaced it: brought back, that answers 204.
+    /// The stream ends. It has an id if another stream has replaced this one: a request with that id gets 204.
     Bye(Bye<'a>),
 }
 
-/// Who may open the stream: the session's token or its stream token as the Bearer, or the stream token in the query.
-pub(crate) enum Listener {
-    /// May listen.
-    Welcome(Claims),
-    /// Brings a session token whose time has run out: with its session, or because it was refreshed.
-    Late(Claims),
+/// The credential of a request for the stream: the session token or the stream token as the Bearer, or the stream token in
+/// the query.
+pub(crate) enum StreamAuth {
+    /// The token is valid. Opening the stream checks that the session is alive.
+    Valid(Claims),
+    /// The session token has expired, with its session or because the session was refreshed.
+    Expired(Claims),
 }
 
-impl FromRequestParts<Shared> for Listener {
+impl FromRequestParts<Shared> for StreamAuth {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
         let bearer = <Option<BearerToken> as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
         if let Some(token) = bearer {
-            let (chat, token) = (&shared.chat, token.as_str());
+            let chat = &shared.chat;
+            let token = token.as_str();
             let claims = chat.claims(token).or_else(|error| chat.stream_claims(token).map_err(|_| error));
             return match claims {
-                Ok(claims) => Ok(Self::Welcome(claims)),
-                Err(error) => Ok(Self::Late(chat.claims_of_any_age(token).map_err(|_| error)?)),
+                Ok(claims) => Ok(Self::Valid(claims)),
+                Err(error) => Ok(Self::Expired(chat.claims_of_any_age(token).map_err(|_| error)?)),
             };
         }
         let StrictQuery(params) = StrictQuery::<EventsParams>::from_request_parts(parts, shared).await?;
         let missing = || Problem::unauthenticated("bring the stream token as access_token, or a token as the Bearer");
         let token = params.access_token.ok_or_else(missing)?;
-        Ok(Self::Welcome(shared.chat.stream_claims(&token)?))
+        Ok(Self::Valid(shared.chat.stream_claims(&token)?))
     }
 }
 
 /// Opens the stream
 ///
-/// One stream a session: a second one ends the first with `bye` `replaced`. Messages of a topic arrive in the order of
-/// `seq`, each exactly once, the sender's own included. A comment keeps a silent stream alive. With
-/// `Accept: application/json` the same call is a long poll: the first one answers at once with `ready` and the presence
-/// states, one with an id goes on from there; its answer is `no-store`. The stream token may be brought as the Bearer,
-/// too.
+/// A session has one stream: opening a second one ends the first with `bye` and the reason `replaced`. The messages of a
+/// topic arrive in the order of `seq`, each exactly once, also those that this session has sent. Comments keep an idle
+/// stream open. With `Accept: application/json` the same call is a long poll: the first poll returns `ready` and the
+/// presence states at once, a poll with an event id continues after that event; its response is `no-store`. The stream
+/// token may also be sent as the Bearer.
 #[utoipa::path(
     get, path = "/v1/session/events", tag = "stream", operation_id = "stream_events",
     params(
         EventsParams,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last id received; what cannot be read counts as \
-                                                                  none."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event id that the client has received. An \
+                                                                  invalid value counts as absent."),
     ),
     security(("session_token" = []), ("stream_token" = [])),
     responses(
-        (status = 200, description = "The stream. Where the service is busy or its database away, only a `retry:`.",
+        (status = 200, description = "The stream. If the service is overloaded or its database cannot be reached, only a `retry:` field.",
          content((String = "text/event-stream", example = json!(EXAMPLE)), (Poll = "application/json")),
-         headers(("cache-control" = String, description = "`no-cache, no-transform`"),
-                 ("x-accel-buffering" = String, description = "`no`: proxies pass each event on at once"))),
-        (status = 204, description = "The session has ended, or another stream has replaced the one that this id is of: \
-                                      do not come back."),
+         headers(("cache-control" = String, description = "Always `no-cache, no-transform`."),
+                 ("x-accel-buffering" = String, description = "Always `no`: proxies pass each event on at once."))),
+        (status = 204, description = "The session has ended, or another stream has replaced the one that this event id is \
+                                      from. Do not reconnect."),
+        (status = 429, description = "Only for long polls: too many requests (`rate_limited`). A stream is answered with \
+                                      200, a `retry:` field and its end."),
+        (status = 503, description = "Only for long polls: the service is overloaded, or its database cannot be reached \
+                                      (`unavailable`). A stream is answered with 200, a `retry:` field and its end."),
     ),
 )]
 async fn events(
@@ -194,28 +201,28 @@ async fn events(
     method: Method,
     headers: HeaderMap,
     handover: Option<Extension<Handover>>,
-    listener: Listener,
+    auth: StreamAuth,
     StrictQuery(params): StrictQuery<EventsParams>,
     LastEventId(header_id): LastEventId,
 ) -> Result<Response, Problem> {
-    let claims = match listener {
-        Listener::Welcome(claims) => claims,
-        // A session that has ended is no reason to come back; one that lives is, with its new token.
-        Listener::Late(claims) => {
+    let claims = match auth {
+        StreamAuth::Valid(claims) => claims,
+        // If the session has ended, the client must not reconnect; if it is alive, the client reconnects with its new token.
+        StreamAuth::Expired(claims) => {
             return match shared.chat.caller(&claims).await {
                 Err(ChatError::Unauthenticated(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
-                Err(error) => come_back(format(&headers), error),
+                Err(error) => retry_later(format(&headers), error),
                 Ok(_) => Err(Problem::unauthenticated("the token has expired: bring the one of the last refresh")),
             };
         }
     };
     let format = format(&headers);
     let wait = params.wait.unwrap_or(0);
-    if wait > LONGEST_WAIT {
+    if wait > MAX_WAIT {
         return Err(Problem::invalid("wait must be 0 to 30 seconds"));
     }
     if method == Method::HEAD {
-        return Ok(sse(Body::empty())); // asks what a GET would say; a stream would end the one that is open
+        return Ok(sse(Body::empty())); // the headers of a GET only: a stream would replace the open one
     }
     let id = header_id.or(params.last_event_id).and_then(|text| shared.chat.event_id(claims.session, &text));
     let resume = match id {
@@ -226,17 +233,17 @@ async fn events(
     };
     let opened = match shared.rates.check_call(claims.session) {
         Ok(()) => shared.chat.open_stream(&claims, resume, format).await,
-        Err(limited) => return come_back(format, limited),
+        Err(limited) => return retry_later(format, limited),
     };
     match opened {
         Ok(stream) if format == Format::Json => Ok(poll(stream, Duration::from_secs(wait)).await),
-        Ok(stream) => Ok(carried(stream, handover)),
+        Ok(stream) => Ok(stream_response(stream, handover)),
         Err(StreamError::Ended) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(StreamError::Store(error)) => come_back(format, error.into()),
+        Err(StreamError::Store(error)) => retry_later(format, error.into()),
     }
 }
 
-/// Whether the caller wants a stream or a long poll: whoever names JSON and not SSE polls.
+/// The format that the client accepts: a request that accepts JSON and not SSE is a long poll.
 fn format(headers: &HeaderMap) -> Format {
     let accepts = |kind: &str| {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -247,8 +254,9 @@ fn format(headers: &HeaderMap) -> Format {
     if accepts("application/json") && !accepts("text/event-stream") { Format::Json } else { Format::Sse }
 }
 
-/// A stream by itself on its connection, where that can be; on HTTP/1.0 as any other body.
-fn carried(mut open: Stream, handover: Option<Extension<Handover>>) -> Response {
+/// The response of a stream. The connection is handed over to the stream if possible; with HTTP/1.0 it is an ordinary
+/// body.
+fn stream_response(mut open: Stream, handover: Option<Extension<Handover>>) -> Response {
     let Some(Extension(handover)) = handover else {
         let pieces = stream! {
             while let Some(piece) = open.next().await {
@@ -263,14 +271,10 @@ fn carried(mut open: Stream, handover: Option<Extension<Handover>>) -> Response 
 }
 
 async fn poll(stream: Stream, wait: Duration) -> Response {
-    let answer = stream.poll(wait).await;
-    let mut body = Vec::with_capacity(answer.events.len() + answer.last_event_id.len() + 40);
-    body.extend_from_slice(b"{\"events\":[");
-    body.extend_from_slice(&answer.events);
-    body.extend_from_slice(b"],\"last_event_id\":\"");
-    body.extend_from_slice(answer.last_event_id.as_bytes());
-    body.extend_from_slice(b"\"}");
-    ([(header::CACHE_CONTROL, "no-store")], JsonBytes(body.into())).into_response()
+    let polled = stream.poll(wait).await;
+    let id = polled.last_event_id.as_bytes();
+    let parts: [&[u8]; 5] = [b"{\"events\":[", &polled.events, b"],\"last_event_id\":\"", id, b"\"}"];
+    ([(header::CACHE_CONTROL, "no-store")], JsonBytes(parts.concat().into())).into_response()
 }
 
 fn sse(body: Body) -> Response {
@@ -282,17 +286,17 @@ fn sse(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-/// What passes: an EventSource is asked to come back; a long poll gets the plain error.
-fn come_back(format: Format, error: ChatError) -> Result<Response, Problem> {
+/// The response to a temporary failure: a `retry:` for an EventSource, the error itself for a long poll.
+fn retry_later(format: Format, error: ChatError) -> Result<Response, Problem> {
     if format == Format::Json {
         return Err(error.into());
     }
     let millis = match error {
         ChatError::RateLimited { retry_after } => retry_after.as_millis().max(1_000),
-        ChatError::Unavailable => u128::from(COME_BACK),
+        ChatError::Unavailable => u128::from(RETRY_MILLIS),
         other => {
             tracing::error!(error = &other as &dyn std::error::Error, "a stream could not be opened");
-            u128::from(COME_BACK)
+            u128::from(RETRY_MILLIS)
         }
     };
     Ok(sse(Body::from(format!("retry: {millis}\n\n"))))

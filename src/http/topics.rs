@@ -1,4 +1,4 @@
-//! Topics: joining, leaving, who is there.
+//! Topics: joining, leaving, presence.
 
 use std::sync::Arc;
 
@@ -28,12 +28,12 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(presences))
 }
 
-/// How to join.
+/// The options of a join.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JoinTopic {
-    /// A hidden session receives and shows no presence. `false` where nothing is said; in a repeated join, nothing
-    /// said changes nothing.
+    /// True if the session neither shows its presence on this topic nor receives the presence of others. By default
+    /// `false`; if the topic is already joined, a join without this value leaves it unchanged.
     hidden: Option<bool>,
 }
 
@@ -44,62 +44,62 @@ pub(crate) struct TopicDto {
     id: TopicId,
     #[serde(rename = "type")]
     kind: TopicKind,
-    /// A room's or a group's name.
+    /// The name of a room or a group. Direct messages have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "lobby", nullable = false)]
     name: Option<String>,
-    /// The number of the newest entry; 0 where there is none.
+    /// The `seq` of the newest entry; 0 if the topic has no entries.
     last_seq: Seq,
 }
 
-/// A topic by itself.
+/// A topic with its details.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TopicInfo)]
 pub(crate) struct TopicInfoDto {
     #[serde(flatten)]
     topic: TopicDto,
-    /// How many are present.
+    /// The number of sessions that are present.
     #[schema(example = 2)]
     presence_count: usize,
-    /// When it was made; null for a direct message that nobody has joined or blocked yet.
+    /// The time at which the topic was created; null for a direct message that nobody has joined or blocked yet.
     #[schema(required)]
     created_at: Option<Millis>,
 }
 
-/// A join.
+/// A topic that a session has joined.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Join)]
 pub(crate) struct JoinDto {
     topic: TopicDto,
-    /// The newest entry when it was joined: the stream carries every entry after it.
+    /// The `seq` of the newest entry at the time of the join. The stream sends every entry after it.
     position: Seq,
-    /// Whether the session shows no presence there.
+    /// True if the session neither shows its presence on this topic nor receives the presence of others.
     hidden: bool,
 }
 
-/// What a join answers.
+/// The result of a join.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Joined)]
 pub(crate) struct JoinedDto {
     topic: TopicDto,
-    /// The caller's own presence.
+    /// The presence of the caller's own session.
     #[serde(rename = "self")]
     own: Presence,
-    /// Who is there; where there are more than lists hold, the first of them.
+    /// The sessions that are present, in the order of session ids. The list is limited; see `truncated`.
     #[schema(value_type = Vec<Presence>)]
     presences: Listed,
-    /// How many are there.
+    /// The number of sessions that are present, even if the list does not have all of them.
     #[schema(example = 2)]
     presence_count: usize,
-    /// Whether the list is not whole.
+    /// True if `presences` does not have all sessions that are present, because there are too many. Absent if it has.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     truncated: bool,
-    /// The stream carries every entry after this one.
+    /// The stream sends every entry whose `seq` is greater than this one.
     position: Seq,
 }
 
-/// Those whom a view names.
+/// The presences of a view, as its JSON list.
 struct Listed(Arc<PresenceView>);
 
 impl Serialize for Listed {
@@ -108,22 +108,22 @@ impl Serialize for Listed {
     }
 }
 
-/// What a session has joined.
+/// The topics that a session has joined.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct JoinList {
-    /// In the order of joining.
+    /// The joined topics, in the order of joining.
     topics: Vec<JoinDto>,
-    /// Always null: the list is whole.
+    /// Always null: the list has a single page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// A page of those present.
+/// A page of the sessions that are present.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PresenceList {
-    /// In the order of session ids.
+    /// The sessions that are present, in the order of session ids.
     presences: Vec<Presence>,
-    /// Leads on; null at the end.
+    /// The `cursor` of the next page; null if this page is the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -141,11 +141,10 @@ impl From<(Join, Option<String>)> for JoinDto {
     }
 }
 
-/// Lists what this session has joined
+/// Lists the topics that this session has joined
 #[utoipa::path(
     get, path = "/v1/session/topics", tag = "topics", operation_id = "list_joined",
-    security(("session_token" = [])),
-    responses((status = 200, description = "The joins.", body = JoinList)),
+    responses((status = 200, description = "The topics that this session has joined.", body = JoinList)),
 )]
 async fn list(State(chat): State<Chat>, caller: Caller) -> Result<Json<JoinList>, Problem> {
     let topics = chat.joins(caller.session).await?.into_iter().map(JoinDto::from).collect();
@@ -154,18 +153,18 @@ async fn list(State(chat): State<Chat>, caller: Caller) -> Result<Json<JoinList>
 
 /// Joins a topic
 ///
-/// A repeat moves nothing. A room is made by its first join. The session's stream, open or opened later, carries every
-/// entry after `position`.
+/// The session's stream, whether it is open already or opened later, sends every entry after `position`. The first join
+/// of a room creates it. Joining a topic again changes neither the position nor the order of the joins.
 #[utoipa::path(
     put, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "join_topic",
     params(TopicPath),
-    request_body(content = JoinTopic, description = "May be left out."),
-    security(("session_token" = [])),
+    request_body(content = JoinTopic, description = "The options of the join. Leave it out to join with the defaults."),
+    extensions(("x-optional-body" = json!(true))),
     responses(
-        (status = 200, description = "Joined.", body = JoinedDto),
-        (status = 403, description = "One of the direct message's two users blocks the other (`blocked`)."),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
-        (status = 409, description = "The session has joined as many topics as it may (`too_many_joins`)."),
+        (status = 200, description = "The session has joined the topic.", body = JoinedDto),
+        (status = 403, description = "One of the two users of the direct message blocks the other (`blocked`)."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
+        (status = 409, description = "The session has joined as many topics as the service allows (`too_many_joins`)."),
     ),
 )]
 async fn join(
@@ -190,14 +189,13 @@ async fn join(
 
 /// Leaves a topic
 ///
-/// Where it was not joined, nothing happens.
+/// If the session has not joined the topic, nothing changes.
 #[utoipa::path(
     delete, path = "/v1/session/topics/{topic}", tag = "topics", operation_id = "leave_topic",
     params(TopicPath),
-    security(("session_token" = [])),
     responses(
-        (status = 204, description = "Left."),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 204, description = "The session has not joined the topic any more."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn leave(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Result<StatusCode, Problem> {
@@ -205,14 +203,13 @@ async fn leave(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reads a topic
+/// Returns a topic
 #[utoipa::path(
     get, path = "/v1/topics/{topic}", tag = "topics", operation_id = "read_topic",
     params(TopicPath),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "The topic.", body = TopicInfoDto),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn read(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Result<Json<TopicInfoDto>, Problem> {
@@ -220,17 +217,16 @@ async fn read(State(chat): State<Chat>, caller: Caller, path: TopicPath) -> Resu
     Ok(Json(TopicInfoDto { topic: TopicDto::new(path.topic, name, last_seq), presence_count, created_at }))
 }
 
-/// Lists who is present on a topic
+/// Lists the sessions that are present on a topic
 ///
-/// No join is needed.
+/// The caller need not have joined the topic.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/presences", tag = "topics", operation_id = "list_presences",
     params(TopicPath, PageParams),
-    security(("session_token" = [])),
     responses(
-        (status = 200, description = "Who is there.", body = PresenceList),
-        (status = 400, description = "The cursor is not of this list (`bad_cursor`)."),
-        (status = 404, description = "There is no such topic for the caller (`not_found`)."),
+        (status = 200, description = "A page of the sessions that are present.", body = PresenceList),
+        (status = 400, description = "The cursor is not from this list (`bad_cursor`)."),
+        (status = 404, description = "There is no such topic, or the caller may not see it (`not_found`)."),
     ),
 )]
 async fn presences(

@@ -18,46 +18,43 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(me, rename)).routes(routes!(profile))
 }
 
-/// What can be changed of a user.
+/// The changes to make to a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PatchUser {
-    /// 1 to 64 characters without control characters; not unique.
+    /// The new display name: 1 to 64 characters without control characters. It need not be unique.
     #[schema(example = "Ana", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: String,
 }
 
-/// Reads the caller
+/// Returns the user of this session
 #[utoipa::path(
     get, path = "/v1/me", tag = "users", operation_id = "read_me",
-    security(("session_token" = [])),
-    responses((status = 200, description = "The caller.", body = User)),
+    responses((status = 200, description = "The user of this session.", body = User)),
 )]
 async fn me(caller: Caller) -> Json<User> {
     Json(caller.user)
 }
 
-/// Changes how the caller is called
+/// Changes the name of the caller
 ///
-/// Messages keep the name that they were sent under.
+/// Messages that were already sent keep the old name.
 #[utoipa::path(
     patch, path = "/v1/me", tag = "users", operation_id = "patch_me",
     request_body = PatchUser,
-    security(("session_token" = [])),
-    responses((status = 200, description = "The caller as they are called now.", body = User)),
+    responses((status = 200, description = "The caller with the new name.", body = User)),
 )]
 async fn rename(State(chat): State<Chat>, caller: Caller, Body(patch): Body<PatchUser>) -> Result<Json<User>, Problem> {
     Ok(Json(chat.rename(&caller, &patch.username).await?))
 }
 
-/// Reads a public profile
+/// Returns the public profile of a user
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "users", operation_id = "read_user",
     params(UserPath),
-    security(("session_token" = [])),
     responses(
         (status = 200, description = "The user.", body = User),
-        (status = 404, description = "Nobody has been seen under this id (`not_found`)."),
+        (status = 404, description = "There is no user with this id (`not_found`)."),
     ),
 )]
 async fn profile(State(chat): State<Chat>, _: Caller, path: UserPath) -> Result<Json<User>, Problem> {

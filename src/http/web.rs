@@ -1,7 +1,7 @@
-//! What browsers get: the web client, the JavaScript module, and the reference of the API. All of it stands in the folder
-//! `web/` or comes with a library, and is part of the program.
+//! The files for browsers: the web client, the JavaScript module, and the reference of the API. They come from the folder
+//! `web/` or from a library, and are embedded in the program.
 //!
-//! A page may load nothing but what this service serves, and runs no script that stands in it (CSP, W3C).
+//! The Content Security Policy (W3C) lets a page load only files of this service, and run no inline script.
 
 mod asset;
 
@@ -20,7 +20,7 @@ use self::asset::Asset;
 use super::problem::{Problem, nothing_here};
 use super::state::Shared;
 
-/// The folder `web/`. While the service is developed, files are read from there as they are asked for.
+/// The folder `web/`. A debug build reads the files from the folder at each request.
 #[derive(RustEmbed)]
 #[folder = "web/"]
 #[include = "app/*"]
@@ -31,19 +31,19 @@ use super::state::Shared;
 #[include = "parlour/*.js"]
 struct Files;
 
-/// Of every page.
+/// The Content Security Policy of every page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Of a page whose scripts are ours: none of them makes elements out of text.
-const OUR_POLICY: &str = "; require-trusted-types-for 'script'";
+/// The policy to add for the web client: its scripts make no elements of text. Those of Swagger UI do.
+const TRUSTED_TYPES_POLICY: &str = "; require-trusted-types-for 'script'";
 
-/// Who may have this page's window in theirs (HTML §7.1.3).
+/// The header that separates a page from the windows of other origins (HTML §7.1.3).
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// The routes that belong to no API. What is off is not there.
+/// The routes that are not part of the API. Without `web_client`, the web client has none.
 pub(super) fn router(web_client: bool) -> Router<Shared> {
     let router = Router::new()
-        // Browsers ask for it on every page that names no other one.
+        // Browsers request it for every page that names no icon.
         .route("/favicon.ico", get(async |headers: HeaderMap| file("app/icon.svg", &headers)))
         .route("/parlour.js", get(async |headers: HeaderMap| file("parlour.js", &headers)))
         .route("/parlour.d.ts", get(async |headers: HeaderMap| file("parlour.d.ts", &headers)))
@@ -54,7 +54,7 @@ pub(super) fn router(web_client: bool) -> Router<Shared> {
     if web_client { router.route("/app/{*path}", get(client)) } else { router }
 }
 
-/// The web client, for a browser; `None` where a program asks, that reads no pages.
+/// The web client if the request accepts HTML, as browsers do; `None` otherwise.
 pub(super) fn page(headers: &HeaderMap) -> Option<Response> {
     let mut accepts = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     accepts.any(|accept| accept.contains("text/html")).then(|| file("index.html", headers).into_response())
@@ -68,7 +68,7 @@ async fn client(Path(path): Path<String>, headers: HeaderMap) -> Result<Response
     file(&format!("app/{path}"), &headers)
 }
 
-/// The page is ours, what it consists of is Swagger UI's.
+/// The reference of the API: our page with the scripts and styles of Swagger UI.
 async fn reference(Path(path): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     if !["swagger-ui-bundle.js", "swagger-ui.css"].contains(&path.as_str()) {
         return file(&format!("docs/{path}"), &headers);
@@ -76,18 +76,20 @@ async fn reference(Path(path): Path<String>, headers: HeaderMap) -> Result<Respo
     let found = utoipa_swagger_ui::serve(&path, Arc::new(SwaggerConfig::default())).ok().flatten();
     let found = found.ok_or_else(nothing_here)?;
     let hash = Sha256::digest(&found.bytes).into();
-    Asset { kind: &found.content_type, bytes: found.bytes, gzipped: found.gzpipped, hash }.answer(&headers)
+    Asset { kind: &found.content_type, bytes: found.bytes, gzipped: found.gzpipped, hash }.respond(&headers)
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    // By its one name: where files are read from the folder, others would lead to one as well, and out of what is listed.
+    // Only the exact names in the list: a debug build reads from the folder, where other paths, such as those with `..`,
+    // lead to files as well.
     let listed = Files::iter().any(|name| name == path);
     let file = listed.then(|| Files::get(path)).flatten().ok_or_else(nothing_here)?;
-    let (kind, hash) = (file.metadata.mimetype(), file.metadata.sha256_hash());
-    let mut response = Asset { kind, bytes: file.data, gzipped: false, hash }.answer(headers)?;
+    let kind = file.metadata.mimetype();
+    let hash = file.metadata.sha256_hash();
+    let mut response = Asset { kind, bytes: file.data, gzipped: false, hash }.respond(headers)?;
     if path.ends_with(".html") {
-        let ours = if path == "index.html" { OUR_POLICY } else { "" };
-        if let Ok(policy) = HeaderValue::try_from(format!("{POLICY}{ours}")) {
+        let more = if path == "index.html" { TRUSTED_TYPES_POLICY } else { "" };
+        if let Ok(policy) = HeaderValue::try_from(format!("{POLICY}{more}")) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response.headers_mut().insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));

@@ -6,108 +6,108 @@ use utoipa::ToSchema;
 
 use crate::model::{Presence, Seq, SessionId, TopicId, UserId};
 
-/// `ready`: always first.
+/// `ready`: the first event of every stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready<'a> {
-    /// Whose stream it is.
+    /// The id of the session that the stream belongs to.
     pub session_id: SessionId,
-    /// The session's user.
+    /// The id of the session's user.
     pub user_id: &'a UserId,
-    /// What it has joined, and where each topic goes on.
+    /// The topics that the session has joined, each with the position at which the stream continues.
     pub topics: Vec<ReadyTopic<'a>>,
 }
 
-/// A topic of a stream.
+/// A topic of the stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyTopic<'a> {
-    /// Which.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// Every entry after this one follows.
+    /// The stream sends every entry whose `seq` is greater than this one.
     pub position: Seq,
 }
 
-/// `presence_state`: the whole list, once after `ready` and after each join.
+/// `presence_state`: the sessions that are present on a topic. Sent once per topic, after `ready` or after the join.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PresenceState<'a> {
-    /// Where.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// Who is there; where there are more than the list holds, the first of them.
+    /// The sessions that are present, in the order of session ids. The list is limited; see `truncated`.
     #[schema(value_type = Vec<Presence>)]
     pub presences: &'a RawValue,
-    /// How many there are.
+    /// The number of sessions that are present, even if the list does not have all of them.
     pub presence_count: usize,
-    /// Whether the list is not whole.
+    /// True if `presences` does not have all sessions that are present, because there are too many. Absent if it has.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub truncated: bool,
 }
 
-/// `presence`: the difference since this stream's last. Add `joins` and take away `leaves`, both by `session_id`.
+/// `presence`: the changes since the last presence event of this topic on this stream. Remove the sessions of `leaves` from
+/// your list and add or replace those of `joins`, both by `session_id`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PresenceChange<'a> {
-    /// Where.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// Who has come, or has changed.
+    /// The sessions that have become present, or whose data has changed.
     pub joins: &'a [&'a Presence],
-    /// Who has gone.
+    /// The sessions that are not present any more.
     pub leaves: &'a [&'a Presence],
-    /// How many there are now.
+    /// The number of sessions that are present now.
     pub presence_count: usize,
-    /// Whether there are too many for lists: then only the count is told.
+    /// True if there are too many sessions for a list: then only `presence_count` is given. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub truncated: bool,
 }
 
-/// `gap`: entries that the stream does not send. Read them as history, unless they were pruned; with `changes=true` where
-/// messages from before the gap are shown, which may have been edited or removed in it.
+/// `gap`: a range of entries that the stream does not send. Read them as history, unless they were pruned. Use
+/// `changes=true` if you show messages from before the gap, as they may have been edited or removed in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Gap<'a> {
-    /// Where.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// The first entry that is missing.
+    /// The `seq` of the first missing entry.
     pub from_seq: Seq,
-    /// The last one.
+    /// The `seq` of the last missing entry.
     pub to_seq: Seq,
-    /// Whether they are gone for good.
+    /// True if the entries were deleted because of their age. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub pruned: bool,
 }
 
-/// `left`: nothing more comes from this topic. Having no id, it is told again to a stream that comes back before any
-/// later id has been given out.
+/// `left`: the join of a topic has ended, and the stream sends nothing more of it. The event has no id, so a stream that is
+/// resumed before a later event with an id gets it again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Left<'a> {
-    /// Which.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// Why: `left` (the session has left the topic, or the user the group), `kicked`, `banned`, `blocked` or
-    /// `group_deleted`.
+    /// The reason: `left` (the session has left the topic, or the user has left the group), `kicked`, `banned`, `blocked`
+    /// or `group_deleted`.
     #[schema(example = "left")]
     pub reason: &'a str,
 }
 
-/// `activity`: something is new in a direct message that this session has not joined: a message, an edit, a removal. At
-/// most one per topic per presence interval, with the newest entry; what has been joined tells by its messages. It is
-/// about what happens while the stream is open, or the long poll waits: what was new before, the inbox says
-/// (`GET /v1/me/topics`).
+/// `activity`: there are new entries (messages, edits, removals) in a direct message that this session has not joined. Sent
+/// at most once per topic and presence interval, with the newest entry. Only entries that arrive while the stream is open,
+/// or while the long poll waits, cause it: read the inbox (`GET /v1/me/topics`) for earlier ones.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Activity<'a> {
-    /// Where.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// The newest entry.
+    /// The `seq` of the newest entry.
     pub last_seq: Seq,
 }
 
-/// `typing`: somebody is typing, perhaps the session's own user. It says nothing about when they stop: let it fade after
-/// a few seconds.
+/// `typing`: a user is typing, possibly the session's own user. There is no event for the end of typing: remove the sign
+/// after a few seconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Typing<'a> {
-    /// Where.
+    /// The id of the topic.
     pub topic: &'a TopicId,
-    /// Who.
+    /// The id of the user who is typing.
     pub user_id: &'a UserId,
-    /// How they are called.
+    /// The name of the user.
     #[schema(example = "Ana")]
     pub username: &'a str,
 }
@@ -115,9 +115,9 @@ pub struct Typing<'a> {
 /// `bye`: the stream ends.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Bye<'a> {
-    /// Why: `shutdown`, `max_age`, `replaced`, `expired` or `signed_out`.
+    /// The reason: `shutdown`, `max_age`, `replaced`, `expired` or `signed_out`.
     #[schema(example = "max_age")]
     pub reason: &'a str,
-    /// Whether to come back.
+    /// True if the client should open a new stream.
     pub reconnect: bool,
 }

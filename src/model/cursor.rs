@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::message::Seq;
 use super::topic::TopicId;
 
-/// Which way history is read.
+/// The order in which history is listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {

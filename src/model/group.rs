@@ -23,15 +23,15 @@ pub enum Standing {
     Stranger,
 }
 
-/// A member's role.
+/// The role of a member in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// May do everything.
+    /// Can do everything.
     Superadmin,
-    /// Adds, removes and bans, promotes members and demotes admins, and changes the group.
+    /// Can add, remove and ban users, promote members, demote admins, and change the group.
     Admin,
-    /// Reads and writes.
+    /// Can read and write.
     Member,
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A user: the `sub` of their token, 1 to 128 of `A-Z a-z 0-9 . _ @ | ~ + = -`. Built-in accounts begin with `~`.
+/// The id of a user: the `sub` of their token, 1 to 128 of `A-Z a-z 0-9 . _ @ | ~ + = -`. The ids of built-in accounts
+/// begin with `~`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[schema(value_type = String, example = "ana", pattern = "^[A-Za-z0-9._@|~+=-]{1,128}$")]
 pub struct UserId(Arc<str>);
@@ -40,7 +41,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// One client of one user. A UUIDv7.
+/// The id of a session, which is one client of one user. A UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcc-5b1e-7d03-8b6f-1f0e2ab3c4d5")]
@@ -73,13 +74,13 @@ impl CheckpointId {
     }
 }
 
-/// One entry of a topic's log. A UUIDv7.
+/// The id of a message or of another entry in the log of a topic. A UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f")]
 pub struct MessageId(pub Uuid);
 
-/// A group. A UUIDv7; its topic is `group:` and this.
+/// The id of a group. A UUIDv7. The topic of the group is `group:` followed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcd-0a41-7c3e-8f52-9b1d3e5f7a90")]

@@ -9,7 +9,8 @@ use super::ids::{MessageId, UserId};
 use super::time::Millis;
 use super::topic::TopicId;
 
-/// The number of an entry in its topic's log: dense from 1, without holes. 0 stands before the first.
+/// The number of an entry in the log of its topic: 1, 2, 3 and so on, without gaps. 0 is the position before the first
+/// entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = i64, minimum = 0, example = 42)]
@@ -23,10 +24,10 @@ impl Seq {
     }
 }
 
-/// What kind of entry it is: 0 what a user has sent · 1 somebody has joined the group · 2 was added to it · 3 has left it ·
-/// 4 was removed from it · 5 was given a higher role · 6 an earlier message was edited · 7 an earlier message was
-/// removed · 8 somebody was banned from the group · 9 was given a lower role. There may be more: skip what you do not
-/// know.
+/// The kind of an entry: 0 a message of a user · 1 a user joined the group · 2 a user was added to the group · 3 a user left
+/// the group · 4 a user was removed from the group · 5 a member got a higher role · 6 an earlier message was edited · 7 an
+/// earlier message was removed · 8 a user was banned from the group · 9 a member got a lower role. Later versions may add
+/// codes: ignore entries with an unknown code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = i16, minimum = 0, maximum = 9, example = 0)]
@@ -55,17 +56,18 @@ impl Code {
     pub const GROUP_DEMOTION: Self = Self(9);
 }
 
-/// A user as every answer shows one.
+/// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
-    /// Who it is.
+    /// The id of the user.
     pub user_id: UserId,
-    /// How they are called; in a message, how they were called when they sent it.
+    /// The name of the user; in a message, the name that they had when they sent it.
     #[schema(value_type = String, example = "Ana")]
     pub username: Box<str>,
 }
 
-/// One entry, in the order of fields in which clients get it: in the acknowledgement, in history, on the stream.
+/// A message, or another entry in the log of a topic. It is the same in acknowledgements, in history and on streams.
+// The fields are in the order in which clients get them.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f",
@@ -77,29 +79,30 @@ pub struct User {
     "created_at": "2026-01-31T09:30:00.000Z",
 }))]
 pub struct Message {
-    /// Unique over all topics.
+    /// The id of the message, unique among all topics.
     pub id: MessageId,
-    /// Where it was said.
+    /// The id of the topic.
     pub topic: TopicId,
-    /// Its place there.
+    /// The number of the entry in the topic.
     pub seq: Seq,
-    /// Its kind.
+    /// The kind of the entry.
     pub code: Code,
-    /// Who said it; in what a group tells of itself, whom it is about.
+    /// The user who sent the message; in an entry of a group (codes 1 to 5, 8 and 9), the user whom it is about.
     pub sender: User,
-    /// What was said, to the byte; `null` once removed. In what a group tells of itself (codes 1 to 5, 8 and 9) it is
-    /// `{"user", "by"}`: whom it is about, and who did it, both `{"user_id", "username"}`; with the new `"role"` where it
-    /// was changed (5 and 9). Of an edit (code 6) it is `{"message_id", "seq", "content"}`: which message, and what it
-    /// says from then on, `null` once it was removed; of a removal (code 7) `{"message_id", "seq"}`.
+    /// The content as it was sent, except for white space outside of strings; `null` if the message was removed. In an entry
+    /// of a group (codes 1 to 5, 8 and 9) it is `{"user", "by"}`: the user whom it is about and the user who did it, both `{"user_id", "username"}`,
+    /// with the new `"role"` in codes 5 and 9. In an edit (code 6) it is `{"message_id", "seq", "content"}`: the edited
+    /// message and its new content, which is `null` if the message was removed later. In a removal (code 7) it is
+    /// `{"message_id", "seq"}`.
     #[schema(value_type = Value)]
     pub content: Box<RawValue>,
-    /// When the server took it; never runs backwards within a topic.
+    /// The time at which the service accepted the message. Within a topic it never decreases.
     pub created_at: Millis,
-    /// When its author edited it last.
+    /// The time of the last edit; absent if the message was never edited.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub edited_at: Option<Millis>,
-    /// When it was removed.
+    /// The time of the removal; absent if the message was not removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub removed_at: Option<Millis>,
@@ -201,7 +204,7 @@ pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// What is delivered to those who listen at that moment, and never stored: a message without id and seq.
+/// An ephemeral message: delivered to the streams that are open at that moment, and never stored. It has no id and no seq.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)] // in the contract, this tells it from a stored message
 #[schema(as = Ephemeral, example = json!({
@@ -212,15 +215,15 @@ pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
     "created_at": "2026-01-31T09:30:00.000Z",
 }))]
 pub struct EphemeralMessage {
-    /// Where it is said.
+    /// The id of the topic.
     pub topic: TopicId,
-    /// Its kind.
+    /// The kind of the message, always 0.
     pub code: Code,
-    /// Who says it.
+    /// The user who sent the message.
     pub sender: User,
-    /// What is said.
+    /// The content as it was sent, except for white space outside of strings.
     #[schema(value_type = Value)]
     pub content: Box<RawValue>,
-    /// When the server took it.
+    /// The time at which the service accepted the message.
     pub created_at: Millis,
 }

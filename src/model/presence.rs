@@ -6,16 +6,17 @@ use utoipa::ToSchema;
 use super::ids::{SessionId, UserId};
 use super::time::Millis;
 
-/// Somebody is there. Ordered and told apart by session.
+/// A session that is present on a topic.
+// Ordered and distinguished by session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Presence {
-    /// Who.
+    /// The id of the user.
     pub user_id: UserId,
-    /// How they are called now.
+    /// The present name of the user.
     #[schema(value_type = String, example = "Ana")]
     pub username: Box<str>,
-    /// On which device.
+    /// The id of the session.
     pub session_id: SessionId,
-    /// Since when that device has been online without a break longer than the grace period.
+    /// The time since which the session has been online, without a break longer than the grace period.
     pub online_since: Millis,
 }

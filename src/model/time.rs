@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// A time, UTC, as RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
+/// A time in UTC, in the form of RFC 3339 with three decimals: `2026-01-31T09:30:00.000Z`.
 // The field holds milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T09:30:00.000Z")]

@@ -11,19 +11,19 @@ use super::ids::{GroupId, UserId};
 /// The key of a topic in the database, the hub and the bus. It is shorter than the topic's id.
 pub type TopicKey = i64;
 
-/// What a topic is; decides who may join, send and read.
+/// The type of a topic. It decides who may join, send and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TopicKind {
-    /// Named; open to any user.
+    /// A room: it has a name and is open to all users.
     Room,
-    /// A group's chat: its members only.
+    /// The chat of a group: open to its members only.
     Group,
-    /// Two users, private.
+    /// A direct message: private to two users.
     Dm,
 }
 
-/// A topic's canonical id: the form that both sides of a DM see.
+/// The canonical id of a topic: `room:NAME`, `group:UUID` or `dm:A:B`. Both users of a direct message get the same one.
 // Shared, as every stream that listens to the topic holds the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]

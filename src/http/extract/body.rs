@@ -1,7 +1,7 @@
-//! JSON bodies: bounded in size and time, read strictly, refused in sentences.
+//! JSON bodies: limited in size and time, read strictly, refused with a sentence that names the error.
 //!
-//! The content type is not looked at, on purpose: `curl -d` sends its own, and as no cookie is ever used there is no
-//! cross-site request that a content type could keep out.
+//! The content type is ignored on purpose: `curl -d` sends its own, and as no cookie is ever used there is no cross-site
+//! request that a content type could prevent.
 
 use std::time::Duration;
 
@@ -17,23 +17,24 @@ use serde_json::error::Category;
 use super::text::shorten;
 use crate::http::problem::{BODY_TOO_LARGE, MALFORMED_JSON, Problem, REQUEST_TIMEOUT};
 
-/// How long a whole body may take. Bodies are some kilobytes: what trickles longer than this only holds a connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time in which a whole body must arrive. Bodies are a few kilobytes: a slower one only occupies a connection.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of a body that is too large is read and dropped before the refusal, in bytes and in time. Closing with
-/// unread bytes makes the client's kernel throw our answer away; who sends more than this may lose it.
-const OVERFLOW: usize = 1 << 20;
-const OVERFLOW_PATIENCE: Duration = Duration::from_secs(2);
+/// The part of a body that is too large that is read and discarded before the refusal, in bytes. Closing a connection
+/// with unread bytes makes the client's kernel discard the response; a client that sends more than this may lose it.
+const DISCARD_BYTES: usize = 1 << 20;
+/// The time that discarding may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest body that [`Body`] and [`OptionalBody`] read, in bytes. Part of the router's state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimit(pub(crate) usize);
 
 /// A JSON object. Malformed JSON is 400, a wrong, missing or unknown member 422 (for the last, `T` has
-/// `#[serde(deny_unknown_fields)]`), too long a body 413, too slow a one 408.
+/// `#[serde(deny_unknown_fields)]`), a body that is too long 413, one that is too slow 408.
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// Like [`Body`], but without a body `T` is its default.
+/// Like [`Body`], but an absent body is the default of `T`.
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T>
@@ -43,7 +44,7 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        parse(&whole(request, BodyLimit::from_ref(state).0, PATIENCE).await?).map(Self)
+        parse(&read_body(request, BodyLimit::from_ref(state).0, BODY_TIMEOUT).await?).map(Self)
     }
 }
 
@@ -54,25 +55,28 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = whole(request, BodyLimit::from_ref(state).0, PATIENCE).await?;
+        let bytes = read_body(request, BodyLimit::from_ref(state).0, BODY_TIMEOUT).await?;
         if bytes.trim_ascii().is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
 
-/// The whole body, or why it cannot be had.
-pub(super) async fn whole(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
-    let waits = request.headers().contains_key(EXPECT);
+/// Reads the whole body.
+///
+/// # Errors
+/// 413 where it is longer than `limit` bytes, 408 where it takes longer than `timeout`, 400 where it ends too early.
+pub(super) async fn read_body(request: Request, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+    let expects_continue = request.headers().contains_key(EXPECT);
     let mut body = request.into_body();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let read = if announced > limit {
-        // Who asked first (RFC 9110 §10.1.1) has sent nothing yet: there is nothing to drop.
-        if waits {
+        // A client that waits for 100 Continue (RFC 9110 §10.1.1) has sent nothing yet: there is nothing to discard.
+        if expects_continue {
             return Err(too_large(limit));
         }
         Read::TooLarge
     } else {
-        let Ok(read) = tokio::time::timeout(patience, collect(&mut body, limit)).await else {
-            let detail = format!("the body took longer than {} s: send it at once", patience.as_secs());
+        let Ok(read) = tokio::time::timeout(timeout, collect(&mut body, limit)).await else {
+            let detail = format!("the body took longer than {} s: send it at once", timeout.as_secs());
             return Err(Problem::new(&REQUEST_TIMEOUT, detail));
         };
         read?
@@ -80,8 +84,8 @@ pub(super) async fn whole(request: Request, limit: usize, patience: Duration) ->
     match read {
         Read::Whole(bytes) => Ok(bytes),
         Read::TooLarge => {
-            // Only a courtesy: the answer is the same however far this gets.
-            let _ = tokio::time::timeout(OVERFLOW_PATIENCE, drop_some(&mut body)).await;
+            // The response is the same whether or not this ends in time.
+            let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard(&mut body)).await;
             Err(too_large(limit))
         }
     }
@@ -106,11 +110,11 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Read, Problem> {
     Ok(Read::Whole(bytes.freeze()))
 }
 
-async fn drop_some(body: &mut Incoming) {
-    let mut dropped = 0;
+async fn discard(body: &mut Incoming) {
+    let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
-        dropped += frame.data_ref().map_or(0, Bytes::len);
-        if dropped > OVERFLOW {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > DISCARD_BYTES {
             break;
         }
     }
@@ -125,7 +129,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') => serde_json::from_str(text).map_err(refuse),
         Some(_) => {
-            // serde would take an array as a struct's members in order, which nobody has promised to clients.
+            // serde would accept an array of a struct's members in order, which is not in the contract.
             serde_json::from_str::<IgnoredAny>(text).map_err(refuse)?;
             Err(Problem::invalid("the body must be a JSON object"))
         }
@@ -133,8 +137,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
 }
 
-// By value, as `map_err` hands it over.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn refuse(error: serde_json::Error) -> Problem {
     match error.classify() {
         Category::Data => Problem::invalid(format!("the body does not fit: {}", shorten(&error.to_string()))),

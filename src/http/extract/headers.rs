@@ -63,9 +63,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut values = parts.headers.get_all("idempotency-key").iter();
-        let Some(value) = values.next() else {
-            return Ok(Self(None));
-        };
+        let Some(value) = values.next() else { return Ok(Self(None)) };
         if values.next().is_some() {
             return Err(Problem::invalid("the Idempotency-Key header stands twice: send it once"));
         }

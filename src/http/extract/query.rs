@@ -50,8 +50,8 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
 fn refuse(pairs: &[(String, String)], parameters: &[Parameter], error: &QueryRejection) -> Problem {
     if let Some((name, _)) = pairs.iter().find(|(name, _)| parameters.iter().all(|known| known.name != *name)) {
         let known: Vec<_> = parameters.iter().map(|parameter| &*parameter.name).collect();
-        let (name, known) = (shorten(name), known.join(", "));
-        return Problem::invalid(format!("there is no query parameter `{name}` here: there is {known}"));
+        let name = shorten(name);
+        return Problem::invalid(format!("there is no query parameter `{name}` here: there is {}", known.join(", ")));
     }
     // The cause reads `limit: invalid digit found in string`.
     let cause = error.source().map(ToString::to_string).unwrap_or_default();

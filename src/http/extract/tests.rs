@@ -1,4 +1,4 @@
-//! Each extractor on a small router: what it takes, and how it refuses.
+//! Each extractor on a small router: the requests that it accepts, and its refusals.
 
 use axum::response::IntoResponse as _;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower::ServiceExt as _;
 
-use super::body::whole;
+use super::body::read_body;
 use super::text::shorten;
 use super::*;
 
@@ -45,8 +45,8 @@ struct Page {
 
 fn app() -> Router {
     Router::new()
-        .route("/body", post(async |Body(draft): Body<Draft>| told(&draft)))
-        .route("/optional", post(async |OptionalBody(draft): OptionalBody<Draft>| told(&draft)))
+        .route("/body", post(async |Body(draft): Body<Draft>| describe(&draft)))
+        .route("/optional", post(async |OptionalBody(draft): OptionalBody<Draft>| describe(&draft)))
         .route(
             "/page",
             get(async |StrictQuery(page): StrictQuery<Page>| {
@@ -67,7 +67,7 @@ fn app() -> Router {
         .with_state(BodyLimit(64))
 }
 
-fn told(draft: &Draft) -> String {
+fn describe(draft: &Draft) -> String {
     format!("{:?} {}", draft.content.as_ref().map(|c| c.get()), draft.count)
 }
 
@@ -126,7 +126,7 @@ async fn a_body_that_is_too_long_is_413_however_it_comes() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_408() {
     let request = Request::post("/").body(RawBody::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
-    let refused = whole(request.expect("a request"), 64, Duration::from_millis(10)).await;
+    let refused = read_body(request.expect("a request"), 64, Duration::from_millis(10)).await;
     let problem = refused.expect_err("too slow");
     assert_eq!(problem.into_response().status(), StatusCode::REQUEST_TIMEOUT);
 }

@@ -52,7 +52,7 @@ struct Outer(#[source] std::fmt::Error);
 #[tokio::test]
 async fn a_cause_goes_to_the_log_with_its_sources_and_not_to_the_client() {
     let response = Problem::from(ChatError::Internal(Box::new(Outer(std::fmt::Error)))).into_response();
-    let cause = response.extensions().get::<Cause>().expect("a cause").0.clone();
+    let cause = response.extensions().get::<InternalCause>().expect("a cause").0.clone();
     assert_eq!(&*cause, format!("the statement failed: {}", std::fmt::Error));
     let (status, _, body) = read(response).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);

@@ -10,6 +10,7 @@ mod rules;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use self::circles::{circles, describe, graph};
 use self::modules::{Crate, Sources};
@@ -55,8 +56,11 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-fn service() -> Crate {
-    Crate::parse("parlour", &Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")))
+/// The service, parsed once for all tests.
+fn service() -> &'static Crate {
+    static SERVICE: LazyLock<Crate> =
+        LazyLock::new(|| Crate::parse("parlour", &Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))));
+    &SERVICE
 }
 
 /// The layers, as the head of `src/lib.rs` writes them.
@@ -68,7 +72,7 @@ fn written_layers() -> Layers {
 
 #[test]
 fn each_layer_imports_only_those_below_it() {
-    let forbidden = forbidden_imports(&service(), &written_layers());
+    let forbidden = forbidden_imports(service(), &written_layers());
     assert!(forbidden.is_empty(), "{forbidden:#?}");
 }
 
@@ -104,7 +108,7 @@ fn no_layer_is_above_itself() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let graph = graph(&service());
+    let graph = graph(service());
     let found = circles(&graph);
     for circle in &found {
         println!("{}", describe(&graph, circle));
@@ -119,7 +123,7 @@ fn no_files_use_each_other_in_a_circle() {
 
 #[test]
 fn each_room_keeps_what_is_its_own() {
-    let mut found = outside_rooms(&service());
+    let mut found = outside_rooms(service());
     for &(room, file) in KNOWN_OUTSIDE {
         assert!(
             found.remove(&(room, file.to_owned())).is_some(),

@@ -1,35 +1,45 @@
-//! A group: a topic with members.
+//! Groups: a topic with members.
 
 use sea_orm::entity::prelude::*;
 
-/// A row.
+/// A group.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "group")]
 pub struct Model {
-    /// UUIDv7; its topic is `group:` and this.
+    /// The group's id, a UUIDv7. Its topic is called `group:` and this id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Its chat.
+    /// The key of the group's topic.
     #[sea_orm(unique)]
     pub topic_id: i64,
-    /// How it is called.
+    /// The name, 1 to 100 characters.
     pub name: String,
-    /// The same in lower case: what searches compare.
+    /// The name in lower case, which searches compare.
     pub search_name: String,
-    /// What it is about.
+    /// The description, at most 500 characters.
     pub description: String,
-    /// Whether anyone may join.
+    /// True if anyone may join without being accepted.
     pub open: bool,
-    /// How many members it takes.
+    /// The largest number of members, 1 to 10,000.
     pub max_members: i32,
-    /// How many it has.
+    /// The number of members.
     pub members: i32,
-    /// When it was made.
+    /// The time of creation, in milliseconds since the Unix epoch.
     pub created_at: i64,
 }
 
-/// There are none: what queries join, they say themselves.
+/// The tables that queries join to this one.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    /// The standings of users in the group.
+    #[sea_orm(has_many = "super::group_member::Entity")]
+    Members,
+}
+
+impl Related<super::group_member::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Members.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,31 +1,50 @@
-//! A session listens to a topic, or did.
+//! Joins: which session listens to which topic.
 
 use sea_orm::entity::prelude::*;
 
-/// A row.
+/// A session listens to a topic, or did.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "joined")]
 pub struct Model {
-    /// Who listens.
+    /// The id of the session.
     #[sea_orm(primary_key, auto_increment = false)]
     pub session_id: Uuid,
-    /// To what.
+    /// The key of the topic.
     #[sea_orm(primary_key, auto_increment = false)]
     pub topic_id: i64,
-    /// This join's number in event ids; a later join of the same topic gets another one.
+    /// The number of the join in event ids. A later join of the same topic gets another one.
     pub join_number: i32,
-    /// The newest entry when it was joined.
+    /// The seq of the topic's newest entry at the time of the join.
     pub position: i64,
-    /// Receives without being shown as present.
+    /// True if the session receives without being shown as present.
     pub hidden: bool,
-    /// How it ended; none while it lasts.
+    /// The reason of the end, as the service's `LeaveReason` encodes it; null while the join lasts.
     pub ended: Option<i16>,
-    /// The entry that ended it: the last that its stream receives.
+    /// The seq of the entry that ended the join: the last one that its stream receives.
     pub ended_seq: Option<i64>,
 }
 
-/// There are none: what queries join, they say themselves.
+/// The tables that queries join to this one.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    /// The session that listens.
+    #[sea_orm(belongs_to = "super::session::Entity", from = "Column::SessionId", to = "super::session::Column::Id")]
+    Session,
+    /// The topic.
+    #[sea_orm(belongs_to = "super::topic::Entity", from = "Column::TopicId", to = "super::topic::Column::Id")]
+    Topic,
+}
+
+impl Related<super::session::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Session.def()
+    }
+}
+
+impl Related<super::topic::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Topic.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,4 +1,4 @@
-//! The tables as sea-orm entities: one file per table, no logic. Times are milliseconds since the Unix epoch.
+//! The tables as sea-orm entities: one file per table, no logic. Their relations are those that queries of the service use.
 
 pub mod block;
 pub mod checkpoint;

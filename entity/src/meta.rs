@@ -1,19 +1,19 @@
-//! What the database knows of itself: its epoch and keys.
+//! Values of the database itself: its epoch and keys.
 
 use sea_orm::entity::prelude::*;
 
-/// A row.
+/// A name and its value.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "meta")]
 pub struct Model {
-    /// What it is.
+    /// The name: `epoch`, `token_key` or `device_key`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// Its value, hexadecimal.
+    /// The value, in hexadecimal digits.
     pub value: String,
 }
 
-/// There are none: what queries join, they say themselves.
+/// No query joins this table to another through sea-orm.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

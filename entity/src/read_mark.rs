@@ -1,23 +1,33 @@
-//! How far a user has read a topic.
+//! Read marks: how far a user has read a topic.
 
 use sea_orm::entity::prelude::*;
 
-/// A row.
+/// The read mark of one user in one topic.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "read_mark")]
 pub struct Model {
-    /// Who.
+    /// The id of the user.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: String,
-    /// What.
+    /// The key of the topic.
     #[sea_orm(primary_key, auto_increment = false)]
     pub topic_id: i64,
-    /// The last entry that they have read.
+    /// The seq of the last entry that the user has read.
     pub seq: i64,
 }
 
-/// There are none: what queries join, they say themselves.
+/// The tables that queries join to this one.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    /// The topic.
+    #[sea_orm(belongs_to = "super::topic::Entity", from = "Column::TopicId", to = "super::topic::Column::Id")]
+    Topic,
+}
+
+impl Related<super::topic::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Topic.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -20,7 +20,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Plain SQL: what matters here (partial indexes, collation, clustering) is what a schema builder cannot say.
+/// Plain SQL: a schema builder cannot express partial indexes, collations and clustering.
 const SCHEMA: &[&str] = &[
     "CREATE TABLE meta (name {key} PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE node (id {uuid} PRIMARY KEY, lease_until BIGINT NOT NULL)",

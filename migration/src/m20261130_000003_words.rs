@@ -46,10 +46,10 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Tables: the old name and the new one.
+/// Tables, each with the old name and the new one.
 const TABLES: [(&str, &str); 2] = [("generation", "checkpoint"), ("node", "instance")];
 
-/// Columns: the table under its old name, the old name and the new one.
+/// Columns, each with the old name of its table, its old name and its new one.
 const COLUMNS: [(&str, &str, &str); 8] = [
     ("session", "generation", "last_checkpoint"),
     ("session", "stream", "stream_id"),

@@ -1,15 +1,16 @@
-//! What the two databases call the same thing.
+//! The names that the two databases have for the same types and functions.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-/// Runs statements in which `{key}` and its like stand for the database's own types. Keys compare by bytes on both
-/// databases, so that both list in one order; `{clustered}` stores a table in the order of its primary key where the
-/// database can. `{dm_first}` and `{dm_second}` are the users in a topic's name `dm:A:B`.
+/// Runs statements after replacing `{key}` and the other placeholders by the database's own words. Keys compare by bytes on
+/// both databases, so that both list in the same order. `{clustered}` stores a table in the order of its primary key, if
+/// the database can. `{dm_first}` and `{dm_second}` are the users in a topic's name `dm:A:B`.
 pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let types = if manager.get_database_backend() == DbBackend::Postgres { POSTGRES } else { SQLITE };
     for statement in statements {
-        let sql = types.iter().fold((*statement).to_owned(), |text, (word, means)| text.replace(word, means));
+        let sql =
+            types.iter().fold((*statement).to_owned(), |text, (placeholder, word)| text.replace(placeholder, word));
         manager.get_connection().execute_unprepared(&sql).await?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::service::Chat;
 use crate::model::group::{Refusal, Standing};
 use crate::model::text::{DESCRIPTION_MAX, GROUP_NAME_MAX, is_name, lower_case};
 use crate::model::{GroupId, SessionId};
-use crate::store::{GroupDeleted, GroupPatch, GroupPlace, GroupRow, NewGroup, TopicKey};
+use crate::store::{GroupCursor, GroupDeleted, GroupPatch, GroupRow, NewGroup, TopicKey};
 
 /// The upper bound of a group's `max_members`.
 const MAX_MEMBERS: u32 = 10_000;
@@ -32,7 +32,7 @@ pub struct GroupQuery {
     /// The beginning of the groups' names, in any case.
     pub prefix: String,
     /// The last group of the page before; the search goes on after it.
-    pub after: Option<GroupPlace>,
+    pub after: Option<GroupCursor>,
     /// The largest number of groups to return.
     pub limit: usize,
 }

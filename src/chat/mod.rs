@@ -37,5 +37,5 @@ pub use topics::{JoinedTopic, TopicInfo};
 
 // Values that the calls of `Chat` return as the store reads them.
 pub use crate::store::{
-    Block, GroupPatch, GroupPlace, GroupRow, InboxTopic, Join, MemberRow, ReadMark, Resume, SessionRow,
+    Block, GroupCursor, GroupPatch, GroupRow, InboxTopic, Join, MemberRow, ReadMark, Resume, SessionRow,
 };

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::model::{Millis, SessionId};
-use crate::store::Touch;
+use crate::store::SessionCall;
 
 /// The time of the latest call of each session.
 #[derive(Debug, Default)]
@@ -31,10 +31,10 @@ impl RecentCalls {
 
     /// Removes and returns all calls, in the order of the sessions' ids: every transaction that locks several sessions
     /// locks them in this order.
-    pub(super) fn take(&self) -> Vec<Touch> {
+    pub(super) fn take(&self) -> Vec<SessionCall> {
         let calls = std::mem::take(&mut *self.unwritten.lock());
-        let mut touches: Vec<_> = calls.into_iter().map(|(session, at)| Touch { session, at }).collect();
-        touches.sort_unstable_by_key(|touch| touch.session);
-        touches
+        let mut calls: Vec<_> = calls.into_iter().map(|(session, at)| SessionCall { session, at }).collect();
+        calls.sort_unstable_by_key(|call| call.session);
+        calls
     }
 }

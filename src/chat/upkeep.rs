@@ -36,7 +36,7 @@ impl Chat {
             tokio::time::sleep(CALLS_WRITE_DELAY).await;
             let touches = self.inner.recent_calls.take();
             for batch in touches.chunks(CALLS_BATCH_SESSIONS) {
-                match self.store().touch_sessions(batch.to_vec(), self.inner.hub.grace()).await {
+                match self.store().record_calls(batch.to_vec(), self.inner.hub.grace()).await {
                     Ok(appeared) => self.inner.hub.presence_changed(&appeared),
                     Err(error) => tracing::debug!(%error, "recent calls could not be written"),
                 }

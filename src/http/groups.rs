@@ -13,7 +13,7 @@ use super::paging::{cut, page_size, start_after};
 use super::path::GroupPath;
 use super::problem::Problem;
 use super::state::Shared;
-use crate::chat::{Caller, Chat, CreateGroup, GroupPatch, GroupPlace, GroupQuery, GroupRow};
+use crate::chat::{Caller, Chat, CreateGroup, GroupCursor, GroupPatch, GroupQuery, GroupRow};
 use crate::model::cursor::{IdCursor, KeyCursor};
 use crate::model::group::{Role, Standing};
 use crate::model::text::lower_case;
@@ -248,7 +248,7 @@ async fn list(
 }
 
 /// The name in lower case and the id of the last group of the page before.
-fn decode(text: &str, owner: &str) -> Option<GroupPlace> {
+fn decode(text: &str, owner: &str) -> Option<GroupCursor> {
     let KeyCursor(key) = KeyCursor::decode(text, owner)?;
     let (name, id) = key.split_once('\n')?;
     Some((name.to_owned(), GroupId::parse(id)?))

@@ -1,44 +1,58 @@
-//! Blocks: who wants no direct messages with whom.
+//! Blocks: which users want no direct messages with which others.
 //!
-//! A block, a join and a send of one direct message wait for each other at its topic's row: what a block has ended when
-//! it commits stays ended.
+//! A block, a join and a send of one direct message lock the row of its topic first, so they run one after the other: a
+//! join that a block has ended stays ended when the block commits.
 
-use super::joins::end_joins;
-use super::pool::{Connection, Row};
-use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, dialect, topics, users};
+use parlour_entity::{block as entity, user};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
+};
+
+use super::leaves::{JoinEnd, LeaveReason, end_joins};
+use super::pool::Connection;
+use super::topics::{self, Lock};
+use super::{Store, StoreError, TopicKey, users};
 use crate::model::{Millis, SessionId, TopicId, User, UserId};
 
-/// Somebody who is blocked.
+/// A user who is blocked.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Whom.
+    /// The user who is blocked.
     pub user: User,
-    /// Since when.
+    /// The time of the block.
     pub created_at: Millis,
 }
 
-/// What a block has ended.
+/// The joins that a block has ended.
 #[derive(Clone, Debug)]
 pub struct Blocked {
     /// The direct message's key.
     pub topic: TopicKey,
-    /// The sessions of both sides that had joined it.
+    /// The sessions of both users that had joined it.
     pub sessions: Vec<SessionId>,
 }
 
 impl Store {
-    /// Blocks, and ends both sides' joins of `dm`, the direct message of the two; a repeat keeps the first time.
+    /// Blocks a user, and ends both users' joins of `dm`, their direct message. A repeat keeps the time of the first block.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn block(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<Blocked, StoreError> {
         let now = self.now();
+        let block = entity::ActiveModel {
+            blocker_id: Set(blocker.as_str().to_owned()),
+            blocked_id: Set(blocked.as_str().to_owned()),
+            created_at: Set(now.0),
+        };
+        let block = entity::Entity::insert(block).on_conflict(OnConflict::new().do_nothing().to_owned());
         self.change(move |tx| {
             Box::pin(async move {
-                // A direct message that nobody has opened has no row to wait at.
+                // A direct message that nobody has opened has no row to lock.
                 topics::ensure(tx, &dm, now).await?;
-                let topic = topics::find(tx, &dm, dialect::for_update(tx)).await?;
+                let topic = topics::find(tx, &dm, Lock::Exclusive).await?;
                 let topic = topic.ok_or(StoreError::Corrupt("topic"))?.key;
-                let sql = "INSERT INTO block (blocker_id, blocked_id, created_at) VALUES ($1, $2, $3) \
-                           ON CONFLICT DO NOTHING";
-                dialect::exec(tx, sql, vec![blocker.as_str().into(), blocked.as_str().into(), now.0.into()]).await?;
+                block.exec_without_returning(tx).await?;
                 let end = JoinEnd { reason: LeaveReason::Blocked, last: None };
                 Ok(Blocked { topic, sessions: end_joins(tx, topic, None, end).await? })
             })
@@ -46,45 +60,61 @@ impl Store {
         .await
     }
 
-    /// Lifts a block of `dm`, where there is one.
+    /// Removes a block of `dm`, if there is one.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn unblock(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<(), StoreError> {
         self.change(move |tx| {
             Box::pin(async move {
-                // Behind a block that is on its way: it is lifted as well.
-                topics::find(tx, &dm, dialect::for_update(tx)).await?;
-                let sql = "DELETE FROM block WHERE blocker_id = $1 AND blocked_id = $2";
-                dialect::exec(tx, sql, vec![blocker.as_str().into(), blocked.as_str().into()]).await.map(drop)
+                // The lock waits for a block that is about to commit: that block is removed as well.
+                topics::find(tx, &dm, Lock::Exclusive).await?;
+                entity::Entity::delete_by_id((blocker.as_str().into(), blocked.as_str().into())).exec(tx).await?;
+                Ok(())
             })
         })
         .await
     }
 
-    /// Whom a user blocks, in the order of ids, beyond `after`.
+    /// Returns the first `limit` users whom a user blocks, ordered by id, after the id `after`.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn blocks_of(&self, user: &UserId, after: Option<&UserId>, limit: u64) -> Result<Vec<Block>, StoreError> {
-        let sql = "SELECT b.blocked_id AS user_id, u.username, b.created_at FROM block b \
-                   JOIN \"user\" u ON u.id = b.blocked_id WHERE b.blocker_id = $1 AND b.blocked_id > $2 \
-                   ORDER BY b.blocked_id LIMIT $3";
-        let after = after.map_or("", UserId::as_str);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = dialect::rows(self.read(), sql, vec![user.as_str().into(), after.into(), limit.into()]).await?;
-        let block =
-            |row: &Row| Ok(Block { user: users::user(row)?, created_at: Millis(dialect::get(row, "created_at")?) });
-        rows.iter().map(block).collect()
+        let found = entity::Entity::find()
+            .find_both_related(user::Entity)
+            .filter(entity::Column::BlockerId.eq(user.as_str()))
+            .filter(entity::Column::BlockedId.gt(after.map_or("", UserId::as_str)))
+            .order_by_asc(entity::Column::BlockedId)
+            .limit(limit)
+            .all(self.read())
+            .await?;
+        let block = |(block, user): (entity::Model, user::Model)| {
+            Ok(Block { user: users::named(&user.id, user.username)?, created_at: Millis(block.created_at) })
+        };
+        found.into_iter().map(block).collect()
     }
 
-    /// Whether either of a direct message's two users blocks the other; of other topics, nobody does.
+    /// Returns true if either of a direct message's two users blocks the other; false for any other topic.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn is_blocked(&self, topic: &TopicId) -> Result<bool, StoreError> {
         is_blocked(self.read(), topic).await
     }
 }
 
-/// [`Store::is_blocked`] within a transaction, which holds the topic's row: in an earlier statement, or this sees the
-/// past.
+/// [`Store::is_blocked`] within a transaction. The transaction has locked the topic's row in an earlier statement, or at
+/// READ COMMITTED this would not see a block that the lock waited for.
 pub(super) async fn is_blocked(on: &impl Connection, topic: &TopicId) -> Result<bool, StoreError> {
     let Some((one, other)) = topic.dm_users() else {
         return Ok(false);
     };
-    let sql = "SELECT 1 AS one FROM block WHERE (blocker_id = $1 AND blocked_id = $2) \
-               OR (blocker_id = $2 AND blocked_id = $1)";
-    Ok(dialect::row(on, sql, vec![one.as_str().into(), other.as_str().into()]).await?.is_some())
+    let blocks = |blocker: &UserId, blocked: &UserId| {
+        Condition::all()
+            .add(entity::Column::BlockerId.eq(blocker.as_str()))
+            .add(entity::Column::BlockedId.eq(blocked.as_str()))
+    };
+    let either = Condition::any().add(blocks(&one, &other)).add(blocks(&other, &one));
+    Ok(entity::Entity::find().filter(either).one(on).await?.is_some())
 }

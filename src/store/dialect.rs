@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use rusqlite::types::FromSql;
-use sea_orm::{DbBackend, DbErr, Statement, TryGetable, Value};
+use sea_orm::{DbBackend, DbErr, TryGetable, Value};
 
 use super::StoreError;
 use super::pool::{Connection, Row};
@@ -45,11 +45,6 @@ pub(super) async fn row(
 /// Runs a statement; answers how many rows it changed.
 pub(super) async fn exec(on: &impl Connection, sql: impl Into<String>, values: Vec<Value>) -> Result<u64, StoreError> {
     on.execute_sql(sql.into(), values).await
-}
-
-/// Runs a statement that was built from entities for the same database.
-pub(super) async fn run(on: &impl Connection, statement: Statement) -> Result<u64, StoreError> {
-    on.execute_sql(statement.sql, statement.values.map_or_else(Vec::new, |values| values.0)).await
 }
 
 /// A column of a row.

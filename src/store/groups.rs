@@ -1,148 +1,176 @@
-//! Groups: making, finding, changing and deleting them. Whoever changes one, or its members, locks the row of its topic
-//! first: so the log tells of changes in their order, and no send falls in between.
+//! Groups: creating, finding, changing and deleting them. A transaction that changes a group or its members locks the row
+//! of its topic first: so the log lists the changes in their order, and no send is stored between a check and its change.
 
-mod members;
+use parlour_entity::{group as entity, group_member, read_mark, topic};
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _, RelationTrait as _, Select, Set, Unchanged,
+};
+use uuid::Uuid;
 
-use sea_orm::Value;
-
-pub(super) use members::standing_of;
-pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
-
-use super::joins::end_joins;
-use super::pool::{Connection, Row, Transaction};
-use super::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, topics};
+use super::leaves::{JoinEnd, LeaveReason, end_joins};
+use super::pool::{Connection, Transaction};
+use super::topics::{self, Lock};
+use super::{Store, StoreError, TopicKey, TopicRow, dialect, standings};
 use crate::model::group::{MAY_CHANGE, MAY_DELETE, Refusal, Standing};
 use crate::model::text::{lower_case, prefix_end};
 use crate::model::{GroupId, Millis, SessionId, TopicId, UserId};
 
-/// A group as somebody sees it.
+/// A group as one user sees it.
 #[derive(Clone, Debug)]
 pub struct GroupRow {
-    /// Which.
+    /// The id.
     pub id: GroupId,
-    /// How it is called.
+    /// The name.
     pub name: String,
-    /// What it is about.
+    /// The description.
     pub description: String,
-    /// Whether anyone may join.
+    /// True if anyone may join without being accepted.
     pub open: bool,
-    /// How many members it takes.
+    /// The largest number of members.
     pub max_members: u32,
-    /// How many it has.
+    /// The number of members.
     pub members: u32,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Millis,
-    /// What the one who looks is to it.
+    /// The standing of the user who sees it.
     pub standing: Standing,
 }
 
-/// What a group is made with.
+/// The properties of a group to be created.
 #[derive(Clone, Debug)]
 pub struct NewGroup {
-    /// 1 to 100 characters.
+    /// The name, 1 to 100 characters.
     pub name: String,
-    /// At most 500 characters.
+    /// The description, at most 500 characters.
     pub description: String,
-    /// Whether anyone may join.
+    /// True if anyone may join without being accepted.
     pub open: bool,
-    /// 1 to 10,000.
+    /// The largest number of members, 1 to 10,000.
     pub max_members: u32,
 }
 
-/// What is to be changed of a group.
+/// Changes of a group; `None` leaves a property as it is.
 #[derive(Clone, Debug, Default)]
 pub struct GroupPatch {
     /// A new name.
     pub name: Option<String>,
     /// A new description.
     pub description: Option<String>,
-    /// Whether anyone may join from now on.
+    /// True if anyone may join from now on.
     pub open: Option<bool>,
-    /// How many members it takes from now on; those who are in stay in.
+    /// The largest number of members from now on; present members stay.
     pub max_members: Option<u32>,
 }
 
-/// A group that has been deleted: its topic, and the sessions whose joins have ended by that.
+/// A group that has been deleted.
 #[derive(Clone, Debug)]
 pub struct GroupDeleted {
-    /// Its topic.
+    /// The key of the group's topic.
     pub topic: TopicKey,
-    /// Who had joined it.
+    /// The sessions that had joined the topic.
     pub ended: Vec<SessionId>,
 }
 
-/// Where a listing by name goes on: behind this name and id.
-pub type GroupPlace = (String, GroupId);
-
-const COLUMNS: &str = "g.id, g.name, g.search_name, g.description, g.open, g.max_members, g.members, g.created_at";
+/// The name and id after which a listing by name continues.
+pub type GroupCursor = (String, GroupId);
 
 impl Store {
-    /// Makes a group with its topic; `creator` is its superadmin.
+    /// Creates a group with its topic; `creator` is its superadmin.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn create_group(&self, new: NewGroup, creator: UserId) -> Result<GroupRow, StoreError> {
-        let (id, now) = (GroupId(self.clock().uuid()), self.now());
+        let id = GroupId(self.clock().uuid());
+        let now = self.now();
         self.change(move |tx| Box::pin(async move { create(tx, id, new, &creator, now).await })).await
     }
 
-    /// A group, as `user` sees it.
+    /// Reads a group as `user` sees it.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn group(&self, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
         find(self.read(), id, user).await
     }
 
-    /// Groups whose name begins so, in lower case, in the order of their names.
+    /// Returns the first `limit` groups whose name in lower case begins with `prefix`, ordered by that name and the id.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn groups(
         &self,
         user: &UserId,
         prefix: &str,
-        after: Option<GroupPlace>,
+        after: Option<GroupCursor>,
         limit: usize,
     ) -> Result<Vec<GroupRow>, StoreError> {
-        let mut values: Vec<Value> = vec![user.as_str().into(), prefix.into()];
-        let mut sql = select("g.search_name >= $2");
-        if let Some(bound) = prefix_end(prefix) {
-            values.push(bound.into());
-            sql.push_str(" AND g.search_name < $3");
+        let mut groups = seen_by(user).filter(entity::Column::SearchName.gte(prefix));
+        if let Some(end) = prefix_end(prefix) {
+            groups = groups.filter(entity::Column::SearchName.lt(end));
         }
         if let Some((name, id)) = after {
-            let n = values.len();
-            values.extend([Value::from(name), id.0.into()]);
-            sql.push_str(&format!(" AND (g.search_name, g.id) > (${}, ${})", n + 1, n + 2));
+            let place = Expr::tuple([entity::Column::SearchName.into_expr(), entity::Column::Id.into_expr()]);
+            groups = groups.filter(place.gt(Expr::tuple([Expr::value(name), Expr::value(id.0)])));
         }
-        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
-        sql.push_str(&format!(" ORDER BY g.search_name, g.id LIMIT ${}", values.len()));
-        dialect::rows(self.read(), sql, values).await?.iter().map(group).collect()
+        let groups = groups
+            .order_by_asc(entity::Column::SearchName)
+            .order_by_asc(entity::Column::Id)
+            .limit(u64::try_from(limit).unwrap_or(u64::MAX));
+        let found = groups.into_model::<SeenGroup>().all(self.read()).await?;
+        found.into_iter().map(GroupRow::try_from).collect()
     }
 
-    /// The groups in which a user has one of these standings, in the order of ids, beyond `after`.
+    /// Returns the first `limit` groups in which a user has one of these standings, ordered by id, after the id `after`.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn groups_of(
         &self,
         user: &UserId,
-        standings: (Standing, Standing),
+        (from, to): (Standing, Standing),
         after: Option<GroupId>,
         limit: usize,
     ) -> Result<Vec<GroupRow>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS}, m.standing FROM group_member m JOIN \"group\" g ON g.id = m.group_id \
-             WHERE m.user_id = $1 AND m.standing >= $2 AND m.standing <= $3 AND m.group_id > $4 \
-             ORDER BY m.group_id LIMIT $5"
-        );
-        let after = after.map_or(uuid::Uuid::nil(), |id| id.0);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let (from, to) = (standings.0.stored(), standings.1.stored());
-        let values = vec![user.as_str().into(), from.into(), to.into(), after.into(), limit.into()];
-        dialect::rows(self.read(), sql, values).await?.iter().map(group).collect()
+        let found = group_member::Entity::find()
+            .find_both_related(entity::Entity)
+            .filter(group_member::Column::UserId.eq(user.as_str()))
+            .filter(group_member::Column::Standing.gte(from.stored()))
+            .filter(group_member::Column::Standing.lte(to.stored()))
+            .filter(group_member::Column::GroupId.gt(after.map_or(Uuid::nil(), |id| id.0)))
+            .order_by_asc(group_member::Column::GroupId)
+            .limit(u64::try_from(limit).unwrap_or(u64::MAX))
+            .all(self.read())
+            .await?;
+        let seen = |(member, group): (group_member::Model, entity::Model)| {
+            GroupRow::try_from(SeenGroup { group, standing: Some(member.standing) })
+        };
+        found.into_iter().map(seen).collect()
     }
 
-    /// How these groups are called.
+    /// Returns the names of these groups.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn group_names(&self, ids: &[GroupId]) -> Result<Vec<(GroupId, String)>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!("SELECT id, name FROM \"group\" WHERE id IN ({})", dialect::places(1, ids.len()));
-        let rows = dialect::rows(self.read(), sql, ids.iter().map(|id| id.0.into()).collect()).await?;
-        rows.iter().map(|row| Ok((GroupId(dialect::get(row, "id")?), dialect::get(row, "name")?))).collect()
+        let found: Vec<(Uuid, String)> = entity::Entity::find()
+            .select_only()
+            .columns([entity::Column::Id, entity::Column::Name])
+            .filter(entity::Column::Id.is_in(dialect::filled(ids.iter().map(|id| id.0))))
+            .into_tuple()
+            .all(self.read())
+            .await?;
+        Ok(found.into_iter().map(|(id, name)| (GroupId(id), name)).collect())
     }
 
-    /// Changes a group, where `user` may.
+    /// Changes a group, if `user` may; `None` if there is no such group.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn change_group(
         &self,
         id: GroupId,
@@ -152,7 +180,11 @@ impl Store {
         self.change(move |tx| Box::pin(async move { change(tx, id, &user, patch).await })).await
     }
 
-    /// Deletes a group with its topic, where `user` may. What was said there goes soon after.
+    /// Deletes a group with its topic, if `user` may; `None` if there is no such group. The topic's messages are deleted
+    /// soon after.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn delete_group(
         &self,
         id: GroupId,
@@ -183,24 +215,26 @@ async fn create(
 ) -> Result<GroupRow, StoreError> {
     let topic = TopicId::group(id);
     topics::ensure(tx, &topic, now).await?;
-    // In the inbox it stands where it was made, until somebody says something.
-    let sql = "UPDATE topic SET last_at = $1 WHERE name = $2";
-    dialect::exec(tx, sql, vec![now.0.into(), topic.as_str().into()]).await?;
-    let key = topics::find(tx, &topic, "").await?.ok_or(StoreError::Corrupt("topic"))?.key;
-    let sql = "INSERT INTO \"group\" (id, topic_id, name, search_name, description, open, max_members, members, \
-               created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8)";
-    let values = vec![
-        id.0.into(),
-        key.into(),
-        new.name.as_str().into(),
-        lower_case(&new.name).into(),
-        new.description.into(),
-        new.open.into(),
-        i32::try_from(new.max_members).unwrap_or(i32::MAX).into(),
-        now.0.into(),
-    ];
-    dialect::exec(tx, sql, values).await?;
-    members::store(tx, id, creator, Standing::Superadmin, now).await?;
+    // In the inbox the group is listed by the time of its creation until somebody sends something.
+    topic::Entity::update_many()
+        .col_expr(topic::Column::LastAt, Expr::value(now.0))
+        .filter(topic::Column::Name.eq(topic.as_str()))
+        .exec(tx)
+        .await?;
+    let topic = topics::find(tx, &topic, Lock::None).await?.ok_or(StoreError::Corrupt("topic"))?;
+    let group = entity::ActiveModel {
+        id: Set(id.0),
+        topic_id: Set(topic.key),
+        search_name: Set(lower_case(&new.name)),
+        name: Set(new.name),
+        description: Set(new.description),
+        open: Set(new.open),
+        max_members: Set(i32::try_from(new.max_members).unwrap_or(i32::MAX)),
+        members: Set(1),
+        created_at: Set(now.0),
+    };
+    entity::Entity::insert(group).exec_without_returning(tx).await?;
+    standings::store(tx, id, creator, Standing::Superadmin, now).await?;
     find(tx, id, creator).await?.ok_or(StoreError::Corrupt("group"))
 }
 
@@ -218,65 +252,97 @@ async fn change(
     }
     let name = patch.name.unwrap_or(group.name);
     let max_members = patch.max_members.unwrap_or(group.max_members);
-    let sql = "UPDATE \"group\" SET name = $1, search_name = $2, description = $3, open = $4, max_members = $5 \
-               WHERE id = $6";
-    let values = vec![
-        name.as_str().into(),
-        lower_case(&name).into(),
-        patch.description.unwrap_or(group.description).into(),
-        patch.open.unwrap_or(group.open).into(),
-        i32::try_from(max_members).unwrap_or(i32::MAX).into(),
-        id.0.into(),
-    ];
-    dialect::exec(tx, sql, values).await?;
-    Ok(find(tx, id, user).await?.map(Ok))
+    let changed = entity::ActiveModel {
+        id: Unchanged(id.0),
+        search_name: Set(lower_case(&name)),
+        name: Set(name),
+        description: Set(patch.description.unwrap_or(group.description)),
+        open: Set(patch.open.unwrap_or(group.open)),
+        max_members: Set(i32::try_from(max_members).unwrap_or(i32::MAX)),
+        ..Default::default()
+    };
+    let standing = group.standing.stored();
+    let group = changed.update(tx).await?;
+    GroupRow::try_from(SeenGroup { group, standing }).map(|group| Some(Ok(group)))
 }
 
-/// Deletes a group whose topic is locked. The topic's row stays until everybody has heard of it.
-async fn delete(tx: &Transaction, id: GroupId, topic: TopicKey, now: Millis) -> Result<GroupDeleted, StoreError> {
+/// Deletes a group whose topic is locked. The topic's row stays until every session that had joined it has received the
+/// end.
+pub(super) async fn delete(
+    tx: &Transaction,
+    id: GroupId,
+    topic: TopicKey,
+    now: Millis,
+) -> Result<GroupDeleted, StoreError> {
     let ended = end_joins(tx, topic, None, JoinEnd { reason: LeaveReason::GroupDeleted, last: None }).await?;
-    let marks = "DELETE FROM read_mark WHERE topic_id = $1 AND user_id IN \
-                 (SELECT user_id FROM group_member WHERE group_id = $2)";
-    dialect::exec(tx, marks, vec![topic.into(), id.0.into()]).await?;
-    dialect::exec(tx, "DELETE FROM group_member WHERE group_id = $1", vec![id.0.into()]).await?;
-    dialect::exec(tx, "DELETE FROM \"group\" WHERE id = $1", vec![id.0.into()]).await?;
-    dialect::exec(tx, "UPDATE topic SET deleted_at = $1 WHERE id = $2", vec![now.0.into(), topic.into()]).await?;
+    let members = group_member::Entity::find()
+        .select_only()
+        .column(group_member::Column::UserId)
+        .filter(group_member::Column::GroupId.eq(id.0))
+        .into_query();
+    read_mark::Entity::delete_many()
+        .filter(read_mark::Column::TopicId.eq(topic))
+        .filter(read_mark::Column::UserId.in_subquery(members))
+        .exec(tx)
+        .await?;
+    group_member::Entity::delete_many().filter(group_member::Column::GroupId.eq(id.0)).exec(tx).await?;
+    entity::Entity::delete_by_id(id.0).exec(tx).await?;
+    topic::Entity::update_many()
+        .col_expr(topic::Column::DeletedAt, Expr::value(now.0))
+        .filter(topic::Column::Id.eq(topic))
+        .exec(tx)
+        .await?;
     Ok(GroupDeleted { topic, ended })
 }
 
-/// Locks a group by its topic, and reads it afterwards; `None` where there is none.
-async fn lock(tx: &Transaction, id: GroupId, user: &UserId) -> Result<Option<(TopicRow, GroupRow)>, StoreError> {
-    let Some(topic) = topics::find(tx, &TopicId::group(id), dialect::for_update(tx)).await? else {
+/// Locks a group by its topic, and reads it afterwards; `None` if there is no such group.
+pub(super) async fn lock(
+    tx: &Transaction,
+    id: GroupId,
+    user: &UserId,
+) -> Result<Option<(TopicRow, GroupRow)>, StoreError> {
+    let Some(topic) = topics::find(tx, &TopicId::group(id), Lock::Exclusive).await? else {
         return Ok(None);
     };
     Ok(find(tx, id, user).await?.map(|group| (topic, group)))
 }
 
 async fn find(on: &impl Connection, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
-    let row = dialect::row(on, select("g.id = $2"), vec![user.as_str().into(), id.0.into()]).await?;
-    row.map(|row| group(&row)).transpose()
+    let group = seen_by(user).filter(entity::Column::Id.eq(id.0)).into_model::<SeenGroup>();
+    group.one(on).await?.map(GroupRow::try_from).transpose()
 }
 
-/// Groups as the user $1 sees them.
-fn select(which: &str) -> String {
-    format!(
-        "SELECT {COLUMNS}, m.standing FROM \"group\" g \
-         LEFT JOIN group_member m ON m.group_id = g.id AND m.user_id = $1 WHERE {which}"
-    )
+/// A group and a user's standing in it, null for strangers.
+#[derive(FromQueryResult)]
+struct SeenGroup {
+    #[sea_orm(nested)]
+    group: entity::Model,
+    standing: Option<i16>,
 }
 
-fn group(row: &Row) -> Result<GroupRow, StoreError> {
-    let count = |column| -> Result<u32, StoreError> {
-        u32::try_from(dialect::get::<i32>(row, column)?).map_err(|_| StoreError::Corrupt("group"))
-    };
-    Ok(GroupRow {
-        id: GroupId(dialect::get(row, "id")?),
-        name: dialect::get(row, "name")?,
-        description: dialect::get(row, "description")?,
-        open: dialect::get(row, "open")?,
-        max_members: count("max_members")?,
-        members: count("members")?,
-        created_at: Millis(dialect::get(row, "created_at")?),
-        standing: members::standing(dialect::get(row, "standing")?)?,
-    })
+/// Selects groups with the standing of `user`, as [`SeenGroup`].
+fn seen_by(user: &UserId) -> Select<entity::Entity> {
+    let user = user.as_str().to_owned();
+    let own = entity::Relation::Members.def().on_condition(move |_, members| {
+        Expr::col((members, group_member::Column::UserId)).eq(user.as_str()).into_condition()
+    });
+    entity::Entity::find().join(JoinType::LeftJoin, own).column(group_member::Column::Standing)
+}
+
+impl TryFrom<SeenGroup> for GroupRow {
+    type Error = StoreError;
+
+    fn try_from(SeenGroup { group, standing }: SeenGroup) -> Result<Self, StoreError> {
+        let count = |count: i32| u32::try_from(count).map_err(|_| StoreError::Corrupt("group"));
+        Ok(Self {
+            id: GroupId(group.id),
+            max_members: count(group.max_members)?,
+            members: count(group.members)?,
+            name: group.name,
+            description: group.description,
+            open: group.open,
+            created_at: Millis(group.created_at),
+            standing: standings::read(standing)?,
+        })
+    }
 }

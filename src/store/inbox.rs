@@ -2,73 +2,83 @@
 
 use std::collections::HashMap;
 
-use sea_orm::Value;
+use parlour_entity::{dm, topic as entity, user};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, QueryTrait as _};
 
 use super::messages::{COLUMNS, message};
 use super::pool::Row;
 use super::{ReadMark, Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Message, Millis, Seq, TopicId, User, UserId};
 
-/// A topic of somebody's inbox.
+/// A topic in a user's inbox.
 #[derive(Clone, Debug)]
 pub struct InboxTopic {
-    /// Its short key.
+    /// The short key.
     pub key: TopicKey,
-    /// Its id.
+    /// The id.
     pub id: TopicId,
-    /// When something happened there last.
+    /// The time of the newest entry; of a group without entries, the time of its creation.
     pub last_at: Millis,
-    /// The newest entry, and how far the user has read.
+    /// The seq of the newest entry, and of the last one that the user has read.
     pub mark: ReadMark,
-    /// The newest entry that history shows, as it is now; none where there is none, or none any more.
+    /// The newest entry that history shows, as it is now; `None` if there is none or all were pruned.
     pub last_message: Option<Message>,
-    /// A group's name.
+    /// The name of a group.
     pub name: Option<String>,
     /// The other user of a direct message.
     pub other: Option<User>,
 }
 
-/// A direct message in which something has happened.
+/// A direct message with a recent entry.
 #[derive(Clone, Debug)]
 pub struct RecentDm {
-    /// Its short key.
+    /// The short key.
     pub key: TopicKey,
-    /// Its id.
+    /// The id.
     pub topic: TopicId,
-    /// The newest entry.
+    /// The seq of the newest entry.
     pub last_seq: Seq,
-    /// When that was made.
+    /// The time of the newest entry.
     pub last_at: Millis,
 }
 
 impl Store {
-    /// The direct messages of these users with entries made at this time or later.
+    /// Returns the direct messages of these users with entries from this time on.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn recent_dms(&self, users: &[UserId], since: Millis) -> Result<Vec<RecentDm>, StoreError> {
-        let sql = format!(
-            "SELECT DISTINCT t.id, t.name, t.last_seq, t.last_at FROM dm d JOIN topic t ON t.id = d.topic_id \
-             WHERE t.last_at >= $1 AND t.last_seq > 0 AND d.user_id IN ({})",
-            dialect::places(2, users.len())
-        );
-        let values = [since.0.into()].into_iter().chain(users.iter().map(|user| Value::from(user.as_str())));
-        let read = |row: &Row| {
-            Ok(RecentDm {
-                key: dialect::get(row, "id")?,
-                topic: TopicId::stored(&dialect::get::<String>(row, "name")?),
-                last_seq: Seq(dialect::get(row, "last_seq")?),
-                last_at: Millis(dialect::get(row, "last_at")?),
-            })
+        let of_users = dm::Entity::find()
+            .select_only()
+            .column(dm::Column::TopicId)
+            .filter(dm::Column::UserId.is_in(dialect::filled(users.iter().map(UserId::as_str))))
+            .into_query();
+        let found = entity::Entity::find()
+            .filter(entity::Column::Id.in_subquery(of_users))
+            .filter(entity::Column::LastAt.gte(since.0))
+            .filter(entity::Column::LastSeq.gt(0))
+            .all(self.read())
+            .await?;
+        let recent = |topic: entity::Model| RecentDm {
+            key: topic.id,
+            topic: TopicId::stored(&topic.name),
+            last_seq: Seq(topic.last_seq),
+            last_at: Millis(topic.last_at),
         };
-        dialect::rows(self.read(), sql, values.collect()).await?.iter().map(read).collect()
+        Ok(found.into_iter().map(recent).collect())
     }
 
-    /// Up to `limit` topics of a user's inbox, latest first, `beyond` this place in it.
+    /// Returns the first `limit` topics of a user's inbox, latest first, after this time and key.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn inbox(
         &self,
         user: &UserId,
-        beyond: Option<(Millis, TopicKey)>,
+        after: Option<(Millis, TopicKey)>,
         limit: usize,
     ) -> Result<Vec<InboxTopic>, StoreError> {
-        let (at, key) = beyond.unwrap_or((Millis(i64::MAX), TopicKey::MAX));
+        let (at, key) = after.unwrap_or((Millis(i64::MAX), TopicKey::MAX));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = vec![user.as_str().into(), at.0.into(), key.into(), limit.into()];
         let rows = dialect::rows(self.read(), sql(), values).await?;
@@ -81,21 +91,21 @@ impl Store {
         Ok(topics)
     }
 
-    /// These users as they are called now.
+    /// Returns these users with their current names.
     async fn known(&self, ids: Vec<&UserId>) -> Result<HashMap<String, User>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let places = dialect::places(1, ids.len());
-        let sql = format!("SELECT id AS user_id, username FROM \"user\" WHERE id IN ({places})");
-        let rows =
-            dialect::rows(self.read(), sql, ids.into_iter().map(|id| Value::from(id.as_str())).collect()).await?;
-        rows.iter().map(|row| users::user(row).map(|user| (user.user_id.as_str().to_owned(), user))).collect()
+        let ids = dialect::filled(ids.into_iter().map(UserId::as_str));
+        let found = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(self.read()).await?;
+        let known = |row: user::Model| users::named(&row.id, row.username).map(|user| (row.id, user));
+        found.into_iter().map(known).collect()
     }
 }
 
-/// Of user $1, beyond the time $2 and the key $3, at most $4. Everything is looked up by keys: the times of the user's
-/// own topics one by one (a join would tempt PostgreSQL to read everybody's), the rest only for those on the page.
+/// The inbox of user $1, after the time $2 and the key $3, at most $4 topics. Raw, as the statement is the point:
+/// everything is found by keys, the times of the user's own topics one by one (for a join PostgreSQL would read those of
+/// all users), the rest only for the topics on the page.
 fn sql() -> String {
     format!(
         "WITH mine AS MATERIALIZED (\
@@ -145,15 +155,12 @@ fn other(topic: &TopicId, user: &UserId) -> Option<UserId> {
 mod tests {
     use super::*;
     use crate::model::Clock;
-    use crate::store::Pools;
+    use crate::store::testing::TestStore;
 
     /// However long the logs and the lists of others are.
     #[tokio::test]
     async fn a_page_is_read_by_keys_alone() -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        pools.migrate().await?;
-        let store = Store::new(pools, Clock::default());
+        let store = TestStore::new(Clock::default()).await?;
         let values = vec!["ana".into(), 0.into(), 0.into(), 50.into()];
         let plan = dialect::rows(store.read(), format!("EXPLAIN QUERY PLAN {}", sql()), values).await?;
         let plan = plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;

@@ -1,47 +1,49 @@
 //! Joins: which session listens to which topic.
 //!
-//! Every transaction that changes joins locks in one order: topics, then sessions, then joins; or two of them could wait
-//! for each other.
-
-mod ends;
+//! Every transaction that changes joins locks rows in one order: topics, then sessions, then joins. Otherwise two
+//! transactions could wait for each other.
 
 use std::time::Duration;
 
-pub(super) use self::ends::end_joins;
-pub use self::ends::{EndedJoin, JoinEnd, LeaveReason};
-use super::pool::{Durability, Row, Transaction};
-use super::sessions::{live_topics, touch_session};
-use super::topics::TOPIC;
-use super::{Store, StoreError, TopicKey, TopicRow, Touch, blocks, dialect, topics, users};
+use parlour_entity::{joined, session, topic};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+
+use super::leaves::join_number;
+use super::pool::{Durability, Transaction};
+use super::sessions::{live_topics, record_call};
+use super::topics::{self, Lock};
+use super::{SessionCall, Store, StoreError, TopicKey, TopicRow, blocks, dialect, standings, users};
 use crate::model::event_id::JoinNumber;
-use crate::model::group::Standing;
 use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, User};
 
-/// What a session asks for.
+/// A session's request to join a topic.
 #[derive(Clone, Debug)]
 pub struct JoinRequest {
-    /// Who.
+    /// The session that joins.
     pub session: SessionId,
-    /// What.
+    /// The topic to join.
     pub topic: TopicId,
-    /// Whether to receive without being shown; `None` leaves a join that exists as it is.
+    /// True to receive without being shown as present; `None` leaves an existing join as it is.
     pub hidden: Option<bool>,
-    /// How many joins a session may have.
+    /// The largest number of joins that a session may have.
     pub max: usize,
-    /// For how long this call keeps the session online.
+    /// The time for which this call keeps the session online.
     pub grace: Duration,
 }
 
-/// A join that lasts.
+/// A join that has not ended.
 #[derive(Clone, Debug)]
 pub struct Join {
-    /// The topic as it was then.
+    /// The topic as it was when this was read.
     pub topic: TopicRow,
     /// The join's number in event ids.
     pub join_number: JoinNumber,
-    /// The newest entry when it was joined.
+    /// The seq of the newest entry at the time of the join.
     pub position: Seq,
-    /// Receives without being shown.
+    /// True if the session receives without being shown as present.
     pub hidden: bool,
 }
 
@@ -52,92 +54,115 @@ pub struct JoinOutcome {
     pub join: Join,
     /// The session's presence, shown or not.
     pub own: Presence,
-    /// Whether the session has come by it.
+    /// True if the join was made by this call, false if it was repeated.
     pub fresh: bool,
-    /// Until when it stays online, if nothing more happens.
+    /// The time until which the session is online if nothing else happens.
     pub until: Millis,
-    /// The topics on which the session has appeared by calling.
+    /// The topics on which the session has appeared because this call made it online.
     pub appeared: Vec<TopicKey>,
 }
 
-/// Why a join was refused.
+/// The reason why a join was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinRefusal {
-    /// The session lives no more.
+    /// The session has ended or expired.
     SessionEnded,
     /// There is no such topic for this user.
     NoTopic,
-    /// It has as many joins as it may.
+    /// The session has as many joins as it may have.
     TooMany,
     /// One of the two users of the direct message blocks the other.
     Blocked,
 }
 
-const JOINED: &str = "SELECT t.id, t.name, t.last_seq, t.last_at, t.created_at, j.join_number, j.position, j.hidden, j.ended \
-                      FROM joined j JOIN topic t ON t.id = j.topic_id";
-
 impl Store {
-    /// Joins; a repeat moves nothing.
-    pub async fn join(&self, joining: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
+    /// Joins a topic. A repeat changes no position.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
+    pub async fn join(&self, request: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
         let now = self.now();
-        // A client sees in `ready` what it has joined, and in a refusal that it has not.
-        self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &joining, now).await }))
+        // A client sees in `ready` which topics its session has joined, so a join that a power cut took is seen.
+        self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &request, now).await }))
             .await
     }
 
-    /// What a session has joined, the version of that, and the join_number that its next join gets.
+    /// Returns the version of a session's joins, the number that its next join gets, and the joins.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, JoinNumber, Vec<Join>), StoreError> {
-        // The version first: what changes in between is read twice rather than never.
-        let sql = "SELECT joins_version, next_join_number FROM session WHERE id = $1";
-        let (version, next_join_number) = match dialect::row(self.read(), sql, vec![session.0.into()]).await? {
-            Some(row) => (dialect::get(&row, "joins_version")?, dialect::get::<i32>(&row, "next_join_number")?),
-            None => (0, 0),
-        };
-        Ok((version, JoinNumber(next_join_number.unsigned_abs()), self.joins_of(session).await?))
+        // The version is read first: a change between the two statements is then read twice rather than never.
+        let found: Option<(i64, i32)> = session::Entity::find_by_id(session.0)
+            .select_only()
+            .columns([session::Column::JoinsVersion, session::Column::NextJoinNumber])
+            .into_tuple()
+            .one(self.read())
+            .await?;
+        let (version, next_join_number) = found.unwrap_or_default();
+        Ok((version, join_number(next_join_number)?, self.joins_of(session).await?))
     }
 
-    /// What a session has joined, in the order of joining.
+    /// Returns a session's joins, in the order in which they were made.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Join>, StoreError> {
-        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.ended IS NULL ORDER BY j.join_number");
-        dialect::rows(self.read(), sql, vec![session.0.into()]).await?.iter().map(joined).collect()
+        let found = joined::Entity::find()
+            .find_both_related(topic::Entity)
+            .filter(joined::Column::SessionId.eq(session.0))
+            .filter(joined::Column::Ended.is_null())
+            .order_by_asc(joined::Column::JoinNumber)
+            .all(self.read())
+            .await?;
+        found.into_iter().map(|(join, topic)| with_topic(join, topic.into())).collect()
     }
 
-    /// A topic, where a session has joined it.
+    /// Returns a topic; `None` if the session has not joined it.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn joined_topic(&self, session: SessionId, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
-        let sql = format!(
-            "{TOPIC} WHERE name = $1 AND EXISTS (SELECT 1 FROM joined \
-             WHERE session_id = $2 AND topic_id = topic.id AND ended IS NULL)"
-        );
-        let row = dialect::row(self.read(), sql, vec![id.as_str().into(), session.0.into()]).await?;
-        row.map(|row| topics::topic(&row)).transpose()
+        let found = joined::Entity::find()
+            .find_both_related(topic::Entity)
+            .filter(topic::Column::Name.eq(id.as_str()))
+            .filter(joined::Column::SessionId.eq(session.0))
+            .filter(joined::Column::Ended.is_null())
+            .one(self.read())
+            .await?;
+        Ok(found.map(|(_, topic)| topic.into()))
     }
 
-    /// Whether a session may speak in a topic: it lives and has joined it.
+    /// Returns true if a session has a join of a topic that has not ended. Whether the session itself has ended or expired
+    /// is not checked.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn has_joined(&self, session: SessionId, topic: TopicKey) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 AS one FROM joined WHERE session_id = $1 AND topic_id = $2 AND ended IS NULL";
-        Ok(dialect::row(self.read(), sql, vec![session.0.into(), topic.into()]).await?.is_some())
+        let join = joined::Entity::find_by_id((session.0, topic)).filter(joined::Column::Ended.is_null());
+        Ok(join.one(self.read()).await?.is_some())
     }
 }
 
 async fn join(
     tx: &Transaction,
-    joining: &JoinRequest,
+    request: &JoinRequest,
     now: Millis,
 ) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
-    // Who may see a room never changes. A DM's and a group's row is locked against a block or a kick in between.
-    let lock = if joining.topic.kind() == TopicKind::Room { "" } else { dialect::for_share(tx) };
-    if let Some(topic) = topics::find(tx, &joining.topic, lock).await? {
-        return join_existing(tx, joining, topic, now).await;
+    // Everyone may always see a room. A DM's and a group's row is locked against a block or a kick in between.
+    let lock = if request.topic.kind() == TopicKind::Room { Lock::None } else { Lock::Shared };
+    if let Some(topic) = topics::find(tx, &request.topic, lock).await? {
+        return join_existing(tx, request, topic, now).await;
     }
-    if joining.topic.kind() == TopicKind::Group {
+    if request.topic.kind() == TopicKind::Group {
         return Ok(Err(JoinRefusal::NoTopic));
     }
-    // A join that is refused makes no topic. To undo is safe where to delete is not: a row that somebody else has committed
-    // meanwhile, to join or to block, is none of what this undoes.
+    // A join that is refused creates no topic. To undo is safe where to delete is not: a row that another transaction has
+    // committed meanwhile, to join or to block, is not undone by this.
     let attempt = tx.begin().await?;
-    topics::ensure(&attempt, &joining.topic, now).await?;
-    let topic = topics::find(&attempt, &joining.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
-    let joined = join_existing(&attempt, joining, topic, now).await?;
+    topics::ensure(&attempt, &request.topic, now).await?;
+    let topic = topics::find(&attempt, &request.topic, lock).await?.ok_or(StoreError::Corrupt("topic"))?;
+    let joined = join_existing(&attempt, request, topic, now).await?;
     if joined.is_ok() {
         attempt.commit().await?;
     } else {
@@ -146,54 +171,45 @@ async fn join(
     Ok(joined)
 }
 
-/// Whether the session's user belongs to the group whose topic it is; everywhere else they do.
-async fn is_member(tx: &Transaction, joining: &JoinRequest) -> Result<bool, StoreError> {
-    let Some(group) = joining.topic.group_id() else {
-        return Ok(true);
-    };
-    let sql = "SELECT m.standing FROM group_member m JOIN session s ON s.user_id = m.user_id \
-               WHERE s.id = $1 AND m.group_id = $2 AND m.standing <= $3";
-    let values = vec![joining.session.0.into(), group.0.into(), Standing::Member.stored().into()];
-    Ok(dialect::row(tx, sql, values).await?.is_some())
-}
-
 async fn join_existing(
     tx: &Transaction,
-    joining: &JoinRequest,
+    request: &JoinRequest,
     topic: TopicRow,
     now: Millis,
 ) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
-    let session = joining.session.0;
-    let Some(joiner) = joiner(tx, joining, now).await? else {
+    let session = request.session.0;
+    let Some(joiner) = joiner(tx, request, now).await? else {
         return Ok(Err(JoinRefusal::SessionEnded));
     };
+    let Joiner { next_join_number, mut own, until } = joiner;
     // Both in later statements than the topic's lock, which may have waited for a kick or a block.
-    if !is_member(tx, joining).await? {
+    if let Some(group) = request.topic.group_id()
+        && !standings::find(tx, group, &own.user_id).await?.is_member()
+    {
         return Ok(Err(JoinRefusal::NoTopic));
     }
     if blocks::is_blocked(tx, &topic.id).await? {
         return Ok(Err(JoinRefusal::Blocked));
     }
-    let Joiner { next_join_number, mut own, until } = joiner;
-    let appears = touch_session(tx, Touch { session: joining.session, at: now }, joining.grace, now).await?;
+    let appears = record_call(tx, SessionCall { session: request.session, at: now }, request.grace, now).await?;
     if appears {
         own.online_since = now;
     }
-    // Every join takes a join_number, the first of them 1: there are no more than have been taken.
+    // Every join takes a number, the first of them 1: a session has at most as many joins as numbers taken.
     let taken = usize::try_from(next_join_number - 1).unwrap_or_default();
     let appeared = if appears && taken > 0 { live_topics(tx, &[session]).await? } else { Vec::new() };
 
     if taken > 0 {
-        let sql = format!("{JOINED} WHERE j.session_id = $1 AND j.topic_id = $2 AND j.ended IS NULL");
-        if let Some(row) = dialect::row(tx, sql, vec![session.into(), topic.key.into()]).await? {
-            let join = show(tx, joining, joined(&row)?).await?;
+        let existing = joined::Entity::find_by_id((session, topic.key)).filter(joined::Column::Ended.is_null());
+        if let Some(join) = existing.one(tx).await? {
+            let join = show(tx, request, with_topic(join, topic)?).await?;
             return Ok(Ok(JoinOutcome { join, own, fresh: false, until, appeared }));
         }
     }
-    if taken >= joining.max && count_joins(tx, joining.session).await? >= joining.max {
+    if taken >= request.max && count_joins(tx, request.session).await? >= request.max {
         return Ok(Err(JoinRefusal::TooMany));
     }
-    let join = insert(tx, joining, topic, next_join_number).await?;
+    let join = insert(tx, request, topic, next_join_number).await?;
     Ok(Ok(JoinOutcome { join, own, fresh: true, until, appeared }))
 }
 
@@ -201,18 +217,19 @@ async fn join_existing(
 struct Joiner {
     next_join_number: i32,
     own: Presence,
-    /// Until when it is online by this call.
+    /// The time until which this call keeps the session online.
     until: Millis,
 }
 
-/// The session, locked; `None` where it lives no more.
-async fn joiner(tx: &Transaction, joining: &JoinRequest, now: Millis) -> Result<Option<Joiner>, StoreError> {
+/// Reads and locks the session; `None` if it has ended or expired.
+// Raw: it locks the session's row in the statement that also reads the user's name. A join would lock the user's row, too.
+async fn joiner(tx: &Transaction, request: &JoinRequest, now: Millis) -> Result<Option<Joiner>, StoreError> {
     let sql = format!(
-        "SELECT next_join_number, user_id, (SELECT username FROM \"user\" u WHERE u.id = user_id) AS username, online_since, \
-         online_until, expires_at FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
+        "SELECT next_join_number, user_id, (SELECT username FROM \"user\" u WHERE u.id = user_id) AS username, \
+         online_since, online_until, expires_at FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{}",
         dialect::for_update(tx)
     );
-    let Some(row) = dialect::row(tx, sql, vec![joining.session.0.into(), now.0.into()]).await? else {
+    let Some(row) = dialect::row(tx, sql, vec![request.session.0.into(), now.0.into()]).await? else {
         return Ok(None);
     };
     let User { user_id, username } = users::user(&row)?;
@@ -220,64 +237,56 @@ async fn joiner(tx: &Transaction, joining: &JoinRequest, now: Millis) -> Result<
     let online_until = Millis(dialect::get(&row, "online_until")?);
     Ok(Some(Joiner {
         next_join_number: dialect::get(&row, "next_join_number")?,
-        own: Presence { user_id, username, session_id: joining.session, online_since },
-        until: online_until.max(now.plus(joining.grace)).min(Millis(dialect::get(&row, "expires_at")?)),
+        own: Presence { user_id, username, session_id: request.session, online_since },
+        until: online_until.max(now.plus(request.grace)).min(Millis(dialect::get(&row, "expires_at")?)),
     }))
 }
 
 async fn count_joins(tx: &Transaction, session: SessionId) -> Result<usize, StoreError> {
-    let sql = "SELECT COUNT(*) AS count FROM joined WHERE session_id = $1 AND ended IS NULL";
-    let joins: i64 = match dialect::row(tx, sql, vec![session.0.into()]).await? {
-        Some(row) => dialect::get(&row, "count")?,
-        None => 0,
-    };
+    let joins = joined::Entity::find()
+        .filter(joined::Column::SessionId.eq(session.0))
+        .filter(joined::Column::Ended.is_null())
+        .count(tx)
+        .await?;
     usize::try_from(joins).map_err(|_| StoreError::Corrupt("count"))
 }
 
+// Raw: every join runs these two statements.
 async fn insert(
     tx: &Transaction,
-    joining: &JoinRequest,
+    request: &JoinRequest,
     topic: TopicRow,
     next_join_number: i32,
 ) -> Result<Join, StoreError> {
-    let session = joining.session.0;
-    let hidden = joining.hidden.unwrap_or(false);
-    let sql = "INSERT INTO joined (session_id, topic_id, join_number, position, hidden) VALUES ($1, $2, $3, $4, $5) \
-               ON CONFLICT (session_id, topic_id) DO UPDATE SET join_number = excluded.join_number, position = excluded.position, \
-               hidden = excluded.hidden, ended = NULL, ended_seq = NULL";
+    let session = request.session.0;
     let position = topic.last_seq;
+    let hidden = request.hidden.unwrap_or(false);
+    let sql = "INSERT INTO joined (session_id, topic_id, join_number, position, hidden) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (session_id, topic_id) DO UPDATE SET join_number = excluded.join_number, \
+               position = excluded.position, hidden = excluded.hidden, ended = NULL, ended_seq = NULL";
     let values = vec![session.into(), topic.key.into(), next_join_number.into(), position.0.into(), hidden.into()];
     dialect::exec(tx, sql, values).await?;
-    dialect::exec(
-        tx,
-        "UPDATE session SET next_join_number = next_join_number + 1, joins_version = joins_version + 1 WHERE id = $1",
-        vec![session.into()],
-    )
-    .await?;
-    let join_number = JoinNumber(u32::try_from(next_join_number).map_err(|_| StoreError::Corrupt("join_number"))?);
-    Ok(Join { topic, join_number, position, hidden })
+    let sql = "UPDATE session SET next_join_number = next_join_number + 1, joins_version = joins_version + 1 \
+               WHERE id = $1";
+    dialect::exec(tx, sql, vec![session.into()]).await?;
+    Ok(Join { topic, join_number: join_number(next_join_number)?, position, hidden })
 }
 
-/// A repeated join may show or hide the session, and nothing else.
-async fn show(tx: &Transaction, joining: &JoinRequest, mut join: Join) -> Result<Join, StoreError> {
-    if let Some(hidden) = joining.hidden.filter(|&hidden| hidden != join.hidden) {
-        let sql = "UPDATE joined SET hidden = $1 WHERE session_id = $2 AND topic_id = $3";
-        dialect::exec(tx, sql, vec![hidden.into(), joining.session.0.into(), join.topic.key.into()]).await?;
+/// Shows or hides the session if the request differs: a repeated join changes nothing else.
+async fn show(tx: &Transaction, request: &JoinRequest, mut join: Join) -> Result<Join, StoreError> {
+    if let Some(hidden) = request.hidden.filter(|&hidden| hidden != join.hidden) {
+        joined::Entity::update_many()
+            .col_expr(joined::Column::Hidden, Expr::value(hidden))
+            .filter(joined::Column::SessionId.eq(request.session.0))
+            .filter(joined::Column::TopicId.eq(join.topic.key))
+            .exec(tx)
+            .await?;
         join.hidden = hidden;
     }
     Ok(join)
 }
 
-pub(super) fn join_number(row: &Row) -> Result<JoinNumber, StoreError> {
-    let join_number: i32 = dialect::get(row, "join_number")?;
-    u32::try_from(join_number).map(JoinNumber).map_err(|_| StoreError::Corrupt("join_number"))
-}
-
-fn joined(row: &Row) -> Result<Join, StoreError> {
-    Ok(Join {
-        topic: topics::topic(row)?,
-        join_number: join_number(row)?,
-        position: Seq(dialect::get(row, "position")?),
-        hidden: dialect::get(row, "hidden")?,
-    })
+fn with_topic(join: joined::Model, topic: TopicRow) -> Result<Join, StoreError> {
+    let join_number = join_number(join.join_number)?;
+    Ok(Join { topic, join_number, position: Seq(join.position), hidden: join.hidden })
 }

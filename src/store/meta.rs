@@ -1,21 +1,28 @@
-//! What the database knows of itself: made once, by whichever instance comes first.
+//! Values of the database itself, made by the instance that starts first.
+
+use parlour_entity::meta as entity;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{EntityTrait as _, Set};
 
 use super::pool::Transaction;
-use super::{Store, StoreError, dialect};
+use super::{Store, StoreError};
 
 /// The database's own values.
 #[derive(Clone)]
 pub struct Meta {
-    /// Tells this database from any other: event ids of another one count as none.
+    /// Tells this database from any other: event ids of another one are ignored.
     pub epoch: u32,
-    /// Signs tokens where no key is configured.
+    /// Signs tokens where no key is configured. 32 bytes.
     pub token_key: Vec<u8>,
-    /// Hashes device ids; never configured, so that a new token key loses no account.
+    /// Hashes device ids. 32 bytes, never configured, so that no account is lost with a new token key.
     pub device_key: Vec<u8>,
 }
 
 impl Store {
-    /// Reads them, or makes them.
+    /// Reads the values; makes those that are missing.
+    ///
+    /// # Errors
+    /// The database is unavailable, refuses, or holds something else.
     pub async fn meta(&self) -> Result<Meta, StoreError> {
         let fresh: [(&'static str, Vec<u8>); 3] = [
             ("epoch", self.clock().random_bytes::<4>().to_vec()),
@@ -34,11 +41,11 @@ async fn insert_or_read<const N: usize>(
 ) -> Result<[Vec<u8>; N], StoreError> {
     let mut values = [const { Vec::new() }; N];
     for (place, (name, value)) in values.iter_mut().zip(fresh) {
-        let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        dialect::exec(tx, sql, vec![name.into(), hex(&value).into()]).await?;
-        let sql = "SELECT value FROM meta WHERE name = $1";
-        let row = dialect::row(tx, sql, vec![name.into()]).await?.ok_or(StoreError::Corrupt("meta row"))?;
-        *place = unhex(&dialect::get::<String>(&row, "value")?).ok_or(StoreError::Corrupt("meta value"))?;
+        let row = entity::ActiveModel { name: Set(name.to_owned()), value: Set(hex(&value)) };
+        let unless_there = OnConflict::column(entity::Column::Name).do_nothing().to_owned();
+        entity::Entity::insert(row).on_conflict(unless_there).exec_without_returning(tx).await?;
+        let row = entity::Entity::find_by_id(name).one(tx).await?.ok_or(StoreError::Corrupt("meta row"))?;
+        *place = unhex(&row.value).ok_or(StoreError::Corrupt("meta value"))?;
     }
     Ok(values)
 }

@@ -1,4 +1,6 @@
-//! Who is present on a topic: sessions that have joined it, are not hidden, and are online by the database's clock.
+//! Presence: the sessions that have joined a topic, are not hidden, and are online by the database's clock.
+//!
+//! Raw SQL: a list of five tables' columns that every instance reads for each of its active topics whenever presence changes.
 
 use std::time::Duration;
 
@@ -9,26 +11,29 @@ use super::pool::Row;
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, Presence, SessionId};
 
-/// The first of those present, and how many there are.
+/// The first sessions that are present on a topic, and their number.
 #[derive(Clone, Debug, Default)]
 pub struct Present {
-    /// In the order of session ids; as many as were asked for.
+    /// The presences ordered by session id, up to the limit of the query.
     pub list: Vec<Presence>,
-    /// How many in all.
+    /// The number of all presences.
     pub count: usize,
-    /// When the first of them goes offline, if nothing happens until then.
+    /// The time at which the first of them goes offline if nothing happens until then.
     pub next_expiry: Option<Millis>,
 }
 
-/// Present sessions of topic $1 at the time $2; a lease that ended after $3 still counts.
+/// The sessions that are present on topic $1 at the time $2; a lease that ended after $3 still counts.
 const PRESENT: &str = "FROM joined j JOIN session s ON s.id = j.session_id JOIN \"user\" u ON u.id = s.user_id \
                        LEFT JOIN instance i ON i.id = s.instance_id \
                        WHERE j.topic_id = $1 AND j.ended IS NULL AND NOT j.hidden AND s.ended_at IS NULL \
                        AND s.expires_at > $2 AND (s.online_until > $2 OR i.lease_until > $3)";
 
 impl Store {
-    /// The first `limit` present on a topic and the count. `own` is this instance: its streams end with a word, so they
-    /// have no expiry.
+    /// Returns the first `limit` sessions that are present on a topic, and their number. `own` is this instance: the end of
+    /// its streams is notified, so they have no expiry.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn present(
         &self,
         topic: TopicKey,
@@ -45,7 +50,7 @@ impl Store {
         }
         if rows.len() > limit {
             present.count = self.count_present(topic, grace).await?;
-            // Whoever is beyond the list is looked at again after half a grace period.
+            // Presences after the end of the list are read again after half a grace period.
             let again = now.plus(grace / 2);
             present.next_expiry = Some(present.next_expiry.map_or(again, |expiry| expiry.min(again)));
         }
@@ -53,7 +58,10 @@ impl Store {
         Ok(present)
     }
 
-    /// A page of those present, beyond `after`.
+    /// Returns the first `limit` presences ordered by session id, after the id `after`.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn present_page(
         &self,
         topic: TopicKey,
@@ -64,7 +72,10 @@ impl Store {
         self.present_rows(topic, after, limit, grace, self.now()).await?.iter().map(presence).collect()
     }
 
-    /// How many are present.
+    /// Returns the number of sessions that are present.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn count_present(&self, topic: TopicKey, grace: Duration) -> Result<usize, StoreError> {
         let now = self.now();
         let sql = format!("SELECT COUNT(*) AS present {PRESENT}");
@@ -106,8 +117,8 @@ fn presence(row: &Row) -> Result<Presence, StoreError> {
     })
 }
 
-/// When a present session is gone, if nothing happens until then. One that streams from this instance stays until its
-/// session expires: its stream's end will be told.
+/// Returns the time at which a present session goes offline if nothing happens until then. One that streams from this
+/// instance stays online until it expires: the end of its stream will be notified.
 fn expiry(row: &Row, grace: Duration, own: Uuid) -> Result<Millis, StoreError> {
     let expires_at = Millis(dialect::get(row, "expires_at")?);
     let online_until = Millis(dialect::get(row, "online_until")?);

@@ -1,35 +1,42 @@
 //! Read marks: how far a user has read a topic, over all their sessions. They move forward only.
 //!
 //! A transaction that moves marks holds their topics' locks, or moves one mark and nothing else; a send moves several, at
-//! its end, in the order of users and topics. So two of them never wait for each other in a circle.
+//! its end, in the order of users and topics. So two transactions never wait for each other.
+
+use parlour_entity::{read_mark as entity, topic};
+use sea_orm::sea_query::{Expr, IntoCondition as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, JoinType, QueryFilter as _, QuerySelect as _, RelationTrait as _};
 
 use super::pool::{Connection, Transaction};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Seq, UserId};
 
-/// How far a user has read a topic.
+/// The read mark of a user in a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadMark {
-    /// The newest entry.
+    /// The seq of the newest entry.
     pub last_seq: Seq,
-    /// The last entry that they have read; 0 where they have read none.
+    /// The seq of the last entry that the user has read; 0 if there is none.
     pub read_seq: Seq,
 }
 
 impl ReadMark {
-    /// How many entries lie behind the mark.
+    /// Returns the number of entries after the read mark.
     pub fn unread(self) -> i64 {
         self.last_seq.0.saturating_sub(self.read_seq.0).max(0)
     }
 }
 
-/// A mark moves to where it is set, unless it stands there or beyond.
+/// A mark is moved forward, never back.
 pub(super) const FORWARD: &str = "ON CONFLICT (user_id, topic_id) DO UPDATE SET seq = excluded.seq \
                        WHERE read_mark.seq < excluded.seq";
 
 impl Store {
-    /// Moves a user's mark forward to `seq`, at most to the newest entry; answers where it stands then, and `None` where
-    /// there is no such topic.
+    /// Moves a user's mark forward to `seq`, at most to the newest entry. Returns the mark after that; `None` if there is no
+    /// such topic.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn mark_read(&self, user: &UserId, topic: TopicKey, seq: Seq) -> Result<Option<ReadMark>, StoreError> {
         let known = read(self.read(), user, topic).await?;
         if known.is_none_or(|mark| seq.min(mark.last_seq) <= mark.read_seq) {
@@ -38,6 +45,7 @@ impl Store {
         let user = user.clone();
         self.change(move |tx| {
             Box::pin(async move {
+                // Raw: one statement reads the newest entry and moves the mark, so no entry comes between.
                 let sql = format!(
                     "INSERT INTO read_mark (user_id, topic_id, seq) \
                      SELECT $1, id, CASE WHEN last_seq < $3 THEN last_seq ELSE $3 END FROM topic WHERE id = $2 {FORWARD}"
@@ -51,51 +59,66 @@ impl Store {
 }
 
 async fn read(on: &impl Connection, user: &UserId, topic: TopicKey) -> Result<Option<ReadMark>, StoreError> {
-    let sql = "SELECT last_seq, COALESCE((SELECT seq FROM read_mark WHERE user_id = $1 AND topic_id = $2), 0) AS read_seq \
-               FROM topic WHERE id = $2";
-    let row = dialect::row(on, sql, vec![user.as_str().into(), topic.into()]).await?;
-    row.map(|row| {
-        Ok(ReadMark { last_seq: Seq(dialect::get(&row, "last_seq")?), read_seq: Seq(dialect::get(&row, "read_seq")?) })
-    })
-    .transpose()
+    use sea_orm::sea_query::ExprTrait as _; // in here only, as it gives numbers a second `max`
+    let user = user.as_str().to_owned();
+    let own = topic::Relation::ReadMarks
+        .def()
+        .on_condition(move |_, marks| Expr::col((marks, entity::Column::UserId)).eq(user.as_str()).into_condition());
+    let found: Option<(i64, Option<i64>)> = topic::Entity::find_by_id(topic)
+        .select_only()
+        .column(topic::Column::LastSeq)
+        .join(JoinType::LeftJoin, own)
+        .column(entity::Column::Seq)
+        .into_tuple()
+        .one(on)
+        .await?;
+    let mark = |(last, read): (i64, Option<i64>)| ReadMark { last_seq: Seq(last), read_seq: Seq(read.unwrap_or(0)) };
+    Ok(found.map(mark))
 }
 
-/// What moves a user's mark (`$1`) in a topic (`$2`) forward to an entry (`$3`).
+/// The statement that moves a user's mark (`$1`) in a topic (`$2`) forward to an entry (`$3`). Raw: every send runs it.
 pub(super) fn set() -> String {
     format!("INSERT INTO read_mark (user_id, topic_id, seq) VALUES ($1, $2, $3) {FORWARD}")
 }
 
 /// Moves a user's mark forward to this entry, which exists.
 pub(super) async fn set_at_least(tx: &Transaction, user: &UserId, topic: TopicKey, seq: Seq) -> Result<(), StoreError> {
-    dialect::exec(tx, set(), vec![user.as_str().into(), topic.into(), seq.0.into()]).await.map(drop)
+    dialect::exec(tx, set(), vec![user.as_str().into(), topic.into(), seq.0.into()]).await?;
+    Ok(())
 }
 
-/// Moves a user's mark to this entry where they had read everything before it: what somebody does themselves shall not
-/// count as unread to them, and hide nothing that they have not read either.
+/// Moves a user's mark to this entry if they had read everything before it: a user's own act is not unread to them, and it
+/// does not mark as read what they have not read.
 pub(super) async fn follow(tx: &Transaction, user: &UserId, topic: TopicKey, seq: Seq) -> Result<(), StoreError> {
     if seq.0 <= 1 {
-        return set_at_least(tx, user, topic, seq).await; // where nothing stands before, there may be no mark yet
+        return set_at_least(tx, user, topic, seq).await; // before the first entry there may be no mark yet
     }
-    let sql = "UPDATE read_mark SET seq = $3 WHERE user_id = $1 AND topic_id = $2 AND seq = $4";
-    let values = vec![user.as_str().into(), topic.into(), seq.0.into(), (seq.0 - 1).into()];
-    dialect::exec(tx, sql, values).await.map(drop)
+    entity::Entity::update_many()
+        .col_expr(entity::Column::Seq, Expr::value(seq.0))
+        .filter(entity::Column::UserId.eq(user.as_str()))
+        .filter(entity::Column::TopicId.eq(topic))
+        .filter(entity::Column::Seq.eq(seq.0 - 1))
+        .exec(tx)
+        .await?;
+    Ok(())
 }
 
-/// Forgets a user's mark.
+/// Deletes a user's mark.
 pub(super) async fn forget(tx: &Transaction, user: &UserId, topic: TopicKey) -> Result<(), StoreError> {
-    let sql = "DELETE FROM read_mark WHERE user_id = $1 AND topic_id = $2";
-    dialect::exec(tx, sql, vec![user.as_str().into(), topic.into()]).await.map(drop)
+    entity::Entity::delete_by_id((user.as_str().into(), topic)).exec(tx).await?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Clock;
-    use crate::store::{Pools, topics};
+    use crate::store::testing::TestStore;
+    use crate::store::topics;
 
     const TOPIC: TopicKey = 1;
 
-    /// What a step of a test does to the mark.
+    /// A change of the mark.
     #[derive(Clone, Copy)]
     enum Step {
         Follow(i64),
@@ -106,11 +129,9 @@ mod tests {
     #[tokio::test]
     async fn a_mark_follows_ones_own_acts_only_where_everything_before_was_read()
     -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        pools.migrate().await?;
-        let store = Store::new(pools, Clock::default());
-        let (ana, room) = (UserId::parse("ana").ok_or("an id")?, crate::model::TopicId::stored("room:a"));
+        let store = TestStore::new(Clock::default()).await?;
+        let ana = UserId::parse("ana").ok_or("an id")?;
+        let room = crate::model::TopicId::stored("room:a");
         let now = store.now();
         store
             .change(move |tx| {
@@ -120,7 +141,7 @@ mod tests {
                 })
             })
             .await?;
-        // Each step with where the mark stands behind it.
+        // Each step with the mark after it.
         let steps = [
             (Step::Follow(2), 0),
             (Step::Follow(1), 1),

@@ -2,77 +2,81 @@
 
 use std::time::Duration;
 
-use sea_orm::Value;
+use parlour_entity::{checkpoint, instance, joined, session as entity, user};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    Value,
+};
 use uuid::Uuid;
 
-use super::pool::{Durability, Row, Transaction};
+use super::pool::{Connection, Durability, Transaction};
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, SessionId, User, UserId};
 
 /// A session with its user.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
-    /// Which.
+    /// The id.
     pub id: SessionId,
-    /// Whose.
+    /// The user.
     pub user: User,
-    /// When it was opened.
+    /// The time of opening.
     pub created_at: Millis,
-    /// When its tokens end.
+    /// The time at which the tokens expire.
     pub expires_at: Millis,
-    /// Whether it was ended before that.
+    /// True if the session was ended before that.
     pub ended: bool,
-    /// Until when the instance that holds its stream counts as alive; none while no stream is open.
+    /// The time until which the instance that holds its stream counts as alive; `None` while no stream is open.
     pub streaming_until: Option<Millis>,
-    /// Until when it counts as online without a stream.
+    /// The time until which the session is online without a stream.
     pub online_until: Millis,
-    /// Since when it has been online, where it is.
+    /// The time at which the session came online, if it is online.
     pub online_since: Millis,
 }
 
 impl SessionRow {
-    /// Whether its stream is open, on an instance that lives.
+    /// Returns true if its stream is open on an instance that is alive.
     pub fn is_streaming(&self, now: Millis) -> bool {
         self.streaming_until.is_some_and(|until| until > now)
     }
 }
 
-/// A session to be opened, and whose it shall be.
+/// The user of a session to be opened.
 #[derive(Clone, Debug)]
 pub enum NewSession {
-    /// A built-in account: the one with this device hash, or a new one of this id and name.
+    /// A built-in account: the one with this device hash, or a new one.
     Device {
-        /// Keyed hash of the device id.
+        /// A keyed hash of the device id.
         hash: String,
-        /// The id that a new account gets.
+        /// The id of a new account.
         new_id: UserId,
-        /// The name that a new account gets.
+        /// The name of a new account.
         username: String,
     },
-    /// A user whom an issuer vouches for, by this name where they are new.
+    /// A user whose token an issuer has signed.
     Issued {
-        /// The `sub` of their token.
+        /// The `sub` of the token.
         id: UserId,
-        /// How a new user is called.
+        /// The name of a new user.
         username: String,
     },
 }
 
-/// A session's call that keeps it online.
+/// A call of a session, which keeps it online for the grace period.
 #[derive(Clone, Copy, Debug)]
-pub struct Touch {
-    /// Which session called.
+pub struct SessionCall {
+    /// The session that called.
     pub session: SessionId,
-    /// When.
+    /// The time of the call.
     pub at: Millis,
 }
 
-const SESSION: &str = "SELECT s.id, s.user_id, u.username, s.created_at, s.expires_at, s.ended_at, s.online_until, \
-                       s.online_since, i.lease_until FROM session s JOIN \"user\" u ON u.id = s.user_id \
-                       LEFT JOIN instance i ON i.id = s.instance_id";
-
 impl Store {
     /// Opens a session.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn open_session(
         &self,
         id: SessionId,
@@ -80,104 +84,129 @@ impl Store {
         lifetime: Duration,
     ) -> Result<SessionRow, StoreError> {
         let now = self.now();
-        // A client that finds no session any more opens another.
+        // A client whose session is gone opens another.
         self.change_delayed(|_| Durability::Delayed, move |tx| {
             Box::pin(async move {
                 let user = ensure_user(tx, &whose, now).await?;
+                // Raw: a client's first call waits for this.
                 let sql = "INSERT INTO session (id, user_id, created_at, expires_at, last_checkpoint, stream_id, online_since, \
                            online_until, next_join_number, joins_version) VALUES ($1, $2, $3, $4, 0, 0, $3, 0, 1, 0)";
                 let expires_at = now.plus(lifetime);
                 let user_id = user.user_id.as_str().into();
                 dialect::exec(tx, sql, vec![id.0.into(), user_id, now.0.into(), expires_at.0.into()]).await?;
-                let (ended, streaming_until, online_until, online_since) = (false, None, Millis(0), now);
                 Ok(SessionRow {
                     id,
                     user,
                     created_at: now,
                     expires_at,
-                    ended,
-                    streaming_until,
-                    online_until,
-                    online_since,
+                    ended: false,
+                    streaming_until: None,
+                    online_until: Millis(0),
+                    online_since: now,
                 })
             })
         })
         .await
     }
 
-    /// A session, ended or not.
+    /// Reads a session, ended or not.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
-        let row = dialect::row(self.read(), format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
-        row.map(|row| session(&row)).transpose()
+        find(self.read(), id).await
     }
 
-    /// The sessions of a user that live, oldest first, beyond `after`.
+    /// Returns the first `limit` sessions of a user that have neither ended nor expired, oldest first, after the id `after`.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn sessions_of(
         &self,
         user: &UserId,
         after: Option<Uuid>,
         limit: u64,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        let sql = format!(
-            "{SESSION} WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.id > $3 \
-             ORDER BY s.id LIMIT $4"
-        );
-        let after = after.unwrap_or(Uuid::nil());
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = vec![user.as_str().into(), self.now().0.into(), after.into(), limit.into()];
-        dialect::rows(self.read(), sql, values).await?.iter().map(session).collect()
+        let found = select()
+            .filter(entity::Column::UserId.eq(user.as_str()))
+            .filter(entity::Column::EndedAt.is_null())
+            .filter(entity::Column::ExpiresAt.gt(self.now().0))
+            .filter(entity::Column::Id.gt(after.unwrap_or(Uuid::nil())))
+            .order_by_asc(entity::Column::Id)
+            .limit(limit)
+            .into_model::<Found>()
+            .all(self.read())
+            .await?;
+        found.into_iter().map(SessionRow::try_from).collect()
     }
 
-    /// Moves a living session's end to `lifetime` from now; `None` where it lives no more.
+    /// Moves the expiry of a session to `lifetime` from now; `None` if it has ended or expired.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn refresh_session(&self, id: SessionId, lifetime: Duration) -> Result<Option<SessionRow>, StoreError> {
         let now = self.now();
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET expires_at = $1 WHERE id = $2 AND ended_at IS NULL AND expires_at > $3";
-                let values = vec![now.plus(lifetime).0.into(), id.0.into(), now.0.into()];
-                if dialect::exec(tx, sql, values).await? == 0 {
-                    return Ok(None);
-                }
-                let row = dialect::row(tx, format!("{SESSION} WHERE s.id = $1"), vec![id.0.into()]).await?;
-                row.map(|row| session(&row)).transpose()
+                let refreshed = entity::Entity::update_many()
+                    .col_expr(entity::Column::ExpiresAt, Expr::value(now.plus(lifetime).0))
+                    .filter(entity::Column::Id.eq(id.0))
+                    .filter(entity::Column::EndedAt.is_null())
+                    .filter(entity::Column::ExpiresAt.gt(now.0))
+                    .exec(tx)
+                    .await?;
+                if refreshed.rows_affected == 0 { Ok(None) } else { find(tx, id).await }
             })
         })
         .await
     }
 
-    /// Ends a living session of `owner`: its joins and positions go with it. Answers the topics that it had joined;
-    /// `None` where there is no such session.
+    /// Ends a session of `owner` with its joins and positions. Returns the topics on which it could be present; `None` if
+    /// there is no such session, or it has ended or expired.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn end_session(&self, id: SessionId, owner: UserId) -> Result<Option<Vec<TopicKey>>, StoreError> {
         let now = self.now();
         self.change(move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE session SET ended_at = $1, instance_id = NULL, online_until = 0 \
-                           WHERE id = $2 AND user_id = $3 AND ended_at IS NULL AND expires_at > $1";
-                let values = vec![now.0.into(), id.0.into(), owner.as_str().into()];
-                if dialect::exec(tx, sql, values).await? == 0 {
+                let ended = entity::Entity::update_many()
+                    .col_expr(entity::Column::EndedAt, Expr::value(now.0))
+                    .col_expr(entity::Column::InstanceId, Expr::value(Option::<Uuid>::None))
+                    .col_expr(entity::Column::OnlineUntil, Expr::value(0i64))
+                    .filter(entity::Column::Id.eq(id.0))
+                    .filter(entity::Column::UserId.eq(owner.as_str()))
+                    .filter(entity::Column::EndedAt.is_null())
+                    .filter(entity::Column::ExpiresAt.gt(now.0))
+                    .exec(tx)
+                    .await?;
+                if ended.rows_affected == 0 {
                     return Ok(None);
                 }
                 let topics = live_topics(tx, &[id.0]).await?;
-                dialect::exec(tx, "DELETE FROM joined WHERE session_id = $1", vec![id.0.into()]).await?;
-                dialect::exec(tx, "DELETE FROM checkpoint WHERE session_id = $1", vec![id.0.into()]).await?;
+                joined::Entity::delete_many().filter(joined::Column::SessionId.eq(id.0)).exec(tx).await?;
+                checkpoint::Entity::delete_many().filter(checkpoint::Column::SessionId.eq(id.0)).exec(tx).await?;
                 Ok(Some(topics))
             })
         })
         .await
     }
 
-    /// Keeps sessions without a stream online for `grace` from their calls on. Answers the topics on which that makes
-    /// somebody appear.
-    pub async fn touch_sessions(&self, touches: Vec<Touch>, grace: Duration) -> Result<Vec<TopicKey>, StoreError> {
+    /// Keeps sessions without a stream online for `grace` from their calls on. Returns the topics on which a session has
+    /// appeared because its call made it online.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
+    pub async fn record_calls(&self, calls: Vec<SessionCall>, grace: Duration) -> Result<Vec<TopicKey>, StoreError> {
         let now = self.now();
         self.change_delayed(
             |_| Durability::Delayed,
             move |tx| {
                 Box::pin(async move {
                     let mut appeared = Vec::new();
-                    for touch in touches {
-                        if touch_session(tx, touch, grace, now).await? {
-                            appeared.push(touch.session.0);
+                    for call in calls {
+                        if record_call(tx, call, grace, now).await? {
+                            appeared.push(call.session.0);
                         }
                     }
                     live_topics(tx, &appeared).await
@@ -185,6 +214,61 @@ impl Store {
             },
         )
         .await
+    }
+}
+
+async fn find(on: &impl Connection, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+    let session = select().filter(entity::Column::Id.eq(id.0)).into_model::<Found>();
+    session.one(on).await?.map(SessionRow::try_from).transpose()
+}
+
+/// A session with its user's name and the lease of the instance that holds its stream.
+#[derive(FromQueryResult)]
+struct Found {
+    id: Uuid,
+    user_id: String,
+    username: String,
+    created_at: i64,
+    expires_at: i64,
+    ended_at: Option<i64>,
+    online_until: i64,
+    online_since: i64,
+    lease_until: Option<i64>,
+}
+
+/// Selects sessions as [`Found`].
+fn select() -> Select<entity::Entity> {
+    entity::Entity::find()
+        .select_only()
+        .columns([
+            entity::Column::Id,
+            entity::Column::UserId,
+            entity::Column::CreatedAt,
+            entity::Column::ExpiresAt,
+            entity::Column::EndedAt,
+            entity::Column::OnlineUntil,
+            entity::Column::OnlineSince,
+        ])
+        .column(user::Column::Username)
+        .column(instance::Column::LeaseUntil)
+        .inner_join(user::Entity)
+        .left_join(instance::Entity)
+}
+
+impl TryFrom<Found> for SessionRow {
+    type Error = StoreError;
+
+    fn try_from(found: Found) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: SessionId(found.id),
+            user: users::named(&found.user_id, found.username)?,
+            created_at: Millis(found.created_at),
+            expires_at: Millis(found.expires_at),
+            ended: found.ended_at.is_some(),
+            streaming_until: found.lease_until.map(Millis),
+            online_until: Millis(found.online_until),
+            online_since: Millis(found.online_since),
+        })
     }
 }
 
@@ -196,56 +280,46 @@ async fn ensure_user(tx: &Transaction, whose: &NewSession, now: Millis) -> Resul
         }
         NewSession::Device { hash, new_id, username } => {
             users::ensure(tx, new_id, username, Some(hash), now).await?;
-            let sql = "SELECT id AS user_id, username FROM \"user\" WHERE device_hash = $1";
-            dialect::row(tx, sql, vec![hash.as_str().into()]).await?.map(|row| users::user(&row)).transpose()?
+            users::find_by_device(tx, hash).await?
         }
     };
     user.ok_or(StoreError::Corrupt("user"))
 }
 
-/// Moves `online_until`; answers whether the session was offline.
-pub(super) async fn touch_session(
+/// Moves `online_until` to the end of the grace period after a call. Returns true if the session was offline.
+// Raw: one statement reads whether the session is online and changes it, and every join and every opening of a stream runs it.
+pub(super) async fn record_call(
     tx: &Transaction,
-    touch: Touch,
+    call: SessionCall,
     grace: Duration,
     now: Millis,
 ) -> Result<bool, StoreError> {
-    let until = touch.at.plus(grace);
-    let online = "(online_until > $2 OR EXISTS (SELECT 1 FROM instance i WHERE i.id = session.instance_id AND i.lease_until > $3))";
+    let until = call.at.plus(grace);
+    let online = "(online_until > $2 OR EXISTS (SELECT 1 FROM instance i \
+                  WHERE i.id = session.instance_id AND i.lease_until > $3))";
     let sql = format!(
         "UPDATE session SET online_until = $1, online_since = CASE WHEN {online} THEN online_since ELSE $2 END \
          WHERE id = $4 AND ended_at IS NULL AND online_until < $1 RETURNING online_since"
     );
-    let values: Vec<Value> = vec![until.0.into(), now.0.into(), now.minus(grace).0.into(), touch.session.0.into()];
+    let values: Vec<Value> = vec![until.0.into(), now.0.into(), now.minus(grace).0.into(), call.session.0.into()];
     let Some(row) = dialect::row(tx, sql, values).await? else {
         return Ok(false);
     };
-    // One that came online in this very millisecond appears once more, which changes nothing.
+    // A session that came online in this same millisecond appears a second time, which changes nothing.
     Ok(dialect::get::<i64>(&row, "online_since")? == now.0)
 }
 
-/// The topics on which any of the sessions can be seen.
+/// Returns the topics on which any of the sessions can be present.
 pub(super) async fn live_topics(tx: &Transaction, sessions: &[Uuid]) -> Result<Vec<TopicKey>, StoreError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!(
-        "SELECT DISTINCT topic_id FROM joined WHERE ended IS NULL AND NOT hidden AND session_id IN ({})",
-        dialect::places(1, sessions.len())
-    );
-    let values = sessions.iter().map(|&id| id.into()).collect();
-    dialect::rows(tx, sql, values).await?.iter().map(|row| dialect::get(row, "topic_id")).collect()
-}
-
-fn session(row: &Row) -> Result<SessionRow, StoreError> {
-    Ok(SessionRow {
-        id: SessionId(dialect::get(row, "id")?),
-        user: users::user(row)?,
-        created_at: Millis(dialect::get(row, "created_at")?),
-        expires_at: Millis(dialect::get(row, "expires_at")?),
-        ended: dialect::get::<Option<i64>>(row, "ended_at")?.is_some(),
-        streaming_until: dialect::get::<Option<i64>>(row, "lease_until")?.map(Millis),
-        online_until: Millis(dialect::get(row, "online_until")?),
-        online_since: Millis(dialect::get(row, "online_since")?),
-    })
+    let topics = joined::Entity::find()
+        .select_only()
+        .column(joined::Column::TopicId)
+        .distinct()
+        .filter(joined::Column::SessionId.is_in(dialect::filled(sessions.iter().copied())))
+        .filter(joined::Column::Ended.is_null())
+        .filter(joined::Column::Hidden.eq(false));
+    Ok(topics.into_tuple().all(tx).await?)
 }

@@ -34,7 +34,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "live/stream/rest.rs",
         "live/topic.rs",
     ],
-    &["store/blocks.rs", "store/joins.rs", "store/joins/ends.rs"],
     &["store/change.rs", "store/mod.rs"],
     &[
         "store/dialect.rs",
@@ -43,7 +42,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "store/sqlite/connection.rs",
         "store/sqlite/transaction.rs",
     ],
-    &["store/groups.rs", "store/groups/members.rs"],
     &["store/messages/append.rs", "store/messages/lone.rs"],
     &["store/messages/rows.rs", "store/messages/senders.rs", "store/messages/sqlite.rs"],
 ];

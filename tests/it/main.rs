@@ -40,6 +40,7 @@ mod instances;
 mod integrators;
 mod long_poll;
 mod messages;
+mod migrations;
 mod presence;
 mod pruning;
 mod races;

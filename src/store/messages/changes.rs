@@ -8,9 +8,9 @@ use super::{COLUMNS, message};
 use crate::model::group::MAY_MODERATE;
 use crate::model::message::{Edit, Removal, to_raw};
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User, UserId};
-use crate::store::groups::standing_of;
 use crate::store::pool::Transaction;
-use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_marks, topics, users};
+use crate::store::topics::{self, Lock};
+use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_marks, standings, users};
 
 /// A message that somebody wants to change.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl Store {
 
 /// Locks the topic, then the session; what these waited for is seen by later statements only, so the rest is read then.
 async fn find(tx: &Transaction, target: &Target, now: Millis) -> Result<Result<Found, ChangeRefused>, StoreError> {
-    let Some(topic) = topics::find(tx, &target.topic, dialect::for_update(tx)).await? else {
+    let Some(topic) = topics::find(tx, &target.topic, Lock::Exclusive).await? else {
         return Ok(Err(ChangeRefused::NoMessage));
     };
     let Some(user) = living_user(tx, target.session, now).await? else {
@@ -114,7 +114,7 @@ async fn find(tx: &Transaction, target: &Target, now: Millis) -> Result<Result<F
     };
     let mut admin = false;
     if let Some(group) = topic.id.group_id() {
-        let standing = standing_of(tx, group, &user.user_id).await?;
+        let standing = standings::find(tx, group, &user.user_id).await?;
         if !standing.is_member() {
             return Ok(Err(ChangeRefused::NoTopic));
         }

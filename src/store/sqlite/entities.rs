@@ -1,4 +1,4 @@
-//! SQLite's side of sea-orm: what its entities need to read a row, and the connection on which migrations run.
+//! SQLite's side of sea-orm: the values that its entities read from a row, and the connection on which migrations run.
 //!
 //! SQLite has one integer and one blob where an entity has `bool`, `i16`, `i32` and `i64`, `Uuid` and `Vec<u8>`, and
 //! sea-orm takes a value only in the variant of the field's type: in another one it counts as null. So each column is
@@ -82,7 +82,7 @@ impl Threads {
     }
 }
 
-/// Migrations run on this: statements by themselves, each as long as it takes.
+/// Migrations run on this: each statement alone, without a time limit.
 #[async_trait::async_trait]
 impl ProxyDatabaseTrait for Threads {
     async fn query(&self, statement: Statement) -> Result<Vec<ProxyRow>, DbErr> {
@@ -165,20 +165,15 @@ mod tests {
     use sea_orm::{ActiveModelTrait as _, QuerySelect as _, Set};
 
     use super::*;
-    use crate::store::Pools;
-
-    async fn pools(folder: &tempfile::TempDir) -> Result<Pools, StoreError> {
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        pools.migrate().await?;
-        Ok(pools)
-    }
+    use crate::store::testing::TestDatabase;
 
     /// Between them these tables have a column of every type that an entity has, with a value and with null.
     #[tokio::test]
     async fn an_entity_comes_back_as_it_was_inserted() -> Result<(), Box<dyn Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = pools(&folder).await?;
-        let (session, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
+        let database = TestDatabase::migrated().await?;
+        let pools = &database.pools;
+        let session = Uuid::from_u128(7);
+        let other = Uuid::from_u128(8);
         let topic = topic::ActiveModel {
             name: Set("room:a".into()),
             last_seq: Set(i64::MAX),
@@ -214,8 +209,8 @@ mod tests {
     #[tokio::test]
     async fn tuples_counts_and_updates_are_as_on_postgresql() -> Result<(), Box<dyn Error>> {
         use sea_orm::{ExprTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _};
-        let folder = tempfile::tempdir()?;
-        let pools = pools(&folder).await?;
+        let database = TestDatabase::migrated().await?;
+        let pools = &database.pools;
         let marks = [("bea", 3), ("ana", 1), ("ana", 2)].map(|(user, topic)| read_mark::ActiveModel {
             user_id: Set(user.into()),
             topic_id: Set(topic),
@@ -250,13 +245,21 @@ mod tests {
     /// Or a value of the column would be read as what it is not.
     #[tokio::test]
     async fn every_column_is_declared_as_its_entity_says() -> Result<(), Box<dyn Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = pools(&folder).await?;
-        let (mut seen, tables) = (0, types());
+        let database = TestDatabase::migrated().await?;
+        let pools = &database.pools;
+        let tables = types();
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+                   AND name <> 'seaql_migrations'";
+        for row in crate::store::dialect::rows(&pools.read, sql, vec![]).await? {
+            let table: String = row.get("name")?;
+            assert!(tables.contains_key(&*table), "{table} has no entity here");
+        }
+        let mut seen = 0;
         for (table, columns) in tables {
             let sql = format!("SELECT name, type FROM pragma_table_info('{table}')");
             for row in crate::store::dialect::rows(&pools.read, sql, vec![]).await? {
-                let (name, declared): (String, String) = (row.get("name")?, row.get("type")?);
+                let name: String = row.get("name")?;
+                let declared: String = row.get("type")?;
                 let expected: &[&str] = match columns.get(&*name) {
                     Some(Type::Bool) => &["BOOLEAN"],
                     Some(Type::SmallInt) => &["SMALLINT"],

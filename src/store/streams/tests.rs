@@ -1,31 +1,29 @@
 use super::*;
 use crate::model::event_id::EventIdKind;
-use crate::model::{Clock, UserId};
+use crate::model::{CheckpointId, Clock, UserId};
 use crate::store::pool::Pool;
-use crate::store::{JoinRequest, NewSession, Pools, sqlite};
+use crate::store::testing::TestStore;
+use crate::store::{JoinRequest, NewSession, sqlite};
 
-/// Whether a stream that opens like this has to be on the disk before its client hears of it.
+/// Returns the durability of the opening of a stream.
 async fn lasts(store: &Store, session: SessionId, resume: Resume) -> Result<Durability, StoreError> {
-    let (now, grace) = (store.now(), Duration::from_secs(10));
+    let now = store.now();
+    let grace = Duration::from_secs(10);
     let open = StreamRequest { session, instance: Uuid::nil(), resume, grace };
     let opened = store.change(move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await?;
     Ok(opened.map_err(|_| StoreError::Corrupt("session"))?.1)
 }
 
-/// Whether SQLite has committed something that is not on the disk yet.
+/// Returns true if SQLite has committed something that is not on the disk yet.
 async fn is_due(store: &Store) -> Result<bool, StoreError> {
     let Pool::Sqlite(writer) = &store.inner.pools.write else { return Ok(false) };
     Ok(writer.ask(sqlite::Connection::due).await?.is_some())
 }
 
-/// What a checkpoint alone knows must not be lost, or a client would get anew what it has.
+/// What only a checkpoint says must not be lost, or a client would receive again what it has.
 #[tokio::test]
 async fn a_checkpoint_that_says_something_is_durable_in_full() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?;
-    let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
-    let pools = Pools::connect(&url, 2).await?;
-    pools.migrate().await?;
-    let store = Store::new(pools, Clock::default());
+    let store = TestStore::new(Clock::default()).await?;
     let session = SessionId(Uuid::from_u128(1));
     let whose = NewSession::Issued { id: UserId::parse("ana").ok_or("an id")?, username: "Ana".into() };
     store.open_session(session, whose, Duration::from_secs(60)).await?;
@@ -43,6 +41,6 @@ async fn a_checkpoint_that_says_something_is_durable_in_full() -> Result<(), Box
     let moved = vec![(JoinNumber(1), Progress::SentUpTo(Seq(1)))];
     let given =
         Resume::Id(EventId { checkpoint: CheckpointId(2), moved, digests: Vec::new(), kind: EventIdKind::Position });
-    assert_eq!(lasts(&store, session, given).await?, Durability::Full, "something has been brought back");
+    assert_eq!(lasts(&store, session, given).await?, Durability::Full, "the client has resumed from an event id");
     Ok(())
 }

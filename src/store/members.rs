@@ -1,66 +1,71 @@
-//! Who belongs to a group, asks to, or may not: each act is one transaction with the entry that tells of it.
+//! Members: joining and leaving groups, roles, requests and bans. Each act is one transaction, with the entry that announces
+//! it.
 
-use sea_orm::Value;
+use parlour_entity::{group, group_member as entity, user};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use serde::Serialize;
 
-use super::{GroupRow, delete, lock};
+use super::groups::{GroupRow, delete, lock};
+use super::leaves::{JoinEnd, LeaveReason, end_joins};
+use super::messages::{Announcement, announce};
+use super::pool::Transaction;
+use super::{Store, StoreError, TopicKey, TopicRow, read_marks, standings, users};
 use crate::model::group::{Act, Outcome, Refusal, Role, Situation, Standing, decide};
 use crate::model::message::to_raw;
 use crate::model::{Code, GroupId, Message, MessageId, Millis, Seq, SessionId, User, UserId};
-use crate::store::joins::end_joins;
-use crate::store::messages::{Announcement, announce};
-use crate::store::pool::{Connection, Row, Transaction};
-use crate::store::{JoinEnd, LeaveReason, Store, StoreError, TopicKey, TopicRow, dialect, read_marks, users};
 
-/// Somebody who is something to a group.
+/// A user with a standing in a group.
 #[derive(Clone, Debug)]
 pub struct MemberRow {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// What.
+    /// The standing.
     pub standing: Standing,
-    /// Since when.
+    /// The time at which the standing began; 0 for a stranger.
     pub since: Millis,
 }
 
 /// An act in a group.
 #[derive(Clone, Debug)]
 pub struct MemberAct {
-    /// Where.
+    /// The group.
     pub group: GroupId,
-    /// What.
+    /// The act.
     pub act: Act,
-    /// Who does it.
+    /// The user who acts.
     pub actor: UserId,
-    /// To whom; the actor themselves, for what one does to oneself.
+    /// The user whose standing the act changes; may be the actor.
     pub target: UserId,
 }
 
-/// What an act has come to.
+/// The result of an act.
 #[derive(Clone, Debug)]
 pub struct MemberChanged {
-    /// The group's topic.
+    /// The key of the group's topic.
     pub topic: TopicKey,
-    /// What the target is to the group now.
+    /// The target's standing after the act.
     pub target: MemberRow,
-    /// The entry that tells of it.
+    /// The entry that announces the act; `None` if there is none.
     pub entry: Option<Message>,
-    /// The sessions whose joins have ended by it.
+    /// The sessions whose joins the act has ended.
     pub ended: Vec<SessionId>,
 }
 
-/// Why nothing was done.
+/// The reason why an act was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberRefused {
     /// There is no such group.
     NoGroup,
     /// There is no such user.
     NoUser,
-    /// The rules say no.
+    /// The rules forbid it.
     Rule(Refusal),
 }
 
-/// What the entry of a change says.
+/// The content of the entry that announces an act.
 #[derive(Serialize)]
 struct Announced<'a> {
     user: &'a User,
@@ -70,13 +75,21 @@ struct Announced<'a> {
 }
 
 impl Store {
-    /// Acts in a group. The rules are asked under the lock of its topic.
+    /// Acts in a group. The rules decide under the lock of its topic.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn act_in_group(&self, act: MemberAct) -> Result<Result<MemberChanged, MemberRefused>, StoreError> {
-        let (now, id) = (self.now(), MessageId(self.clock().uuid()));
+        let now = self.now();
+        let id = MessageId(self.clock().uuid());
         self.change(move |tx| Box::pin(async move { act_in_group(tx, &act, id, now).await })).await
     }
 
-    /// Those whose standing in a group is one of these, the highest first, beyond `after`.
+    /// Returns the first `limit` users whose standing in a group is one of these, ordered by standing, the highest first,
+    /// and by id, after the standing and id `after`.
+    ///
+    /// # Errors
+    /// The database is unavailable or refuses.
     pub async fn members(
         &self,
         group: GroupId,
@@ -84,19 +97,26 @@ impl Store {
         after: Option<(i16, String)>,
         limit: usize,
     ) -> Result<Vec<MemberRow>, StoreError> {
-        let sql = "SELECT m.user_id, u.username, m.standing, m.since FROM group_member m \
-                   JOIN \"user\" u ON u.id = m.user_id \
-                   WHERE m.group_id = $1 AND m.standing <= $2 AND (m.standing, m.user_id) > ($3, $4) \
-                   ORDER BY m.standing, m.user_id LIMIT $5";
-        let (standing, user) = after.unwrap_or((from.stored().unwrap_or_default(), String::new()));
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = vec![group.0.into(), to.stored().into(), standing.into(), user.into(), limit.into()];
-        dialect::rows(self.read(), sql, values).await?.iter().map(member).collect()
-    }
-
-    /// What a user is to a group; a stranger, where there is no such group.
-    pub async fn standing(&self, group: GroupId, user: &UserId) -> Result<Standing, StoreError> {
-        standing_of(self.read(), group, user).await
+        let (standing, id) = after.unwrap_or((from.stored().unwrap_or_default(), String::new()));
+        let place = Expr::tuple([entity::Column::Standing.into_expr(), entity::Column::UserId.into_expr()]);
+        let found = entity::Entity::find()
+            .find_both_related(user::Entity)
+            .filter(entity::Column::GroupId.eq(group.0))
+            .filter(entity::Column::Standing.lte(to.stored()))
+            .filter(place.gt(Expr::tuple([Expr::value(standing), Expr::value(id)])))
+            .order_by_asc(entity::Column::Standing)
+            .order_by_asc(entity::Column::UserId)
+            .limit(u64::try_from(limit).unwrap_or(u64::MAX))
+            .all(self.read())
+            .await?;
+        let member = |(member, user): (entity::Model, user::Model)| {
+            Ok(MemberRow {
+                user: users::named(&user.id, user.username)?,
+                standing: standings::read(Some(member.standing))?,
+                since: Millis(member.since),
+            })
+        };
+        found.into_iter().map(member).collect()
     }
 }
 
@@ -111,7 +131,7 @@ async fn act_in_group(
     };
     let target = match find(tx, act.group, &act.target).await? {
         Some(target) => target,
-        // Who may act on nobody learns nothing of who exists.
+        // A user who may act on nobody learns nothing about which users exist.
         None if decide(act.act, group.standing, Standing::Stranger, ROOMY) == Err(Refusal::Forbidden) => {
             return Ok(Err(MemberRefused::Rule(Refusal::Forbidden)));
         }
@@ -146,10 +166,11 @@ async fn act_in_group(
     }
 }
 
-/// A group in which there is place for everybody, to ask whether somebody may act at all.
+/// A group that is never full, to find out whether a user may act at all.
 const ROOMY: Situation = Situation { open: true, members: 0, max_members: u32::MAX, superadmins: u32::MAX };
 
-/// Writes the new standing down, and what follows from it: the count of members, and the end of joins.
+/// Writes the new standing and what follows from it: the number of members, read marks, and the end of joins. Returns the
+/// sessions whose joins have ended.
 async fn move_to(
     tx: &Transaction,
     act: &MemberAct,
@@ -159,17 +180,20 @@ async fn move_to(
     standing: Standing,
     now: Millis,
 ) -> Result<Vec<SessionId>, StoreError> {
-    store(tx, act.group, &act.target, standing, now).await?;
+    standings::store(tx, act.group, &act.target, standing, now).await?;
     let members = match (target.standing.is_member(), standing.is_member()) {
         (false, true) => group.members.saturating_add(1),
         (true, false) => group.members.saturating_sub(1),
         _ => return Ok(Vec::new()),
     };
-    let sql = "UPDATE \"group\" SET members = $1 WHERE id = $2";
-    let count = i32::try_from(members).unwrap_or(i32::MAX);
-    dialect::exec(tx, sql, vec![count.into(), act.group.0.into()]).await?;
+    group::Entity::update_many()
+        .col_expr(group::Column::Members, Expr::value(i32::try_from(members).unwrap_or(i32::MAX)))
+        .filter(group::Column::Id.eq(act.group.0))
+        .exec(tx)
+        .await?;
     if standing.is_member() {
-        // What was said before they came is no news to them; that somebody has added them is.
+        // Entries from before the user became a member are not unread to them; the entry that another user
+        // has added them is.
         let news = i64::from(act.actor != act.target);
         read_marks::set_at_least(tx, &act.target, topic.key, Seq(topic.last_seq.0 - news)).await?;
         return Ok(Vec::new());
@@ -202,9 +226,11 @@ async fn announcement(
 }
 
 async fn situation(tx: &Transaction, group: &GroupRow) -> Result<Situation, StoreError> {
-    let sql = "SELECT COUNT(*) AS superadmins FROM group_member WHERE group_id = $1 AND standing = $2";
-    let row = dialect::row(tx, sql, vec![group.id.0.into(), Standing::Superadmin.stored().into()]).await?;
-    let superadmins: i64 = row.map_or(Ok(0), |row| dialect::get(&row, "superadmins"))?;
+    let superadmins = entity::Entity::find()
+        .filter(entity::Column::GroupId.eq(group.id.0))
+        .filter(entity::Column::Standing.eq(Standing::Superadmin.stored()))
+        .count(tx)
+        .await?;
     Ok(Situation {
         open: group.open,
         members: group.members,
@@ -213,55 +239,15 @@ async fn situation(tx: &Transaction, group: &GroupRow) -> Result<Situation, Stor
     })
 }
 
-/// A known user, and what they are to a group.
-async fn find(on: &impl Connection, group: GroupId, user: &UserId) -> Result<Option<MemberRow>, StoreError> {
-    let sql = "SELECT u.id AS user_id, u.username, m.standing, COALESCE(m.since, 0) AS since FROM \"user\" u \
-               LEFT JOIN group_member m ON m.group_id = $1 AND m.user_id = u.id WHERE u.id = $2";
-    let row = dialect::row(on, sql, vec![group.0.into(), user.as_str().into()]).await?;
-    row.map(|row| member(&row)).transpose()
-}
-
-/// What a user is to a group; a stranger, where there is no such group.
-pub(in crate::store) async fn standing_of(
-    on: &impl Connection,
-    group: GroupId,
-    user: &UserId,
-) -> Result<Standing, StoreError> {
-    let sql = "SELECT standing FROM group_member WHERE group_id = $1 AND user_id = $2";
-    let row = dialect::row(on, sql, vec![group.0.into(), user.as_str().into()]).await?;
-    standing(row.map(|row| dialect::get(&row, "standing")).transpose()?)
-}
-
-/// Writes what a user is to a group.
-pub(super) async fn store(
-    tx: &Transaction,
-    group: GroupId,
-    user: &UserId,
-    standing: Standing,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let mut values: Vec<Value> = vec![group.0.into(), user.as_str().into()];
-    let sql = match standing.stored() {
-        None => "DELETE FROM group_member WHERE group_id = $1 AND user_id = $2",
-        Some(stored) => {
-            values.extend([Value::from(stored), now.0.into()]);
-            "INSERT INTO group_member (group_id, user_id, standing, since) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (group_id, user_id) DO UPDATE SET standing = excluded.standing, since = excluded.since"
-        }
+/// Reads a user with their standing in a group; `None` if there is no such user.
+async fn find(tx: &Transaction, group: GroupId, id: &UserId) -> Result<Option<MemberRow>, StoreError> {
+    let Some(user) = users::find(tx, id).await? else {
+        return Ok(None);
     };
-    dialect::exec(tx, sql, values).await.map(drop)
-}
-
-/// The standing in a column that is null for strangers.
-pub(super) fn standing(stored: Option<i16>) -> Result<Standing, StoreError> {
-    stored.map_or(Some(Standing::Stranger), Standing::read).ok_or(StoreError::Corrupt("standing"))
-}
-
-fn member(row: &Row) -> Result<MemberRow, StoreError> {
-    let user = users::user(row)?;
-    Ok(MemberRow {
+    let member = entity::Entity::find_by_id((group.0, id.as_str().into())).one(tx).await?;
+    Ok(Some(MemberRow {
         user,
-        standing: standing(dialect::get(row, "standing")?)?,
-        since: Millis(dialect::get(row, "since")?),
-    })
+        standing: standings::read(member.as_ref().map(|member| member.standing))?,
+        since: Millis(member.map_or(0, |member| member.since)),
+    }))
 }

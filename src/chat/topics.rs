@@ -134,7 +134,7 @@ impl Chat {
         })?;
         self.inner.hub.joins_changed(session);
         if fresh && !join.hidden {
-            self.inner.hub.came(join.topic.key, &own, until, since);
+            self.inner.hub.session_appeared(join.topic.key, &own, until, since);
         } else {
             self.inner.hub.presence_changed(&[join.topic.key]);
         }

@@ -1,10 +1,11 @@
-//! The accept loop: our own, as `axum::serve` can set neither socket options nor hyper's limits. It promises that a
-//! connection costs little, that one which says nothing or reads nothing goes away, and that stopping takes no longer
-//! than it was told.
+//! The accept loop. It is our own because `axum::serve` can set neither socket options nor hyper's limits. It promises
+//! that a connection costs little, that one that sends nothing or reads nothing is closed, and that stopping takes no
+//! longer than the given time.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -28,55 +29,60 @@ use self::timer::HeadTimer;
 use super::address::PeerAddr;
 use crate::live::Stream;
 
+mod carry;
+mod chunk;
 mod handover;
 mod timer;
 
-/// What a connection may hold of a request's head (more is 431) and of an unsent response. A browser's head with a
-/// `Last-Event-ID` of 4 KiB and a token comes to about 8 KiB, hyper's minimum; its default of 408 KiB, times the
-/// streams of an instance, would be the memory that anybody can take for nothing.
-const BUFFER: usize = 16 * 1024;
+/// The bytes that a connection holds of a request's head (more is 431) and of an unsent response. A browser's head with a
+/// `Last-Event-ID` of 4 KiB and a token has about 8 KiB, hyper's minimum. With hyper's default of 408 KiB, times the
+/// streams of an instance, anybody could make the service hold that much memory at no cost.
+const BUFFER_BYTES: usize = 16 * 1024;
 
-/// What the kernel holds of unsent bytes (Linux doubles it). Without a bound it grows to megabytes, and a reader that
-/// has stalled would lag by all of that before we see it: a stream reads the log instead of filling sockets.
-const SEND_BUFFER: usize = 64 * 1024;
+/// The unsent bytes that the kernel holds (Linux doubles it). Without a bound it grows to megabytes, and a client that
+/// has stopped reading would lag by all of that before it is noticed: a stream reads the log instead of filling sockets.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long sent bytes may stay unacknowledged, or a reader's window closed, before the connection counts as dead
-/// (RFC 5482). Else retransmission goes on for a quarter of an hour, and with it the presence of someone long gone.
-/// A stream that is cut is resumed by its `Last-Event-ID`, so a slow reader loses nothing by it.
+/// How long sent bytes may stay unacknowledged, or a client's window closed, before the connection counts as dead
+/// (RFC 5482). Otherwise retransmission lasts for a quarter of an hour, and the user stays online for as long. A stream
+/// that is cut is resumed by its `Last-Event-ID`, so a slow client loses nothing by it.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When an idle connection is probed. Streams have their own comments every 15 s; this is for the others, whose peer
-/// may be gone without a word.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long a connection is idle before TCP probes it. Streams write comments every 15 s; this is for other connections,
+/// whose peer may have disappeared without closing.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How long a failed accept is waited out: without file descriptors it fails at once, again and again.
+/// The time between two such probes.
+const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the loop waits after a failed accept: without file descriptors it would fail at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long what is cut may take to end.
-const LAST: Duration = Duration::from_secs(1);
+/// How long connections may take to end after they were cut.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Failures that lie closer together than this are one burst, and one line in the log.
+/// Failures within this time of the one before are one burst, and one line in the log.
 const ACCEPT_BURST: Duration = Duration::from_secs(10);
 
-/// How long a client may take to ask.
+/// How long a client may take to send the head of a request.
 #[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// For the head of a connection's first request, from the accept on.
-    first_head: Duration,
-    /// For the head of each later one, the time in between included. Longer than the 60 s after which load balancers
-    /// commonly drop idle connections themselves: who closes first must be they, or a request that they have just
-    /// sent is lost and answered 502.
-    next_head: Duration,
+struct HeadTimeouts {
+    /// For a connection's first request, from the accept on.
+    first: Duration,
+    /// For each later request, from the end of the one before. Longer than the 60 s after which load balancers commonly
+    /// close idle connections: they have to be the first to close, or a request that they have just sent is lost and
+    /// answered 502.
+    next: Duration,
 }
 
-const PATIENCE: Patience = Patience { first_head: Duration::from_secs(10), next_head: Duration::from_secs(75) };
+const HEAD_TIMEOUTS: HeadTimeouts = HeadTimeouts { first: Duration::from_secs(10), next: Duration::from_secs(75) };
 
-/// Serves `router` on `listener` until `shutdown` is cancelled. Then nothing more is accepted, idle connections close,
-/// requests in flight (streams too, which the caller ends) have `drain` to finish, and what is left is cut. Returns
-/// when no connection is left, or a second after the cut; a failing accept never ends it.
+/// Serves `router` on `listener` until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed,
+/// requests in flight (streams too, which the caller ends) have `drain` to finish, and the remaining ones are cut. Returns
+/// when no connection is left, or a second after the cut. A failed accept never ends it.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken, drain: Duration) {
-    serve_with(listener, router, shutdown, drain, PATIENCE).await;
+    serve_with(listener, router, shutdown, drain, HEAD_TIMEOUTS).await;
 }
 
 async fn serve_with(
@@ -84,9 +90,9 @@ async fn serve_with(
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
-    patience: Patience,
+    timeouts: HeadTimeouts,
 ) {
-    // Not done per request.
+    // Once, and not per request.
     let router = router.with_state(());
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -98,17 +104,18 @@ async fn serve_with(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = Connection { stream, peer, patience, shutdown: shutdown.clone() };
+                let connection = Connection { stream, peer, timeouts, shutdown: shutdown.clone() };
                 let served = connection.serve(router.clone());
-                let (all, cut) = (connections.clone(), cut.clone());
+                let all = connections.clone();
+                let cut = cut.clone();
                 connections.spawn(async move {
                     if let Some(Some((socket, stream))) = cut.run_until_cancelled(served).await {
-                        // In a task of its own: what it took to get here is freed.
-                        all.spawn(handover::carry(socket, stream, cut));
+                        // In a task of its own, so that the memory of this one is freed.
+                        all.spawn(carry::carry(socket, stream, cut));
                     }
                 });
             }
-            Err(error) if is_of_the_peer(&error) => (),
+            Err(error) if is_caused_by_peer(&error) => (),
             Err(error) => {
                 if failures.begin_burst(Instant::now()) {
                     tracing::error!(%error, "cannot accept connections, trying again");
@@ -120,20 +127,21 @@ async fn serve_with(
             }
         }
     }
-    // Whoever comes now is refused at once and tries another instance.
+    // From here on clients are refused at once and try another instance.
     drop(listener);
     connections.close();
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "cutting connections that did not finish in time");
         cut.cancel();
-        if tokio::time::timeout(LAST, connections.wait()).await.is_err() {
+        if tokio::time::timeout(CUT_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "leaving streams that wait for the database");
         }
     }
 }
 
-/// The peer went away between its SYN and our accept: nothing is wrong here, and the next one may be waiting.
-fn is_of_the_peer(error: &io::Error) -> bool {
+/// Returns true if the peer disappeared between its SYN and our accept: nothing is wrong here, and the next connection may
+/// be waiting.
+fn is_caused_by_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted
@@ -143,14 +151,14 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Keeps a shortage, which may last for hours, from filling the log.
+/// The failures of accept: a shortage may last for hours, and must not fill the log.
 #[derive(Default)]
 struct Failures {
     last: Option<Instant>,
 }
 
 impl Failures {
-    /// Counts a failure; whether it is the first of its burst.
+    /// Records a failure. Returns true if it is the first of its burst.
     fn begin_burst(&mut self, now: Instant) -> bool {
         self.last.replace(now).is_none_or(|last| now.duration_since(last) > ACCEPT_BURST)
     }
@@ -159,33 +167,37 @@ impl Failures {
 struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    patience: Patience,
+    timeouts: HeadTimeouts,
     shutdown: CancellationToken,
 }
 
 impl Connection {
-    /// Serves requests until the connection ends, or is to carry a stream from here on: then that is answered.
+    /// Serves requests until the connection ends, or has to carry a stream: then it returns both.
     async fn serve(self, router: Router) -> Option<(TcpStream, Box<Stream>)> {
-        let Self { stream, peer, patience, shutdown } = self;
+        let Self { stream, peer, timeouts, shutdown } = self;
         if let Err(error) = tune(&stream) {
-            // The connection works without; on a dead socket the next read says so.
+            // The connection works without them; if the socket is dead, the next read fails.
             tracing::debug!(%error, "cannot set socket options");
         }
         let handover = Handover::default();
-        let left = handover.clone();
+        let offered = handover.clone();
         // Not TowerToHyperService: a router is always ready, so there is nothing to wait for.
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer));
             if request.version() == Version::HTTP_11 {
-                request.extensions_mut().insert(left.clone());
+                request.extensions_mut().insert(offered.clone());
             }
             Box::pin(router.clone().call(request))
         });
         let mut connection =
-            http1(patience).serve_connection(TokioIo::new(Socket { tcp: stream, handover: handover.clone() }), service);
+            http1(timeouts).serve_connection(TokioIo::new(Socket { tcp: stream, handover: handover.clone() }), service);
         let ended = tokio::select! {
-            ended = until_done(&mut connection, &handover) => ended,
-            () = shutdown.cancelled() => {
+            ended = until_done(&mut connection, &handover) => Some(ended),
+            () = shutdown.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 Pin::new(&mut connection).graceful_shutdown();
                 until_done(&mut connection, &handover).await
             }
@@ -197,14 +209,14 @@ impl Connection {
             (Err(error), _) => Err(io::Error::other(error)),
         };
         if let Err(error) = ended {
-            // A client that is gone or does not speak HTTP: everyday, and theirs.
+            // The client is gone or does not send HTTP; this is common and no fault of the service.
             tracing::debug!(%error, "connection ended");
         }
         None
     }
 }
 
-/// Lets hyper work until the connection has ended, or hyper has written the head of what is carried without it.
+/// Runs hyper until the connection has ended, or the head of a stream that is carried without hyper has been written.
 async fn until_done<S>(connection: &mut http1::Connection<TokioIo<Socket>, S>, handover: &Handover) -> hyper::Result<()>
 where
     S: HttpService<Incoming, ResBody = Body> + Unpin,
@@ -218,25 +230,25 @@ where
     .await
 }
 
-fn http1(patience: Patience) -> http1::Builder {
+fn http1(timeouts: HeadTimeouts) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(HeadTimer::new(patience.next_head.saturating_sub(patience.first_head)))
-        .header_read_timeout(patience.first_head)
-        .max_buf_size(BUFFER)
-        // A client that has closed its side is gone: the end of what it sends is how we learn that nobody reads a
-        // stream any more.
+    http.timer(HeadTimer::new(timeouts.next.saturating_sub(timeouts.first)))
+        .header_read_timeout(timeouts.first)
+        .max_buf_size(BUFFER_BYTES)
+        // A client that has closed its side is gone: only the end of what it sends tells that nobody reads a stream any
+        // more.
         .half_close(false)
-        // Each event leaves when it is written; holding it back for what the client may pipeline would delay it.
+        // Each event is sent when it is written. Waiting for requests that the client may pipeline would delay it.
         .pipeline_flush(false);
     http
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
-    // Events are small and written whole: waiting for more (Nagle) only delays them.
+    // Events are small and written whole; waiting for more bytes (Nagle) only delays them.
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(Duration::from_secs(10)))?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_PROBE_INTERVAL))?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())

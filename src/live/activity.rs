@@ -1,95 +1,55 @@
-//! What is new in direct messages, told to every stream of their users: by a hint, and where that is lost, by a regular
-//! look at the direct messages of those who listen here.
+//! New entries in direct messages, reported to every stream of their users: by a hint, and where a hint is lost, by a
+//! regular query for the direct messages of the users who have a stream here.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-use super::hub::{Hub, lock};
+use super::hub::Hub;
+use super::reported::ACTIVITY_LOOKBACK;
 use crate::model::{Seq, TopicId, UserId};
 use crate::store::{RecentDm, StoreError, TopicKey};
 
-/// How far a look goes back: three looks at least come by each message.
-const BACK: Duration = Duration::from_secs(60);
-/// Users of one query.
-const USERS: usize = 500;
-
-/// The newest entries that the streams here have been told of, for as long as a look goes back.
-// Not an async mutex: nothing is awaited while it is held.
-#[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<TopicKey, (Seq, Instant)>>);
-
-impl Told {
-    /// Notes that this is told; answers whether it is news.
-    fn note(&self, key: TopicKey, last: Seq) -> bool {
-        let mut told = lock(&self.0);
-        let (newest, at) = told.entry(key).or_insert((Seq(0), Instant::now()));
-        *at = Instant::now();
-        let news = last > *newest;
-        *newest = last.max(*newest);
-        news
-    }
-
-    pub(super) fn forget_old(&self) {
-        lock(&self.0).retain(|_, (_, at)| at.elapsed() < 2 * BACK);
-    }
-}
+/// The number of users in one query.
+const USERS_PER_QUERY: usize = 500;
 
 impl Hub {
-    /// Tells all streams of these users of a direct message. Those that listen to it know already, and say nothing.
-    pub(super) fn active(&self, key: TopicKey, topic: &TopicId, last: Seq) {
+    /// Notifies all streams of the users of a direct message. A stream that has joined it writes the messages instead.
+    pub(super) fn report_activity(&self, key: TopicKey, topic: &TopicId, last: Seq) {
         let Some((one, other)) = topic.dm_users() else { return };
-        let wakes = [self.wakes_of(&one), self.wakes_of(&other)].concat();
-        // Nobody is told twice of the same, where a hint may come twice, or behind a look.
-        let told = self.inner.store.is_shared() && !wakes.is_empty() && !self.inner.told.note(key, last);
-        if !told {
-            wakes.iter().for_each(|wake| wake.active(key, topic, last));
+        let signals = [self.signals_of(&one), self.signals_of(&other)].concat();
+        // Where several instances share the database, a hint may come twice, or after the regular query.
+        let shared = self.inner.store.is_shared() && !signals.is_empty();
+        if !shared || self.inner.reported.record(key, last) {
+            signals.iter().for_each(|signal| signal.new_activity(key, topic, last));
         }
     }
 
-    /// Looks for what no hint told, for one user in `every`.
-    pub(super) async fn look_for_activity(&self, turn: u64, every: u64) -> Result<(), StoreError> {
-        let due = |user: &UserId| {
+    /// Queries for activity that no hint reported, for one of `every` users.
+    pub(super) async fn query_activity(&self, turn: u64, every: u64) -> Result<(), StoreError> {
+        let is_due = |user: &UserId| {
             let mut hasher = DefaultHasher::new();
             user.hash(&mut hasher);
             hasher.finish() % every == turn
         };
-        let users: Vec<UserId> = self.users().into_iter().filter(due).collect();
-        let since = self.inner.store.now().minus(BACK);
-        for chunk in users.chunks(USERS) {
+        let users: Vec<UserId> = self.users().into_iter().filter(is_due).collect();
+        let since = self.inner.store.now().minus(ACTIVITY_LOOKBACK);
+        for chunk in users.chunks(USERS_PER_QUERY) {
             for dm in self.inner.store.recent_dms(chunk, since).await? {
-                if self.inner.told.note(dm.key, dm.last_seq) {
-                    self.tell_of(&dm);
+                if self.inner.reported.record(dm.key, dm.last_seq) {
+                    self.report_found(&dm);
                 }
             }
         }
         Ok(())
     }
 
-    /// Tells both users, as the other one's turn finds no news any more. What was there when a stream opened is no news to
-    /// it.
-    fn tell_of(&self, dm: &RecentDm) {
+    /// Notifies both users, because the query for the other one finds it reported. A stream that opened after the entry was
+    /// stored is not notified: to it the entry is not new.
+    fn report_found(&self, dm: &RecentDm) {
         let Some((one, other)) = dm.topic.dm_users() else { return };
-        let wakes = [self.wakes_of(&one), self.wakes_of(&other)].concat();
-        let since = wakes.iter().filter(|wake| wake.since() <= dm.last_at);
-        since.for_each(|wake| wake.active(dm.key, &dm.topic, dm.last_seq));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn news_is_what_is_newer() {
-        let told = Told::default();
-        assert!(told.note(1, Seq(3)));
-        assert!(!told.note(1, Seq(3)));
-        assert!(!told.note(1, Seq(2)));
-        assert!(told.note(1, Seq(4)));
-        assert!(told.note(2, Seq(1)));
-        told.forget_old();
-        assert!(!told.note(2, Seq(1)), "not for a while");
+        for signal in [self.signals_of(&one), self.signals_of(&other)].concat() {
+            if signal.since() <= dm.last_at {
+                signal.new_activity(dm.key, &dm.topic, dm.last_seq);
+            }
+        }
     }
 }

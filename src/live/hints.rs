@@ -1,52 +1,74 @@
-//! What has been committed, here or elsewhere, and what the streams here have to know of it. Both ways lead through
-//! [`Hub::apply`]: what is told by this instance is applied at once and handed to the bus, what others tell comes from it.
+//! Hints: what has been committed, on this instance or another, and which streams here have to be notified of it. Both go
+//! through `Hub::apply`: a hint of this instance is applied at once and published on the bus; hints of others come from
+//! the bus.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::fanout;
-use super::hub::{Hub, lock};
-use super::signal::{End, Wake};
+use super::hub::Hub;
+use super::signal::{End, StreamSignal};
+use super::topic::{ActiveTopic, EndSource};
 use crate::bus::Hint;
-use crate::model::{Effect, Entry, EphemeralEvent, Seq, SessionId, TopicId};
+use crate::model::{Effect, Entry, EphemeralEvent, Millis, Presence, Seq, SessionId, StreamId, TopicId};
 use crate::store::TopicKey;
 
 impl Hub {
     /// Entries have been committed to a topic, in this order.
     pub fn appended(&self, key: TopicKey, topic: &TopicId, entries: Vec<Entry>) {
         if let Some(last) = entries.last().map(|entry| entry.seq) {
-            self.tell(Hint::Appended { key, topic: topic.clone(), entries, last });
+            self.send(Hint::Appended { key, topic: topic.clone(), entries, last });
         }
     }
 
-    /// Delivers what is stored nowhere to those who listen at this moment. It belongs behind the entry `after`.
+    /// Delivers an ephemeral event to the streams that listen to the topic at this moment. It stands after the entry
+    /// `after`.
     pub fn send_ephemeral(&self, key: TopicKey, after: Seq, what: EphemeralEvent) {
-        self.tell(Hint::Ephemeral { key, after, what });
+        self.send(Hint::Ephemeral { key, after, what });
     }
 
-    /// A session has joined or left something.
+    /// A session has joined or left topics.
     pub fn joins_changed(&self, session: SessionId) {
-        self.tell(Hint::Joins { session });
+        self.send(Hint::Joins { session });
     }
 
-    /// Somebody may have come to or gone from these topics.
+    /// The presence of these topics may have changed.
     pub fn presence_changed(&self, topics: &[TopicKey]) {
         if !topics.is_empty() {
-            self.tell(Hint::Presence { topics: topics.to_vec() });
+            self.send(Hint::Presence { topics: topics.to_vec() });
         }
     }
 
-    /// A topic's entries up to this one have been pruned: memory keeps them no longer than the database.
+    /// A session has joined a topic, in a transaction that began at `since`, and stays online there until `until` at least.
+    pub fn session_appeared(&self, key: TopicKey, session: &Presence, until: Millis, since: Instant) {
+        let now = self.inner.store.now();
+        let limit = self.inner.settings.presence_list;
+        let add = |topic: Arc<ActiveTopic>| topic.presence.add(session, until, since, now, limit);
+        if !self.is_alone() || !self.active_topic(key).is_some_and(add) {
+            self.presence_changed(&[key]);
+        }
+    }
+
+    /// The entries of a topic up to this one have been pruned: memory keeps them no longer than the database does.
     pub fn pruned(&self, key: TopicKey, up_to: Seq) {
-        self.tell(Hint::Pruned { key, up_to });
+        self.send(Hint::Pruned { key, up_to });
     }
 
-    /// A session was signed out.
+    /// A session was ended.
     pub fn session_ended(&self, session: SessionId) {
-        self.tell(Hint::Ended { session });
+        self.send(Hint::Ended { session });
     }
 
-    /// Something has been committed here.
-    pub(super) fn tell(&self, hint: Hint) {
+    /// A session has opened this stream: its older streams are replaced, and this one is where there is a newer.
+    pub(super) fn stream_opened(&self, session: SessionId, signal: &StreamSignal, stream: StreamId) {
+        signal.set_stream_id(stream);
+        self.send(Hint::Opened { session, stream });
+    }
+
+    /// Applies a hint of this instance and publishes it.
+    fn send(&self, hint: Hint) {
         if self.inner.bus.is_local() {
             self.apply(hint);
         } else {
@@ -55,52 +77,54 @@ impl Hub {
         }
     }
 
-    /// Applies what other instances tell, as it comes.
-    pub(super) async fn hear(&self, mut hints: mpsc::Receiver<Hint>) {
+    /// Applies the hints of other instances as they come.
+    pub(super) async fn receive_hints(&self, mut hints: mpsc::Receiver<Hint>) {
         while let Some(hint) = hints.recv().await {
             self.apply(hint);
         }
-        std::future::pending::<()>().await; // without a bus, nothing comes
+        std::future::pending::<()>().await; // without a bus, no hints come
     }
 
-    /// Tells the streams here. That it was told before, or that something else was not, changes nothing but latency.
+    /// Notifies the streams here. A hint that comes twice, or that is lost, changes nothing but latency.
     fn apply(&self, hint: Hint) {
         match hint {
             Hint::Appended { key, topic, entries, last } => {
                 self.apply_appended(key, entries, last);
-                self.active(key, &topic, last);
+                self.report_activity(key, &topic, last);
             }
-            Hint::Activity { key, topic, last } => self.active(key, &topic, last),
+            Hint::Activity { key, topic, last } => self.report_activity(key, &topic, last),
             Hint::Ephemeral { key, after, what } => {
-                if let Some(topic) = self.hot(key) {
+                if let Some(topic) = self.active_topic(key) {
                     topic.add_ephemeral(after, what);
                 }
             }
-            Hint::Joins { session } => self.each_wake(session, Wake::joins_changed),
+            Hint::Joins { session } => self.for_each_stream(session, StreamSignal::joins_changed),
             Hint::Presence { topics } => {
-                let hot = lock(&self.inner.topics);
-                topics.iter().filter_map(|key| hot.get(key)).for_each(|topic| topic.presence.touch());
+                let active = self.inner.topics.lock();
+                topics.iter().filter_map(|key| active.get(key)).for_each(|topic| topic.presence.invalidate());
             }
-            Hint::Ended { session } => self.each_wake(session, |wake| wake.end(End::SignedOut)),
-            Hint::Opened { session, stream } => self.each_wake(session, |wake| wake.newer_opened(stream)),
+            Hint::Ended { session } => self.for_each_stream(session, |signal| signal.end(End::SignedOut)),
+            Hint::Opened { session, stream } => self.for_each_stream(session, |signal| signal.newer_opened(stream)),
             Hint::Pruned { key, up_to } => {
                 self.inner.pages.forget(key);
-                if let Some(topic) = self.hot(key) {
-                    topic.forget(up_to);
+                if let Some(topic) = self.active_topic(key) {
+                    topic.drop_pruned(up_to);
                 }
             }
-            Hint::Lost => self.inner.compare.notify_one(),
+            Hint::Lost => self.inner.hints_lost.notify_one(),
         }
     }
 
-    /// What follows is appended to the tail; what leaves something out is not, and readers find it in the log. Among what
-    /// was left out may be a removal, so what was read before is not shown after it.
+    /// Appends entries to the tail where they follow it; streams find entries that are missing between them in the log. A
+    /// missing entry may redact, so pages that were read before are dropped.
     fn apply_appended(&self, key: TopicKey, entries: Vec<Entry>, last: Seq) {
         if entries.iter().any(|entry| entry.effect == Effect::RedactsEarlier) {
             self.inner.pages.forget(key);
         }
-        if let Some(topic) = self.hot(key) {
-            if topic.append(entries) | topic.heard(last) {
+        if let Some(topic) = self.active_topic(key) {
+            let has_gap = topic.append(entries);
+            let was_unknown = topic.observe_end(last, EndSource::Hint);
+            if has_gap || was_unknown {
                 self.inner.pages.forget(key);
             }
             fanout::start(&topic);

@@ -1,31 +1,32 @@
-//! The hub: finds a topic's listeners and a session's streams on this instance.
+//! The hub: the in-memory part of an instance. It finds the active topics and the streams of sessions and users.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::activity::Told;
-use super::pages::Pages;
+use super::page_cache::PageCache;
 use super::presence::PresenceView;
-use super::signal::{End, Wake};
-use super::topic::HotTopic;
-use crate::bus::{Bus, Hint, Interest};
+use super::reported::ReportedActivity;
+use super::signal::{End, StreamSignal};
+use super::topic::ActiveTopic;
+use crate::bus::{Bus, Interest};
 use crate::model::event_id::IdTag;
-use crate::model::{Clock, Millis, Presence, Seq, SessionId, StreamId, TopicId, UserId};
+use crate::model::{Clock, SessionId, StreamId, TopicId, UserId};
 use crate::store::{Store, StoreError, TopicKey};
 
-/// What streams and presence go by; see the settings of the same names.
+/// The settings of the hub; see the environment variables of the same names.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
-    /// The database's epoch: ids of another database count as none.
+    /// The database's epoch: event ids of another database count as none.
     pub epoch: u32,
-    /// This instance.
+    /// The id of this instance.
     pub instance: Uuid,
     /// `PARLOUR_PRESENCE_INTERVAL`.
     pub presence_interval: Duration,
@@ -43,267 +44,211 @@ pub struct HubSettings {
     pub replay: u64,
 }
 
-/// Everything live on this instance. Cheap to clone.
+/// The in-memory part of an instance. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hub {
     pub(super) inner: Arc<Inner>,
 }
 
+/// None of the locks is held while something is awaited.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) bus: Bus,
-    /// Hints were lost: the comparison with the database is due.
-    pub(super) compare: Notify,
+    /// Notified when hints were lost: the next comparison with the database is due at once.
+    pub(super) hints_lost: Notify,
     pub(super) clock: Clock,
     pub(super) settings: HubSettings,
-    pub(super) pages: Pages,
-    pub(super) told: Told,
-    pub(super) topics: Mutex<HashMap<TopicKey, Arc<HotTopic>>>,
-    sessions: Mutex<Sessions>,
-    closed: Mutex<Vec<Closed>>,
-    pub(super) closing: Notify,
-    /// Until when this instance counts as alive, in the database's milliseconds.
+    pub(super) pages: PageCache,
+    pub(super) reported: ReportedActivity,
+    pub(super) topics: Mutex<HashMap<TopicKey, Arc<ActiveTopic>>>,
+    streams: Mutex<OpenStreams>,
+    closed: Mutex<Vec<ClosedStream>>,
+    /// Notified when a stream was added to `closed`.
+    pub(super) stream_closed: Notify,
+    /// The end of this instance's lease, in the database's milliseconds.
     pub(super) lease_until: AtomicI64,
-    /// Until when it does not judge who else is alive.
-    pub(super) lenient_until: AtomicI64,
+    /// The time until which this instance does not judge the leases of others, in the database's milliseconds.
+    pub(super) trust_until: AtomicI64,
 }
 
-/// Most have one, which then needs no memory of its own.
-type Wakes = SmallVec<[Arc<Wake>; 1]>;
+/// Most sessions and users have one stream; one signal needs no memory outside.
+type Signals = SmallVec<[Arc<StreamSignal>; 1]>;
 
 #[derive(Debug, Default)]
-struct Sessions {
+struct OpenStreams {
     /// A session has one stream, and for a moment two, while one replaces the other.
-    wakes: HashMap<SessionId, Wakes>,
-    /// The same streams by their users.
-    users: HashMap<UserId, Wakes>,
-    /// The instance stops: what opens from here on ends at once.
+    by_session: HashMap<SessionId, Signals>,
+    by_user: HashMap<UserId, Signals>,
+    /// True when the instance stops: a stream that opens then ends at once.
     draining: bool,
 }
 
-/// A stream that has ended here, to be written down.
+/// A stream that has ended here; the database has to record it.
 #[derive(Debug)]
-pub(super) struct Closed {
+pub(super) struct ClosedStream {
     pub(super) session: SessionId,
     pub(super) stream: StreamId,
 }
 
 impl Hub {
-    /// A hub without topics; [`Hub::run`] does its regular work.
+    /// A hub without topics and streams; [`Hub::run`] does its regular work.
     pub fn new(store: Store, bus: Bus, clock: Clock, settings: HubSettings) -> Self {
         let inner = Inner {
             store,
             bus,
-            compare: Notify::new(),
+            hints_lost: Notify::new(),
             clock,
             settings,
-            pages: Pages::default(),
-            told: Told::default(),
+            pages: PageCache::default(),
+            reported: ReportedActivity::default(),
             topics: Mutex::default(),
-            sessions: Mutex::default(),
+            streams: Mutex::default(),
             closed: Mutex::default(),
-            closing: Notify::new(),
+            stream_closed: Notify::new(),
             lease_until: AtomicI64::new(0),
-            lenient_until: AtomicI64::new(0),
+            trust_until: AtomicI64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The streams of a user.
-    pub(super) fn wakes_of(&self, user: &UserId) -> Wakes {
-        lock(&self.inner.sessions).users.get(user).cloned().unwrap_or_default()
-    }
-
-    /// Everyone who has a stream here.
-    pub(super) fn users(&self) -> Vec<UserId> {
-        lock(&self.inner.sessions).users.keys().cloned().collect()
-    }
-
-    /// Ends every stream, and every one that opens from here on: the instance stops.
+    /// Ends every open stream, and every stream that opens later: the instance stops.
     pub fn drain(&self) {
-        let mut sessions = lock(&self.inner.sessions);
-        sessions.draining = true;
-        sessions.wakes.values().flatten().for_each(|wake| wake.end(End::Shutdown));
+        let mut streams = self.inner.streams.lock();
+        streams.draining = true;
+        streams.by_session.values().flatten().for_each(|signal| signal.end(End::Shutdown));
     }
 
-    /// How many streams are open here.
+    /// The number of streams that are open here.
     pub fn streams(&self) -> usize {
-        lock(&self.inner.sessions).wakes.values().map(SmallVec::len).sum()
+        self.inner.streams.lock().by_session.values().map(SmallVec::len).sum()
     }
 
-    /// Whether hints come through from and to other instances, where there may be any.
+    /// Returns true if hints pass between this instance and others, or if there are no others.
     pub fn bus_healthy(&self) -> bool {
         self.inner.bus.healthy()
     }
 
-    /// The presence grace period.
+    /// The grace period of presence.
     pub fn grace(&self) -> Duration {
         self.inner.settings.presence_grace
     }
 
-    /// Who is present on a topic, for an answer; streams have views, and where one at hand serves, that does.
-    pub async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
-        let HubSettings { presence_list, presence_grace, presence_interval, instance, .. } = self.inner.settings;
-        let Some(topic) = self.hot(key) else {
-            let present = self.inner.store.present(key, presence_list, presence_grace, instance).await?;
-            return Ok(Arc::new(PresenceView::new(0, present)));
-        };
-        let at_hand = if self.is_alone() { topic.presence.current(self.inner.store.now()) } else { None };
-        match at_hand.or_else(|| topic.presence.crowd(presence_interval)) {
-            Some(view) => Ok(view),
-            // A look of its own serves the streams here as well, the caller's first.
-            None => self.look(&topic).await,
-        }
-    }
-
-    /// A session has joined a topic, in a change that began at `since`, and is shown there until `until` at least.
-    pub fn came(&self, key: TopicKey, newcomer: &Presence, until: Millis, since: Instant) {
-        let (now, limit) = (self.inner.store.now(), self.inner.settings.presence_list);
-        let add = |topic: Arc<HotTopic>| topic.presence.add(newcomer, until, since, now, limit);
-        if !self.is_alone() || !self.hot(key).is_some_and(add) {
-            self.presence_changed(&[key]);
-        }
-    }
-
-    /// Whether whatever changes in the database is told here.
-    fn is_alone(&self) -> bool {
-        !self.inner.store.is_shared()
-    }
-
-    /// How event ids are tied to a session.
+    /// The tag that ties event ids to a session.
     pub fn tag(&self, session: SessionId) -> IdTag {
         IdTag::new(self.inner.settings.epoch, session)
     }
 
-    /// A bell for a stream of this session, hung up before the session is read: what changes meanwhile rings it.
-    pub(super) fn register(&self, session: SessionId, user: &UserId) -> Arc<Wake> {
-        self.inner.bus.listen(Interest::Session(session));
-        self.inner.bus.listen(Interest::User(user.clone()));
-        let wake = Arc::new(Wake::new(self.inner.store.now()));
-        let mut sessions = lock(&self.inner.sessions);
-        if sessions.draining {
-            wake.end(End::Shutdown);
-        }
-        sessions.wakes.entry(session).or_default().push(wake.clone());
-        sessions.users.entry(user.clone()).or_default().push(wake.clone());
-        wake
+    /// Returns true if every change of the database is reported to this instance, because no other one uses it.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.inner.store.is_shared()
     }
 
-    /// The stream has this id now: older ones of its session are replaced, and it is, where there is a newer.
-    pub(super) fn opened(&self, session: SessionId, wake: &Wake, stream: StreamId) {
-        wake.set_stream_id(stream);
-        self.tell(Hint::Opened { session, stream });
-    }
-
-    /// Takes a stream's bell down.
-    pub(super) fn unregister(&self, session: SessionId, user: &UserId, wake: &Arc<Wake>) {
-        self.inner.bus.unlisten(&Interest::Session(session));
-        self.inner.bus.unlisten(&Interest::User(user.clone()));
-        let mut sessions = lock(&self.inner.sessions);
-        take_down(&mut sessions.wakes, &session, wake);
-        take_down(&mut sessions.users, user, wake);
-    }
-
-    /// Notes that a stream has ended, for the next round of writing it down.
-    pub(super) fn closed(&self, closed: Closed) {
-        lock(&self.inner.closed).push(closed);
-        self.inner.closing.notify_one();
-    }
-
-    pub(super) fn take_closed(&self) -> Vec<Closed> {
-        std::mem::take(&mut lock(&self.inner.closed))
-    }
-
-    pub(super) fn put_back_closed(&self, closed: Vec<Closed>) {
-        lock(&self.inner.closed).extend(closed);
-    }
-
-    /// The streams here, by session.
-    pub(super) fn open_streams(&self) -> Vec<(SessionId, Arc<Wake>)> {
-        let sessions = lock(&self.inner.sessions);
-        sessions.wakes.iter().flat_map(|(id, wakes)| wakes.iter().map(|wake| (*id, wake.clone()))).collect()
-    }
-
-    /// The topic's live state, made where there is none.
-    pub(super) fn heat(&self, key: TopicKey, id: &TopicId) -> Arc<HotTopic> {
-        let mut topics = lock(&self.inner.topics);
-        let heated = || {
-            self.inner.bus.listen(Interest::Topic(key));
-            Arc::new(HotTopic::new(key, id.clone()))
+    /// Returns who is present on a topic, for a response: from memory where the view there is current.
+    pub async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
+        let HubSettings { presence_list, presence_grace, presence_interval, instance, .. } = self.inner.settings;
+        let Some(topic) = self.active_topic(key) else {
+            let present = self.inner.store.present(key, presence_list, presence_grace, instance).await?;
+            return Ok(Arc::new(PresenceView::new(0, present)));
         };
-        topics.entry(key).or_insert_with(heated).clone()
+        let current = if self.is_alone() { topic.presence.current(self.inner.store.now()) } else { None };
+        match current.or_else(|| topic.presence.recent_truncated(presence_interval)) {
+            Some(view) => Ok(view),
+            // The refresh also serves the streams here, the caller's first.
+            None => self.refresh_presence(&topic).await,
+        }
     }
 
-    /// Reads the ends of topics that have just become hot: their listeners are registered, and other instances are heard,
-    /// so that nothing falls in between.
-    pub(super) async fn sync(&self, topics: &[Arc<HotTopic>]) -> Result<(), StoreError> {
-        let cold: Vec<_> = topics.iter().filter(|topic| !topic.synced()).map(|topic| topic.key).collect();
-        if !cold.is_empty() {
-            self.inner.bus.settled().await;
-        }
-        self.read_ends(&cold).await
-    }
-
-    /// Before a stream begins on topics that have come this far: whoever comes after a removal never sees what was removed,
-    /// so what another instance has removed, and nobody told here yet, is in no memory of this one afterwards. A `poll`
-    /// answers with everything that was acknowledged before it; a stream soon hears of what is only late.
-    pub(super) async fn keep_up(&self, topics: &[(Arc<HotTopic>, Seq)], poll: bool) -> Result<(), StoreError> {
-        if self.is_alone() {
-            return Ok(()); // what is committed has been told
-        }
-        for (topic, last) in topics {
-            let news = match topic.known() {
-                Some(known) if known >= *last => false,
-                Some(_) if poll => topic.heard(*last),
-                Some(known) => self.inner.store.has_removal(topic.key, known, *last).await? && topic.heard(*last),
-                None => true, // pages may be left from when it was hot before
-            };
-            if news {
-                self.inner.pages.forget(topic.key);
-            }
-        }
-        Ok(())
-    }
-
-    /// Learns how far these topics have come, whatever no hint said.
-    pub(super) async fn read_ends(&self, topics: &[TopicKey]) -> Result<(), StoreError> {
-        for chunk in topics.chunks(500) {
-            for (key, last) in self.inner.store.last_seqs(chunk).await? {
-                if let Some(topic) = self.hot(key) {
-                    topic.reached(last);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Who is present on a topic, no older than this call.
-    pub(super) async fn look(&self, topic: &HotTopic) -> Result<Arc<PresenceView>, StoreError> {
+    /// Returns who is present on an active topic, no older than this call.
+    pub(super) async fn refresh_presence(&self, topic: &ActiveTopic) -> Result<Arc<PresenceView>, StoreError> {
         let HubSettings { presence_list, presence_grace, instance, .. } = self.inner.settings;
         let read = async || self.inner.store.present(topic.key, presence_list, presence_grace, instance).await;
-        topic.presence.look(read).await
+        topic.presence.refresh(read).await
     }
 
-    pub(super) fn hot(&self, key: TopicKey) -> Option<Arc<HotTopic>> {
-        lock(&self.inner.topics).get(&key).cloned()
+    /// Registers the signal of a stream, before its session is read: changes from then on notify the stream.
+    pub(super) fn register(&self, session: SessionId, user: &UserId) -> Arc<StreamSignal> {
+        self.inner.bus.listen(Interest::Session(session));
+        self.inner.bus.listen(Interest::User(user.clone()));
+        let signal = Arc::new(StreamSignal::new(self.inner.store.now()));
+        let mut streams = self.inner.streams.lock();
+        if streams.draining {
+            signal.end(End::Shutdown);
+        }
+        streams.by_session.entry(session).or_default().push(signal.clone());
+        streams.by_user.entry(user.clone()).or_default().push(signal.clone());
+        signal
     }
 
-    pub(super) fn each_wake(&self, session: SessionId, tell: impl Fn(&Wake)) {
-        lock(&self.inner.sessions).wakes.get(&session).into_iter().flatten().for_each(|wake| tell(wake));
+    /// Removes the signal of a stream.
+    pub(super) fn unregister(&self, session: SessionId, user: &UserId, signal: &Arc<StreamSignal>) {
+        self.inner.bus.unlisten(&Interest::Session(session));
+        self.inner.bus.unlisten(&Interest::User(user.clone()));
+        let mut streams = self.inner.streams.lock();
+        remove(&mut streams.by_session, &session, signal);
+        remove(&mut streams.by_user, user, signal);
+    }
+
+    /// The signals of a user's streams.
+    pub(super) fn signals_of(&self, user: &UserId) -> Signals {
+        self.inner.streams.lock().by_user.get(user).cloned().unwrap_or_default()
+    }
+
+    /// The users who have a stream here.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        self.inner.streams.lock().by_user.keys().cloned().collect()
+    }
+
+    /// The open streams with their sessions.
+    pub(super) fn open_streams(&self) -> Vec<(SessionId, Arc<StreamSignal>)> {
+        let streams = self.inner.streams.lock();
+        let signals =
+            streams.by_session.iter().flat_map(|(id, signals)| signals.iter().map(|signal| (*id, signal.clone())));
+        signals.collect()
+    }
+
+    /// Calls `notify` with the signal of each stream of a session.
+    pub(super) fn for_each_stream(&self, session: SessionId, notify: impl Fn(&StreamSignal)) {
+        self.inner.streams.lock().by_session.get(&session).into_iter().flatten().for_each(|signal| notify(signal));
+    }
+
+    /// Adds a stream that has ended; the task that records such streams is notified.
+    pub(super) fn add_closed(&self, closed: ClosedStream) {
+        self.inner.closed.lock().push(closed);
+        self.inner.stream_closed.notify_one();
+    }
+
+    pub(super) fn take_closed(&self) -> Vec<ClosedStream> {
+        std::mem::take(&mut self.inner.closed.lock())
+    }
+
+    pub(super) fn put_back_closed(&self, closed: Vec<ClosedStream>) {
+        self.inner.closed.lock().extend(closed);
+    }
+
+    /// Returns the active topic; makes the topic active where it is not.
+    pub(super) fn activate(&self, key: TopicKey, id: &TopicId) -> Arc<ActiveTopic> {
+        let activated = || {
+            self.inner.bus.listen(Interest::Topic(key));
+            Arc::new(ActiveTopic::new(key, id.clone()))
+        };
+        self.inner.topics.lock().entry(key).or_insert_with(activated).clone()
+    }
+
+    pub(super) fn active_topic(&self, key: TopicKey) -> Option<Arc<ActiveTopic>> {
+        self.inner.topics.lock().get(&key).cloned()
+    }
+
+    pub(super) fn active_topics(&self) -> Vec<Arc<ActiveTopic>> {
+        self.inner.topics.lock().values().cloned().collect()
     }
 }
 
-fn take_down<K: Eq + Hash>(wakes: &mut HashMap<K, Wakes>, key: &K, wake: &Arc<Wake>) {
-    if let Some(of_key) = wakes.get_mut(key) {
-        of_key.retain(|other| !Arc::ptr_eq(other, wake));
-        if of_key.is_empty() {
-            wakes.remove(key);
+fn remove<K: Eq + Hash>(streams: &mut HashMap<K, Signals>, key: &K, signal: &Arc<StreamSignal>) {
+    if let Some(signals) = streams.get_mut(key) {
+        signals.retain(|other| !Arc::ptr_eq(other, signal));
+        if signals.is_empty() {
+            streams.remove(key);
         }
     }
-}
-
-/// No lock in here is held while something is awaited, and none is left in a broken state by a panic.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,34 +1,33 @@
-//! Waking a stream: what has happened to it is noted in a few bits and join_numbers, however often it happens, so that a stream
-//! that sleeps or lags costs the senders nothing more than the first note.
+//! The stream signal: wakes a stream's task and collects why.
+//!
+//! A stream that waits or lags costs the senders no more than the first notification: repeated ones set bits that are set
+//! already.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::fanout::Batch;
-use super::stream::Resting;
+use super::parked::Parked;
 use crate::model::event_id::JoinNumber;
 use crate::model::{Millis, Seq, StreamId, TopicId};
 use crate::store::TopicKey;
 
-/// Direct messages in which something is new, with the newest entry of each.
-pub(super) type Activity = BTreeMap<TopicKey, (TopicId, Seq)>;
+/// Direct messages that have something new, with the newest entry of each.
+pub(super) type NewActivity = BTreeMap<TopicKey, (TopicId, Seq)>;
 
-/// Why a stream ends; the contract's words for `bye`.
+/// The reason why a stream ends; the contract's words for `bye`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The instance stops.
     Shutdown,
-    /// The stream is as old as it may become.
+    /// The stream has reached its maximum age.
     MaxAge,
-    /// The session has opened another one.
+    /// The session has opened another stream.
     Replaced,
-    /// The session's time has run out.
+    /// The session has expired.
     Expired,
     /// The session was ended.
     SignedOut,
@@ -46,114 +45,122 @@ impl End {
         }
     }
 
-    /// Whether the client shall come back.
+    /// Returns true if the client shall reconnect.
     pub fn reconnect(self) -> bool {
         matches!(self, Self::Shutdown | Self::MaxAge)
     }
 }
 
-/// What has happened since the stream looked last.
+/// What has happened since the stream last took its signals.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
-    /// Topics with something new.
+pub(super) struct PendingSignals {
+    /// Joins whose topics have something new.
     pub(super) ready: Vec<JoinNumber>,
-    /// Joins were made or have ended.
+    /// True if joins were made or have ended.
     pub(super) joins: bool,
-    /// Something is new in direct messages of the user: no more of them than the user has.
-    pub(super) activity: Activity,
-    /// The stream is over.
+    /// New entries in direct messages of the user; bounded by the number of the user's direct messages.
+    pub(super) activity: NewActivity,
+    /// The reason why the stream is over.
     pub(super) end: Option<End>,
 }
 
-/// A stream's bell.
+/// Wakes one stream.
 #[derive(Debug, Default)]
-pub(super) struct Wake {
+pub(super) struct StreamSignal {
     // Not an async mutex: nothing is awaited while it is held.
-    signals: Mutex<Signals>,
-    /// Something has been noted since the stream waited last. A stream has one task, so one waker is enough.
-    rang: AtomicBool,
+    pending: Mutex<PendingSignals>,
+    /// True if something has been added since the stream last waited. A stream has one task, so one waker is enough.
+    notified: AtomicBool,
     waker: AtomicWaker,
-    /// The stream, while it rests.
+    /// The stream, while it is parked.
     // Not an async mutex: nothing is awaited while it is held.
-    resting: Mutex<Option<Resting>>,
+    parked: Mutex<Option<Parked>>,
     /// The id of the stream; 0 while it is being opened.
     stream_id: AtomicU64,
-    /// The newest stream that its session has opened, anywhere, as far as has been told.
+    /// The newest stream of the session, on any instance, as far as hints have reported it.
     newest: AtomicU64,
-    /// The version of its session's joins that it knows.
-    joins: AtomicI64,
-    /// When it was hung up, by the database's clock.
+    /// The version of the session's joins that the stream has read.
+    joins_version: AtomicI64,
+    /// When the signal was registered, by the database's clock.
     since: Millis,
 }
 
-impl Wake {
-    /// A bell that is hung up at this time.
+impl StreamSignal {
+    /// A signal that is registered at this time.
     pub(super) fn new(since: Millis) -> Self {
         Self { since, ..Self::default() }
     }
 
-    /// Since when it has been there.
+    /// When the signal was registered, by the database's clock.
     pub(super) fn since(&self) -> Millis {
         self.since
     }
 
-    /// Takes what has happened, and leaves the caller's empty ones in their place: their memory is used again.
-    pub(super) fn take(&self, empty: &mut Signals) {
-        std::mem::swap(&mut *self.lock(), empty);
+    /// Takes the pending signals and leaves `empty` in their place, so that its memory is used again.
+    pub(super) fn take(&self, empty: &mut PendingSignals) {
+        std::mem::swap(&mut *self.pending.lock(), empty);
     }
 
-    /// Whether something happens, or has happened since the last wait.
-    pub(super) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.rang.swap(false, Ordering::AcqRel) {
+    /// Is ready if the stream was notified since the last wait. Registers the task's waker otherwise.
+    pub(super) fn poll_notified(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.notified.swap(false, Ordering::AcqRel) {
             self.waker.register(cx.waker());
-            // What rang just before that has met no waker.
-            if !self.rang.swap(false, Ordering::AcqRel) {
+            // A notification just before the registration has met no waker.
+            if !self.notified.swap(false, Ordering::AcqRel) {
                 return Poll::Pending;
             }
         }
         Poll::Ready(())
     }
 
-    /// Whether something has happened since the last wait.
-    pub(super) fn has_rung(&self) -> bool {
-        self.rang.load(Ordering::Acquire)
+    /// Returns true if the stream was notified since the last wait.
+    pub(super) fn is_notified(&self) -> bool {
+        self.notified.load(Ordering::Acquire)
     }
 
-    /// Where the stream lies while it rests.
-    pub(super) fn resting(&self) -> MutexGuard<'_, Option<Resting>> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The parked stream, locked.
+    pub(super) fn parked(&self) -> MutexGuard<'_, Option<Parked>> {
+        self.parked.lock()
     }
 
-    pub(super) fn ring(&self) {
-        if !self.rang.swap(true, Ordering::AcqRel) {
+    /// Wakes the stream's task.
+    pub(super) fn notify(&self) {
+        if !self.notified.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
+    /// A topic of the stream has something new.
+    pub(super) fn topic_ready(&self, join_number: JoinNumber) {
+        self.pending.lock().ready.push(join_number);
+        self.notify();
+    }
+
     /// The session's joins have changed.
     pub(super) fn joins_changed(&self) {
-        self.lock().joins = true;
-        self.ring();
+        self.pending.lock().joins = true;
+        self.notify();
     }
 
-    /// Whether joins have changed since the stream looked last.
-    pub(super) fn joins_noted(&self) -> bool {
-        self.lock().joins
+    /// Returns true if joins have changed since the stream last took its signals.
+    pub(super) fn has_joins_pending(&self) -> bool {
+        self.pending.lock().joins
     }
 
-    /// Something is new in a direct message of the user.
-    pub(super) fn active(&self, key: TopicKey, topic: &TopicId, last: Seq) {
-        let mut signals = self.lock();
-        let (_, newest) = signals.activity.entry(key).or_insert_with(|| (topic.clone(), last));
-        *newest = last.max(*newest);
-        drop(signals);
-        self.ring();
+    /// A direct message of the user has a new entry.
+    pub(super) fn new_activity(&self, key: TopicKey, topic: &TopicId, last: Seq) {
+        {
+            let mut pending = self.pending.lock();
+            let (_, newest) = pending.activity.entry(key).or_insert_with(|| (topic.clone(), last));
+            *newest = last.max(*newest);
+        }
+        self.notify();
     }
 
-    /// The stream is over; the first reason stands.
+    /// Ends the stream; the first reason stands.
     pub(super) fn end(&self, end: End) {
-        self.lock().end.get_or_insert(end);
-        self.ring();
+        self.pending.lock().end.get_or_insert(end);
+        self.notify();
     }
 
     pub(super) fn stream_id(&self) -> StreamId {
@@ -161,13 +168,13 @@ impl Wake {
     }
 
     pub(super) fn set_stream_id(&self, stream: StreamId) {
-        // In one order with `newer_opened`: one of the two sees the other.
+        // Sequentially consistent with `newer_opened`: one of the two sees the value of the other.
         self.stream_id.store(stream.0, Ordering::SeqCst);
         self.newer_opened(stream);
     }
 
-    /// The session has opened this stream, here or elsewhere: older ones are replaced, one that is
-    /// just being opened as soon as it is known to be older.
+    /// The session has opened this stream, on this instance or another: an older stream is replaced. One that is still being
+    /// opened is replaced as soon as its id is set and is older.
     pub(super) fn newer_opened(&self, newest: StreamId) {
         let newest = self.newest.fetch_max(newest.0, Ordering::SeqCst).max(newest.0);
         let own = self.stream_id.load(Ordering::SeqCst);
@@ -177,62 +184,11 @@ impl Wake {
     }
 
     /// The version of the session's joins that the stream has read.
-    pub(super) fn joins(&self) -> i64 {
-        self.joins.load(Ordering::Acquire)
+    pub(super) fn joins_version(&self) -> i64 {
+        self.joins_version.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_joins(&self, version: i64) {
-        self.joins.store(version, Ordering::Release);
-    }
-
-    fn ready(&self, join_number: JoinNumber) {
-        self.lock().ready.push(join_number);
-        self.ring();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Signals> {
-        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One stream's ear on one topic.
-#[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) wake: Arc<Wake>,
-    join_number: JoinNumber,
-    /// Whether the join_number is noted already: it is noted once, however much comes.
-    noted: AtomicBool,
-    /// Whether a presence interval has brought a change.
-    presence: AtomicBool,
-}
-
-impl Listener {
-    pub(super) fn new(wake: Arc<Wake>, join_number: JoinNumber) -> Self {
-        Self { wake, join_number, noted: AtomicBool::new(false), presence: AtomicBool::new(false) }
-    }
-
-    /// Something is new in the topic.
-    pub(super) fn notice(&self) {
-        if !self.noted.swap(true, Ordering::AcqRel) {
-            self.wake.ready(self.join_number);
-        }
-    }
-
-    /// Writes entries at once, where the stream rests and needs nothing else; answers whether it needs nothing more.
-    pub(super) fn serve(&self, batch: &Batch, scratch: &mut BytesMut, now: Instant) -> bool {
-        let mut resting = self.wake.resting();
-        resting.as_mut().is_some_and(|resting| resting.serve(self.join_number, batch, scratch, now))
-    }
-
-    /// A presence interval has brought a change.
-    pub(super) fn notice_presence(&self) {
-        self.presence.store(true, Ordering::Release);
-        self.notice();
-    }
-
-    /// The stream is about to look: what comes from here on is to be noted again. Answers whether presence has changed.
-    pub(super) fn look(&self) -> bool {
-        self.noted.store(false, Ordering::Release);
-        self.presence.swap(false, Ordering::AcqRel)
+    pub(super) fn set_joins_version(&self, version: i64) {
+        self.joins_version.store(version, Ordering::Release);
     }
 }

@@ -1,15 +1,16 @@
-//! The newest entries of a topic, without holes, kept in memory for those who listen.
+//! The tail: the newest entries of an active topic, without gaps, in memory.
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 
 use crate::model::{Entry, Seq};
 
-/// At most so many entries.
-const ENTRIES: usize = 256;
-/// At most so many bytes of JSON.
-const BYTES: usize = 256 * 1024;
+/// The most entries that a tail holds.
+const TAIL_ENTRIES: usize = 256;
+/// The most bytes of JSON that a tail holds; a single entry may be larger.
+const TAIL_BYTES: usize = 256 * 1024;
 
-/// A run of entries whose numbers follow each other.
+/// Entries with consecutive numbers.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     entries: VecDeque<Entry>,
@@ -17,44 +18,44 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Adds the entry that follows the last one; anything else starts the run afresh.
+    /// Adds the entry that follows the last one. Any other entry replaces the tail.
     pub(super) fn push(&mut self, entry: Entry) {
         if self.entries.back().is_some_and(|last| last.seq.next() != entry.seq) {
             self.clear();
         }
         self.bytes += entry.json.len();
         self.entries.push_back(entry);
-        while self.entries.len() > ENTRIES || (self.bytes > BYTES && self.entries.len() > 1) {
+        while self.entries.len() > TAIL_ENTRIES || (self.bytes > TAIL_BYTES && self.entries.len() > 1) {
             self.drop_oldest();
         }
     }
 
-    /// The entries after `position`, where the run reaches back that far.
-    pub(super) fn after(&self, position: Seq) -> Option<std::collections::vec_deque::Iter<'_, Entry>> {
+    /// The entries after `position`; `None` if the tail does not reach back that far.
+    pub(super) fn after(&self, position: Seq) -> Option<Iter<'_, Entry>> {
         let first = self.entries.front()?.seq;
         let skip = usize::try_from(position.0 + 1 - first.0).ok()?;
         (skip <= self.entries.len()).then(|| self.entries.range(skip..))
     }
 
     /// The entries after the last one: none.
-    pub(super) fn nothing(&self) -> std::collections::vec_deque::Iter<'_, Entry> {
+    pub(super) fn none(&self) -> Iter<'_, Entry> {
         self.entries.range(self.entries.len()..)
     }
 
-    /// Forgets everything.
+    /// Drops all entries and their memory.
     pub(super) fn clear(&mut self) {
         self.entries = VecDeque::new();
         self.bytes = 0;
     }
 
-    /// Forgets the entries up to this one.
+    /// Drops the entries up to this one.
     pub(super) fn drop_up_to(&mut self, seq: Seq) {
         while self.entries.front().is_some_and(|entry| entry.seq <= seq) {
             self.drop_oldest();
         }
     }
 
-    /// What it takes, in bytes of JSON.
+    /// The size, in bytes of JSON.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -103,8 +104,8 @@ mod tests {
         assert_eq!(after(&tail, 1000 - 256).map(|e| e.len()), Some(256));
         assert_eq!(after(&tail, 1000 - 257), None);
         (1001..=1100).for_each(|seq| tail.push(entry(seq, 16 * 1024)));
-        assert!(tail.bytes() <= BYTES);
-        tail.push(entry(1101, BYTES * 2));
+        assert!(tail.bytes() <= TAIL_BYTES);
+        tail.push(entry(1101, TAIL_BYTES * 2));
         assert_eq!(after(&tail, 1100), Some(vec![1101]));
     }
 }

@@ -1,4 +1,4 @@
-//! What unit tests need of this part.
+//! A hub for unit tests.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::bus::{Backend, Bus};
 use crate::model::Clock;
 use crate::store::{Pools, Store};
 
-/// A hub on which nothing happens by itself, and its database.
+/// A hub that does no regular work, on this database, and the store of the database.
 pub(crate) async fn hub(url: &str) -> Result<(Hub, Store), Box<dyn Error>> {
     let pools = Pools::connect(url, 2).await?;
     pools.migrate().await?;

@@ -1,31 +1,35 @@
-//! A topic that somebody on this instance listens to.
+//! An active topic: a topic that a stream on this instance listens to, with its in-memory state.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::fanout::{BATCH, Batch, Listeners};
-use super::pages::TOPIC_READS;
-use super::presence::Track;
-use super::signal::Listener;
+use super::batch::{BATCH_BYTES, Batch};
+use super::items::{Item, PendingEphemeral, TopicPosition, merge};
+use super::listener::{Listeners, TopicListener};
+use super::presence::TopicPresence;
 use super::tail::Tail;
 use crate::model::{Effect, Entry, EphemeralEvent, Seq, TopicId};
 use crate::store::TopicKey;
 
-/// So many of the latest ephemeral messages wait for readers that are at the end.
-const EPHEMERAL: usize = 64;
+/// The number of the latest ephemeral events that wait for readers at the end of the log.
+const PENDING_EPHEMERAL: usize = 64;
+/// The number of pages of one topic that are read at the same time, less than of all topics: a topic that the database is
+/// slow with leaves room to the others.
+const CONCURRENT_PAGE_READS: usize = 2;
 
-/// The topic's live state on this instance.
+/// The state of a topic on this instance.
 #[derive(Debug)]
-pub(super) struct HotTopic {
+pub(super) struct ActiveTopic {
     pub(super) key: TopicKey,
     pub(super) id: TopicId,
-    pub(super) presence: Track,
-    /// Who reads pages of its log.
-    pub(super) reads: Semaphore,
-    // Not an async mutex: nothing is awaited while it is held, and it is held for a few entries' copying at most.
+    pub(super) presence: TopicPresence,
+    /// Permits to read pages of the topic's log.
+    pub(super) page_reads: Semaphore,
+    // Not an async mutex: nothing is awaited while it is held, and it is held for the time to copy a few entries at most.
     state: Mutex<State>,
 }
 
@@ -33,360 +37,307 @@ pub(super) struct HotTopic {
 struct State {
     /// The newest entry known to be committed.
     last: Seq,
-    /// How far the log had come when it was compared last.
-    expected: Seq,
-    /// Whether `last` has been read from the database since the topic became hot. Until then it may be behind.
+    /// The end of the log in the last regular comparison with the database.
+    compared: Seq,
+    /// True if `last` was read from the database since the topic became active. Until then `last` may be too low.
     synced: bool,
     tail: Tail,
-    /// How many removals have been told, or may be among what was not.
-    removals: u64,
+    /// The number of redactions that were seen here, or may be among the entries that were not.
+    redactions: u64,
     ephemeral: VecDeque<PendingEphemeral>,
-    /// How many ephemeral messages there have been.
+    /// The number of ephemeral events so far.
     ephemeral_count: u64,
-    /// Shared with the loop that serves them: a change copies them while that is at work.
+    /// Shared with the fan-out: a change copies them while it runs.
     listeners: Arc<Listeners>,
-    /// The entry up to which they have been told.
-    told: Seq,
-    /// Whether that loop is at work.
-    fanning: bool,
+    /// The entry up to which the fan-out has notified the listeners.
+    fanned_out: Seq,
+    /// True while the fan-out runs.
+    fanout_runs: bool,
     next_listener: u64,
-    /// Since when nobody has listened.
-    deserted: Option<Instant>,
+    /// When the last listener left; `None` while there is one.
+    idle_since: Option<Instant>,
 }
 
-/// What has no number: it belongs behind the entry that was the last when it came.
-#[derive(Clone, Debug)]
-struct PendingEphemeral {
-    nth: u64,
-    after: Seq,
-    what: EphemeralEvent,
+/// The source that reported the end of a topic's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndSource {
+    /// A hint, or the reader's own knowledge: the log has reached this entry at least.
+    Hint,
+    /// The database.
+    Database,
+    /// The regular comparison with the database. It counts only if no hint has come by the next comparison: the commit that
+    /// it saw is usually about to be fanned out with its entries.
+    Comparison,
 }
 
-/// What a reader finds behind its position.
+/// The result of reading a topic from memory.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// These, in order, and whether there is more.
+pub(super) enum TopicRead {
+    /// The items in their order, and true if there are more.
     Items(Vec<Item>, bool),
-    /// The tail does not reach back that far: the log has to be read, up to this entry.
-    Behind(Seq),
+    /// The tail does not reach back to the position: the log has to be read, up to this entry.
+    InLog(Seq),
 }
 
-/// What a stream sends of a topic.
-#[derive(Clone, Debug)]
-pub(super) enum Item {
-    /// An entry of the log.
-    Entry(Entry),
-    /// What is stored nowhere.
-    Ephemeral(EphemeralEvent),
-}
-
-/// A reader's place in a topic.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// The last entry that was sent.
-    pub(super) position: Seq,
-    /// How many ephemeral messages are behind it.
-    pub(super) ephemeral: u64,
-}
-
-impl HotTopic {
+impl ActiveTopic {
     pub(super) fn new(key: TopicKey, id: TopicId) -> Self {
-        let state = State { deserted: Some(Instant::now()), ..State::default() };
-        let reads = Semaphore::new(TOPIC_READS);
-        Self { key, id, presence: Track::default(), reads, state: Mutex::new(state) }
+        let state = State { idle_since: Some(Instant::now()), ..State::default() };
+        let page_reads = Semaphore::new(CONCURRENT_PAGE_READS);
+        Self { key, id, presence: TopicPresence::default(), page_reads, state: Mutex::new(state) }
     }
 
-    /// Takes entries that were just committed and wakes the listeners. What is known already is passed over. Answers
-    /// whether some in between are not known: readers find them in the log.
+    /// Adds entries that were just committed; entries that are present already are skipped. Returns true if entries between
+    /// them are missing here: readers find those in the log.
     pub(super) fn append(&self, entries: Vec<Entry>) -> bool {
-        let mut state = self.lock();
-        let mut skips = false;
+        let mut state = self.state.lock();
+        let mut has_gap = false;
         for entry in entries {
             if entry.effect == Effect::RedactsEarlier {
-                state.removals += 1;
-                state.tail.clear(); // it holds what was removed: who lags reads the log
+                state.redactions += 1;
+                state.tail.clear(); // it holds the redacted content: streams that lag read the log
             }
             if entry.seq > state.last {
-                skips |= state.last.next() != entry.seq;
-                state.removals += u64::from(state.last.next() != entry.seq); // there may be one among what is skipped
+                let follows = state.last.next() == entry.seq;
+                has_gap |= !follows;
+                state.redactions += u64::from(!follows); // one may be among the missing entries
                 state.last = entry.seq;
                 state.tail.push(entry);
             }
         }
         if state.listeners.is_empty() {
-            state.told = state.last;
+            state.fanned_out = state.last;
         }
-        skips
+        has_gap
     }
 
-    /// Whether there is something to be taken to listeners, and nobody who does so: then somebody does from here on.
+    /// Returns true if there is something to fan out and no fan-out runs. The caller then runs it.
     pub(super) fn begin_fanout(&self) -> bool {
-        let mut state = self.lock();
-        let begins = !state.fanning && state.told < state.last && !state.listeners.is_empty();
-        state.fanning |= begins;
+        let mut state = self.state.lock();
+        let begins = !state.fanout_runs && state.fanned_out < state.last && !state.listeners.is_empty();
+        state.fanout_runs |= begins;
         begins
     }
 
-    /// The fan-out has ended. Where it broke off, whoever listens looks by themselves.
+    /// Ends the fan-out. If it was interrupted, every listener is notified and reads for itself.
     pub(super) fn end_fanout(&self) {
-        let mut state = self.lock();
-        if std::mem::take(&mut state.fanning) {
-            state.told = state.last;
-            state.wake();
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.fanout_runs) {
+            state.fanned_out = state.last;
+            state.notify();
         }
     }
 
-    /// What has come since the last batch, at most about [`BATCH`] bytes of it, and for whom; `None` ends the fan-out. A batch without
-    /// entries says that something has come which is not at hand.
+    /// The entries since the last batch, at most about [`BATCH_BYTES`], with the listeners. `None` ends the fan-out. A batch
+    /// without entries reports entries that are not in memory.
     pub(super) fn next_batch(&self) -> Option<(Arc<Listeners>, Batch)> {
-        let mut state = self.lock();
-        state.fanning = state.told < state.last && !state.listeners.is_empty();
-        if !state.fanning {
+        let mut state = self.state.lock();
+        state.fanout_runs = state.fanned_out < state.last && !state.listeners.is_empty();
+        if !state.fanout_runs {
             return None;
         }
-        let (after, mut used, mut entries) = (state.told, 0, Vec::new());
+        let after = state.fanned_out;
+        let mut entries = Vec::new();
+        let mut used = 0;
         for entry in state.tail.after(after).into_iter().flatten() {
             used += entry.json.len();
             entries.push(entry.clone());
-            if used >= BATCH {
+            if used >= BATCH_BYTES {
                 break;
             }
         }
-        state.told = entries.last().map_or(state.last, |entry| entry.seq);
-        Some((state.listeners.clone(), Batch { after, entries, removals: state.removals }))
+        state.fanned_out = entries.last().map_or(state.last, |entry| entry.seq);
+        Some((state.listeners.clone(), Batch { after, entries, redactions: state.redactions }))
     }
 
-    /// Learns from the database that the log has reached this entry; answers whether that is news.
-    pub(super) fn reached(&self, last: Seq) -> bool {
-        let mut state = self.lock();
+    /// Records that the log has reached `seq`. Returns true if that was not known.
+    pub(super) fn observe_end(&self, seq: Seq, source: EndSource) -> bool {
+        let mut state = self.state.lock();
+        let seq = match source {
+            EndSource::Hint => return state.advance(seq),
+            EndSource::Database => seq,
+            EndSource::Comparison => std::mem::replace(&mut state.compared, seq),
+        };
         state.synced = true;
-        state.advance(last)
+        state.advance(seq)
     }
 
-    /// Learns from a hint that the log has reached this entry, and perhaps more; answers whether that is news.
-    pub(super) fn heard(&self, last: Seq) -> bool {
-        self.lock().advance(last)
+    /// Drops the entries up to this one, which were pruned.
+    pub(super) fn drop_pruned(&self, up_to: Seq) {
+        self.state.lock().tail.drop_up_to(up_to);
     }
 
-    /// Learns that the log has reached this entry, without haste: it counts if nothing has told of it until next time.
-    /// Answers whether it does.
-    pub(super) fn expect(&self, last: Seq) -> bool {
-        let expected = std::mem::replace(&mut self.lock().expected, last);
-        self.reached(expected)
-    }
-
-    /// Forgets what was pruned: everything up to this entry.
-    pub(super) fn forget(&self, pruned: Seq) {
-        self.lock().tail.drop_up_to(pruned);
-    }
-
-    /// Delivers to those who are at the end of the log now. That has reached `follows` at least.
-    pub(super) fn add_ephemeral(&self, follows: Seq, what: EphemeralEvent) {
-        let mut state = self.lock();
+    /// Delivers an ephemeral event to the streams that are at the end of the log now. The log has reached `follows` at
+    /// least.
+    pub(super) fn add_ephemeral(&self, follows: Seq, event: EphemeralEvent) {
+        let mut state = self.state.lock();
         state.advance(follows);
         state.ephemeral_count += 1;
-        let (nth, after) = (state.ephemeral_count, state.last);
-        if state.ephemeral.len() == EPHEMERAL {
+        if state.ephemeral.len() == PENDING_EPHEMERAL {
             state.ephemeral.pop_front();
         }
-        state.ephemeral.push_back(PendingEphemeral { nth, after, what });
-        state.wake();
+        let pending = PendingEphemeral { number: state.ephemeral_count, after: state.last, event };
+        state.ephemeral.push_back(pending);
+        state.notify();
     }
 
-    /// What lies behind a reader's place, at most about `budget` bytes of it; moves the place.
-    pub(super) fn read(&self, place: &mut Place, budget: usize) -> Found {
-        let state = self.lock();
-        if place.position > state.last {
-            return Found::Items(Vec::new(), false); // `last` is not known yet
+    /// Reads what stands after a position, at most about `budget` bytes, and moves the position.
+    pub(super) fn read(&self, position: &mut TopicPosition, budget: usize) -> TopicRead {
+        let state = self.state.lock();
+        if position.seq > state.last {
+            return TopicRead::Items(Vec::new(), false); // `last` is not synced yet
         }
-        if place.position == state.last && place.ephemeral == state.ephemeral_count {
-            return Found::Items(Vec::new(), false);
+        let lags = position.seq < state.last;
+        if !lags && position.ephemeral == state.ephemeral_count {
+            return TopicRead::Items(Vec::new(), false);
         }
-        let behind = place.position < state.last;
-        let Some(entries) = state.tail.after(place.position).or_else(|| (!behind).then(|| state.tail.nothing())) else {
-            // Whoever has to read the log has missed what was sent as ephemeral meanwhile, but for what belongs behind its end.
-            let missed = state.ephemeral.iter().rev().find(|e| e.after < state.last).map(|e| e.nth);
-            place.ephemeral = missed.map_or(place.ephemeral, |nth| nth.max(place.ephemeral));
-            return Found::Behind(state.last);
+        let entries = if lags { state.tail.after(position.seq) } else { Some(state.tail.none()) };
+        let Some(entries) = entries else {
+            // A stream that has to read the log has missed the ephemeral events, except those after the log's end.
+            let missed = state.ephemeral.iter().rev().find(|ephemeral| ephemeral.after < state.last);
+            position.ephemeral = missed.map_or(position.ephemeral, |missed| missed.number.max(position.ephemeral));
+            return TopicRead::InLog(state.last);
         };
-        let pending = state.ephemeral.iter().filter(|e| e.nth > place.ephemeral);
-        let (items, done) = merge(entries, pending.collect(), place, budget);
+        let pending = state.ephemeral.iter().filter(|ephemeral| ephemeral.number > position.ephemeral);
+        let (items, done) = merge(entries, pending.collect(), position, budget);
         if done {
-            place.ephemeral = state.ephemeral_count;
+            position.ephemeral = state.ephemeral_count;
         }
-        Found::Items(items, !done)
+        TopicRead::Items(items, !done)
     }
 
-    /// How many removals have been told: what was read from the log before one of them is not to be shown after it.
-    pub(super) fn removals(&self) -> u64 {
-        self.lock().removals
+    /// The number of redactions so far. What was read from the log at a lower number may hold redacted content.
+    pub(super) fn redactions(&self) -> u64 {
+        self.state.lock().redactions
     }
 
-    /// The newest entry that is known; `None` while nobody has asked the database.
-    pub(super) fn known(&self) -> Option<Seq> {
-        let state = self.lock();
+    /// The newest entry that is known; `None` until it was read from the database.
+    pub(super) fn synced_end(&self) -> Option<Seq> {
+        let state = self.state.lock();
         state.synced.then_some(state.last)
     }
 
-    /// Whether the newest entry is known for certain.
-    pub(super) fn synced(&self) -> bool {
-        self.known().is_some()
-    }
-
-    /// Adds a listener; it hears of everything that comes from here on. Answers its number and the count of pending.
-    pub(super) fn listen(&self, listener: Arc<Listener>) -> (u64, u64) {
-        let mut state = self.lock();
+    /// Adds a listener, which is notified of everything that comes from here on. Returns its number, and the number of
+    /// the last ephemeral event.
+    pub(super) fn add_listener(&self, listener: Arc<TopicListener>) -> (u64, u64) {
+        let mut state = self.state.lock();
         let number = state.next_listener;
         state.next_listener += 1;
         Arc::make_mut(&mut state.listeners).push((number, listener));
-        state.deserted = None;
+        state.idle_since = None;
         (number, state.ephemeral_count)
     }
 
     /// Removes a listener.
-    pub(super) fn unlisten(&self, number: u64) {
-        let mut state = self.lock();
+    pub(super) fn remove_listener(&self, number: u64) {
+        let mut state = self.state.lock();
         if let Ok(at) = state.listeners.binary_search_by_key(&number, |(number, _)| *number) {
             Arc::make_mut(&mut state.listeners).remove(at);
         }
         if state.listeners.is_empty() {
             state.listeners = Arc::default();
-            state.deserted.get_or_insert_with(Instant::now);
+            state.idle_since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Tells every listener that a presence interval has brought a change.
-    pub(super) fn wake_for_presence(&self) {
-        self.lock().listeners.iter().for_each(|(_, listener)| listener.notice_presence());
+    /// Notifies every listener that a presence interval has brought a change.
+    pub(super) fn notify_presence(&self) {
+        self.state.lock().listeners.iter().for_each(|(_, listener)| listener.notify_presence());
     }
 
-    /// Since when nobody has listened; `None` while somebody does.
-    pub(super) fn deserted(&self) -> Option<Instant> {
-        self.lock().deserted
+    /// When the last listener left; `None` while there is one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.state.lock().idle_since
     }
 
-    /// What the tail takes, in bytes.
+    /// The size of the tail, in bytes of JSON.
     pub(super) fn tail_bytes(&self) -> usize {
-        self.lock().tail.bytes()
+        self.state.lock().tail.bytes()
     }
 
-    /// Gives the tail's memory back: readers that need it read the log.
+    /// Frees the tail's memory: streams that need it read the log.
     pub(super) fn drop_tail(&self) {
-        self.lock().tail.clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().tail.clear();
     }
 }
 
 impl State {
-    /// The log has reached this entry, whose content is not known here: who lags reads the log.
+    /// Records that the log has reached this entry, whose content is not in memory: streams that lag read the log. Returns
+    /// true if that was not known.
     fn advance(&mut self, last: Seq) -> bool {
         let news = last > self.last;
         if news {
             self.last = last;
-            self.removals += 1; // there may be one among what is not known
+            self.redactions += 1; // one may be among the entries that are not in memory
             self.tail.clear();
-            self.told = last;
-            self.wake();
+            self.fanned_out = last;
+            self.notify();
         }
         news
     }
 
-    fn wake(&self) {
-        self.listeners.iter().for_each(|(_, listener)| listener.notice());
+    fn notify(&self) {
+        self.listeners.iter().for_each(|(_, listener)| listener.notify());
     }
-}
-
-/// Entries and pending in their order; stops once `budget` is used up. Answers whether all of it went in.
-fn merge<'a>(
-    entries: impl Iterator<Item = &'a Entry>,
-    pending: Vec<&PendingEphemeral>,
-    place: &mut Place,
-    budget: usize,
-) -> (Vec<Item>, bool) {
-    let mut items = Vec::new();
-    let mut used = 0;
-    let mut pending = pending.into_iter().peekable();
-    for entry in entries {
-        while let Some(ephemeral) = pending.next_if(|w| w.after < entry.seq) {
-            place.ephemeral = ephemeral.nth;
-            // One that belongs behind an entry that this reader had not got at the time was missed by lagging.
-            if ephemeral.after >= place.position {
-                used += ephemeral.what.json().len();
-                items.push(Item::Ephemeral(ephemeral.what.clone()));
-            }
-        }
-        if used >= budget {
-            return (items, false);
-        }
-        used += entry.json.len();
-        place.position = entry.seq;
-        items.push(Item::Entry(entry.clone()));
-    }
-    items.extend(pending.map(|ephemeral| Item::Ephemeral(ephemeral.what.clone())));
-    (items, true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::signal::Wake;
+    use crate::live::signal::StreamSignal;
     use crate::model::event_id::JoinNumber;
 
     fn entry(seq: i64, effect: Effect) -> Entry {
         Entry { seq: Seq(seq), json: bytes::Bytes::from_static(b"{}"), effect, edited: false }
     }
 
-    fn read(topic: &HotTopic, position: i64) -> Option<Vec<i64>> {
+    fn read(topic: &ActiveTopic, position: i64) -> Option<Vec<i64>> {
         let seq = |item: &Item| if let Item::Entry(entry) = item { entry.seq.0 } else { 0 };
-        match topic.read(&mut Place { position: Seq(position), ephemeral: 0 }, 1024) {
-            Found::Items(items, _) => Some(items.iter().map(seq).collect()),
-            Found::Behind(_) => None,
+        match topic.read(&mut TopicPosition { seq: Seq(position), ephemeral: 0 }, 1024) {
+            TopicRead::Items(items, _) => Some(items.iter().map(seq).collect()),
+            TopicRead::InLog(_) => None,
         }
     }
 
     #[test]
-    fn what_was_there_before_a_removal_is_shown_from_memory_no_more() {
-        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+    fn what_was_there_before_a_redaction_is_shown_from_memory_no_more() {
+        let topic = ActiveTopic::new(1, TopicId::stored("room:a"));
         topic.append((1..=4).map(|seq| entry(seq, Effect::None)).collect());
         assert_eq!(read(&topic, 0), Some(vec![1, 2, 3, 4]));
         topic.append(vec![entry(5, Effect::RedactsEarlier), entry(6, Effect::None)]);
-        assert_eq!((read(&topic, 0), read(&topic, 3)), (None, None), "who lags reads the log");
+        assert_eq!((read(&topic, 0), read(&topic, 3)), (None, None), "a stream that lags reads the log");
         assert_eq!(read(&topic, 4), Some(vec![5, 6]));
-        assert_eq!(topic.removals(), 1);
+        assert_eq!(topic.redactions(), 1);
     }
 
     #[test]
-    fn a_removal_that_is_told_late_or_twice_counts_all_the_same() {
-        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+    fn a_redaction_that_comes_late_or_twice_counts_all_the_same() {
+        let topic = ActiveTopic::new(1, TopicId::stored("room:a"));
         topic.append(vec![entry(1, Effect::None), entry(2, Effect::None)]);
         topic.append(vec![entry(4, Effect::None)]);
         topic.append(vec![entry(3, Effect::RedactsEarlier)]);
         assert_eq!((read(&topic, 0), read(&topic, 2)), (None, None));
         topic.append(vec![entry(3, Effect::RedactsEarlier)]);
-        assert_eq!(topic.removals(), 3, "twice told, and once skipped");
+        assert_eq!(topic.redactions(), 3, "it came twice, and was skipped once");
         topic.append(vec![entry(5, Effect::None)]);
         assert_eq!(read(&topic, 4), Some(vec![5]));
     }
 
     #[test]
-    fn a_fan_out_that_breaks_off_leaves_nobody_behind() {
-        let topic = HotTopic::new(1, TopicId::stored("room:a"));
+    fn a_fan_out_that_breaks_off_notifies_every_listener() {
+        let topic = ActiveTopic::new(1, TopicId::stored("room:a"));
         topic.append(vec![entry(1, Effect::None)]);
-        assert!(!topic.begin_fanout(), "nobody listens");
-        let wake = Arc::new(Wake::default());
-        topic.listen(Arc::new(Listener::new(wake.clone(), JoinNumber(1))));
-        assert!(!topic.begin_fanout(), "who comes finds what was there before");
+        assert!(!topic.begin_fanout(), "there is no listener");
+        let signal = Arc::new(StreamSignal::default());
+        topic.add_listener(Arc::new(TopicListener::new(signal.clone(), JoinNumber(1))));
+        assert!(!topic.begin_fanout(), "a new listener reads for itself what was there before");
         topic.append(vec![entry(2, Effect::None)]);
         assert!(topic.begin_fanout() && !topic.begin_fanout(), "one at a time");
         topic.end_fanout();
-        assert!(wake.has_rung());
+        assert!(signal.is_notified());
         topic.append(vec![entry(3, Effect::None), entry(4, Effect::None)]);
         assert!(topic.begin_fanout());
         let batch = topic.next_batch().map(|(listeners, batch)| (listeners.len(), batch.after.0, batch.entries.len()));
         assert_eq!(batch, Some((1, 2, 2)));
-        assert!(topic.next_batch().is_none() && !topic.begin_fanout(), "all of it is on its way");
+        assert!(topic.next_batch().is_none() && !topic.begin_fanout(), "everything is fanned out");
     }
 }

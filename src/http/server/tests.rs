@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// Long enough to connect and send a request on a busy machine.
 const FIRST_HEAD: Duration = Duration::from_secs(3);
 const SHORT: Duration = Duration::from_millis(100);
-const PATIENT: Patience = Patience { first_head: LONG, next_head: LONG };
+const PATIENT: HeadTimeouts = HeadTimeouts { first: LONG, next: LONG };
 
 struct Server {
     address: SocketAddr,
@@ -30,7 +30,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(patience: Patience, drain: Duration) -> Self {
+    async fn start(timeouts: HeadTimeouts, drain: Duration) -> Self {
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (here, there) = (entered.clone(), release.clone());
         let slow = async move || {
@@ -45,7 +45,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve_with(listener, router, shutdown.clone(), drain, patience));
+        let task = tokio::spawn(serve_with(listener, router, shutdown.clone(), drain, timeouts));
         Self { address, shutdown, task, entered, release }
     }
 
@@ -99,7 +99,7 @@ async fn a_request_knows_its_peer_and_a_long_event_id_fits() {
     let head = format!("GET /id HTTP/1.1\r\nlast-event-id: {id}\r\nother: {rest}\r\nconnection: close\r\n\r\n");
     let answer = server.exchange(head).await.expect("joined");
     assert!(answer.ends_with("4096"), "{answer}");
-    let head = format!("GET /id HTTP/1.1\r\nother: {}\r\n\r\n", "z".repeat(2 * BUFFER));
+    let head = format!("GET /id HTTP/1.1\r\nother: {}\r\n\r\n", "z".repeat(2 * BUFFER_BYTES));
     let answer = server.exchange(head).await.expect("joined");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     server.stop().await;
@@ -107,7 +107,7 @@ async fn a_request_knows_its_peer_and_a_long_event_id_fits() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_or_half_a_head_is_closed() {
-    let server = Server::start(Patience { first_head: SHORT, next_head: LONG }, LONG).await;
+    let server = Server::start(HeadTimeouts { first: SHORT, next: LONG }, LONG).await;
     for said in ["", "GET /peer HTTP/1.1\r\nhost"] {
         let answer = server.exchange(said).await.expect("joined");
         assert!(!answer.contains("200"), "{answer}");
@@ -117,7 +117,7 @@ async fn a_connection_that_says_nothing_or_half_a_head_is_closed() {
 
 #[tokio::test]
 async fn a_connection_that_has_asked_once_may_be_silent_for_longer() {
-    let server = Server::start(Patience { first_head: FIRST_HEAD, next_head: FIRST_HEAD * 2 }, LONG).await;
+    let server = Server::start(HeadTimeouts { first: FIRST_HEAD, next: FIRST_HEAD * 2 }, LONG).await;
     let address = server.address;
     let silent = spawn_blocking(move || {
         let mut client = connect(address);

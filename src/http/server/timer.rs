@@ -1,5 +1,5 @@
-//! hyper has one timeout for a request's head, and it also ends idle keep-alive connections. We want two: short for a
-//! connection that has not yet asked anything, long for one that has and is kept open for more.
+//! The timer for heads of requests. hyper has one timeout for a head, which also ends idle keep-alive connections. This
+//! service has two: a short one for a connection that has sent no request yet, and a long one for later requests.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Sleep, Timer};
 use hyper_util::rt::TokioTimer;
 
-/// One connection's timer. hyper starts it once per head, with the first head's timeout; from the second on it runs
-/// longer by `more`.
+/// The timer of one connection. hyper starts it once per head, with the timeout of the first; from the second on it runs
+/// longer by `extra`.
 pub(super) struct HeadTimer {
     tokio: TokioTimer,
-    more: Duration,
-    /// Whether a head has been waited for. An atomic, as hyper wants its timers shareable; only one task uses it.
-    has_asked: AtomicBool,
+    extra: Duration,
+    /// True if the first head was waited for. An atomic because hyper requires `Sync` of its timers; only one task uses it.
+    is_later: AtomicBool,
 }
 
 impl HeadTimer {
-    /// `more` is how much longer than the first the later heads may take.
-    pub(super) fn new(more: Duration) -> Self {
-        Self { tokio: TokioTimer::new(), more, has_asked: AtomicBool::new(false) }
+    /// `extra` is the time that later heads may take in addition to the timeout of the first.
+    pub(super) fn new(extra: Duration) -> Self {
+        Self { tokio: TokioTimer::new(), extra, is_later: AtomicBool::new(false) }
     }
 }
 
@@ -30,8 +30,8 @@ impl Timer for HeadTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let later = self.has_asked.swap(true, Ordering::Relaxed);
-        self.tokio.sleep_until(if later { deadline + self.more } else { deadline })
+        let is_later = self.is_later.swap(true, Ordering::Relaxed);
+        self.tokio.sleep_until(if is_later { deadline + self.extra } else { deadline })
     }
 
     fn now(&self) -> Instant {

@@ -19,11 +19,11 @@ fn present(sessions: &BTreeMap<u8, i64>, limit: usize) -> Present {
     Present { list, count: sessions.len(), next_expiry: None }
 }
 
-fn began(track: &Track) -> Look {
-    Look { number: 0, began: Instant::now(), changes: track.lock().changes }
+fn began(presence: &TopicPresence) -> Refresh {
+    Refresh { number: 0, began: Instant::now(), changes: presence.state.lock().changes }
 }
 
-/// What a client knows: sessions by id.
+/// Applies an event to the state of a client: sessions by id.
 fn apply(client: &mut BTreeMap<String, Value>, data: &Bytes) {
     let data: Value = serde_json::from_slice(data).expect("JSON");
     let id = |p: &Value| p["session_id"].as_str().expect("an id").to_owned();
@@ -32,32 +32,34 @@ fn apply(client: &mut BTreeMap<String, Value>, data: &Bytes) {
         client.clear();
     }
     client.extend(list("presences").iter().chain(&list("joins")).map(|p| (id(p), p.clone())));
-    list("leaves").iter().for_each(|p| drop(client.remove(&id(p))));
+    for p in list("leaves") {
+        client.remove(&id(&p));
+    }
 }
 
 proptest! {
-    /// Whatever happens between the looks, and whichever intervals a stream slept through, its differences add up
-    /// to the list.
+    /// Whatever happens between the refreshes, and whichever intervals a stream misses, its differences add up to the
+    /// list.
     #[test]
     fn differences_add_up(
         steps in proptest::collection::vec((proptest::collection::btree_map(0u8..12, 0i64..3, 0..10), any::<bool>()), 1..20)
     ) {
         const LIMIT: usize = 6;
         let topic = TopicId::stored("room:a");
-        let track = Track::default();
+        let presence = TopicPresence::default();
         let mut shown: Option<Arc<PresenceView>> = None;
         let mut client = BTreeMap::new();
         for (sessions, awake) in steps {
-            let view = track.renew(&began(&track), present(&sessions, LIMIT));
-            track.publish(&topic);
-            let published = track.published().expect("published");
+            let view = presence.finish(&began(&presence), present(&sessions, LIMIT));
+            presence.publish(&topic);
+            let published = presence.published().expect("published");
             match &shown {
                 _ if !awake => continue,
                 None => apply(&mut client, &view.state(&topic)),
                 Some(last) => match published.since(last, &topic) {
                     Difference::Nothing => {}
                     Difference::Changes(data) => apply(&mut client, &data),
-                    Difference::Afresh => apply(&mut client, &published.view.state(&topic)),
+                    Difference::WholeList => apply(&mut client, &published.view.state(&topic)),
                 },
             }
             shown = Some(published.view.clone());
@@ -75,24 +77,24 @@ fn newcomer(session: u8, since: i64) -> Presence {
 }
 
 proptest! {
-    /// A view to which somebody was added is what would have been read; of a crowd, too.
+    /// A view to which a session was added equals the one that would have been read; a truncated one, too.
     #[test]
-    fn who_is_added_is_there_as_if_read(
+    fn a_session_that_is_added_is_listed_as_if_read(
         mut sessions in proptest::collection::btree_map(0u8..12, 0i64..3, 0..10),
         came in proptest::collection::vec((0u8..12, 0i64..3), 1..4),
     ) {
         const LIMIT: usize = 6;
-        let track = Track::default();
-        track.renew(&began(&track), present(&sessions, LIMIT));
+        let presence = TopicPresence::default();
+        presence.finish(&began(&presence), present(&sessions, LIMIT));
         for (session, since) in came {
             if sessions.contains_key(&session) {
-                continue; // who is there already has not come
+                continue; // it is online already
             }
             sessions.insert(session, since);
-            prop_assert!(track.add(&newcomer(session, since), Millis(9), Instant::now(), Millis(0), LIMIT));
-            let view = track.current(Millis(0)).expect("a view");
+            prop_assert!(presence.add(&newcomer(session, since), Millis(9), Instant::now(), Millis(0), LIMIT));
+            let view = presence.current(Millis(0)).expect("a view");
             let read = present(&sessions, LIMIT);
-            prop_assert!(view.same(&read));
+            prop_assert!(view.equals(&read));
             let json = view.list_json();
             prop_assert_eq!(json.get(), serde_json::to_string(&read.list)?);
             prop_assert_eq!(view.is_truncated(), sessions.len() > LIMIT);
@@ -101,92 +103,94 @@ proptest! {
 }
 
 #[tokio::test]
-async fn nobody_is_added_to_a_view_that_may_be_wrong() {
-    let track = Track::default();
-    let add = |since, now| track.add(&newcomer(7, 0), Millis(5), since, Millis(now), 6);
+async fn no_session_is_added_to_a_view_that_may_be_wrong() {
+    let presence = TopicPresence::default();
+    let add = |since, now| presence.add(&newcomer(7, 0), Millis(5), since, Millis(now), 6);
     let read = |next_expiry| Present { next_expiry, ..present(&BTreeMap::from([(1, 0)]), 6) };
     let early = Instant::now();
-    assert!(!add(Instant::now(), 0), "nobody has looked");
-    let look = began(&track);
-    track.touch();
-    track.renew(&look, read(None));
-    assert!(!add(Instant::now(), 0), "something has changed since the look began");
-    assert!(track.current(Millis(0)).is_none());
-    track.renew(&began(&track), read(Some(Millis(3))));
-    assert!(!add(early, 0), "they may have gone again before the look");
-    assert!(!add(Instant::now(), 3), "somebody's time has run out");
-    let looking = track.looking.lock().await;
-    assert!(!add(Instant::now(), 0), "a look may find that they have gone");
-    drop(looking);
+    assert!(!add(Instant::now(), 0), "nothing was read");
+    let refresh = began(&presence);
+    presence.invalidate();
+    presence.finish(&refresh, read(None));
+    assert!(!add(Instant::now(), 0), "something has changed since the refresh began");
+    assert!(presence.current(Millis(0)).is_none());
+    presence.finish(&began(&presence), read(Some(Millis(3))));
+    assert!(!add(early, 0), "the session may have left again before the refresh");
+    assert!(!add(Instant::now(), 3), "a session has expired");
+    let refreshing = presence.refreshing.lock().await;
+    assert!(!add(Instant::now(), 0), "a refresh may find that the session has left");
+    drop(refreshing);
     assert!(add(Instant::now(), 0));
-    // As long as they are there at least, and no longer.
-    track.renew(&began(&track), read(None));
-    assert!(add(Instant::now(), 0) && track.current(Millis(4)).is_some() && track.current(Millis(5)).is_none());
+    // The view is current until the session may have left, and no longer.
+    presence.finish(&began(&presence), read(None));
+    assert!(add(Instant::now(), 0) && presence.current(Millis(4)).is_some() && presence.current(Millis(5)).is_none());
 }
 
 #[test]
-fn who_was_added_is_published_without_a_look() {
+fn a_session_that_was_added_is_published_without_a_refresh() {
     let topic = TopicId::stored("room:a");
-    let track = Track::default();
-    track.renew(&began(&track), present(&BTreeMap::from([(1, 0)]), 6));
+    let presence = TopicPresence::default();
+    presence.finish(&began(&presence), present(&BTreeMap::from([(1, 0)]), 6));
     let interval = |expected| {
-        assert_eq!(track.begin(Millis(0)), expected);
-        assert_eq!(track.publish(&topic), expected.is_some());
-        track.end();
+        assert_eq!(presence.begin_interval(Millis(0)), expected);
+        assert_eq!(presence.publish(&topic), expected.is_some());
+        presence.end_interval();
     };
     interval(Some(Due::Publish));
     interval(None);
-    assert!(track.add(&newcomer(7, 0), Millis(5), Instant::now(), Millis(0), 6));
+    assert!(presence.add(&newcomer(7, 0), Millis(5), Instant::now(), Millis(0), 6));
     interval(Some(Due::Publish));
-    track.touch();
-    assert_eq!(track.begin(Millis(0)), Some(Due::Look));
-    assert_eq!(track.begin(Millis(0)), None, "one at a time");
-    track.end();
-    assert_eq!(track.begin(Millis(5)), Some(Due::Look));
+    presence.invalidate();
+    assert_eq!(presence.begin_interval(Millis(0)), Some(Due::Refresh));
+    assert_eq!(presence.begin_interval(Millis(0)), None, "one at a time");
+    presence.end_interval();
+    assert_eq!(presence.begin_interval(Millis(5)), Some(Due::Refresh));
 }
 
-/// What is written for many is kept while many ask.
+/// The JSON of a list is kept while many streams need it.
 #[test]
-fn the_latest_list_is_written_once_and_given_up_when_all_is_quiet() {
-    let track = Track::default();
-    let first = track.renew(&began(&track), present(&BTreeMap::from([(1, 0)]), 6));
+fn the_latest_list_is_written_once_and_freed_after_quiet_intervals() {
+    let presence = TopicPresence::default();
+    let first = presence.finish(&began(&presence), present(&BTreeMap::from([(1, 0)]), 6));
     let json = first.list_json();
     assert!(Arc::ptr_eq(&json, &first.list_json()));
-    assert!(track.publish(&TopicId::stored("room:a")));
-    let interval = || assert!(track.begin(Millis(0)).is_none());
-    (1..QUIET).for_each(|_| interval());
-    assert!(Arc::ptr_eq(&json, &first.list_json()), "some may ask yet");
+    assert!(presence.publish(&TopicId::stored("room:a")));
+    let interval = || assert!(presence.begin_interval(Millis(0)).is_none());
+    (1..QUIET_INTERVALS).for_each(|_| interval());
+    assert!(Arc::ptr_eq(&json, &first.list_json()), "some streams may need it yet");
     interval();
-    assert_eq!(Arc::strong_count(&json), 1, "nothing happens: nobody is likely to ask");
+    assert_eq!(Arc::strong_count(&json), 1, "nothing has changed for long enough");
     assert!(Arc::ptr_eq(&first.list_json(), &first.list_json()));
-    assert!(track.add(&newcomer(7, 0), Millis(5), Instant::now(), Millis(0), 6));
-    assert!(!Arc::ptr_eq(&first.list_json(), &first.list_json()), "another list has taken its place");
+    assert!(presence.add(&newcomer(7, 0), Millis(5), Instant::now(), Millis(0), 6));
+    assert!(!Arc::ptr_eq(&first.list_json(), &first.list_json()), "a later list has replaced it");
     assert_eq!(json.get(), first.list_json().get());
 }
 
 #[tokio::test]
-async fn a_look_is_never_older_than_its_call() {
-    let track = Track::default();
-    let (first, second) = (BTreeMap::from([(1, 0)]), BTreeMap::from([(1, 0), (2, 0)]));
-    let look = async |sessions: &BTreeMap<u8, i64>| track.look(async || Ok::<_, ()>(present(sessions, 6))).await;
-    assert_eq!(look(&first).await.map(|view| view.count()), Ok(1));
-    let running = track.looking.lock().await;
-    let mut late = Box::pin(look(&second));
-    let mut failing = Box::pin(track.look(async || Err::<Present, _>(())));
+async fn a_refresh_is_never_older_than_its_call() {
+    let presence = TopicPresence::default();
+    let first = BTreeMap::from([(1, 0)]);
+    let second = BTreeMap::from([(1, 0), (2, 0)]);
+    let refresh =
+        async |sessions: &BTreeMap<u8, i64>| presence.refresh(async || Ok::<_, ()>(present(sessions, 6))).await;
+    assert_eq!(refresh(&first).await.map(|view| view.count()), Ok(1));
+    let running = presence.refreshing.lock().await;
+    let mut late = Box::pin(refresh(&second));
+    let mut failing = Box::pin(presence.refresh(async || Err::<Present, _>(())));
     assert!(futures_util::poll!(&mut failing).is_pending() && futures_util::poll!(&mut late).is_pending());
     drop(running);
-    // One that fails is shared with nobody.
+    // A refresh that fails is not shared.
     assert!(failing.await.is_err());
     assert_eq!(late.await.map(|view| view.count()), Ok(2));
 }
 
 #[test]
-fn nothing_changed_is_nothing() {
+fn an_equal_list_is_the_same_view() {
     let topic = TopicId::stored("room:a");
-    let track = Track::default();
+    let presence = TopicPresence::default();
     let sessions = BTreeMap::from([(1, 0), (2, 0)]);
-    let first = track.renew(&began(&track), present(&sessions, 6));
-    assert!(track.publish(&topic));
-    assert!(Arc::ptr_eq(&first, &track.renew(&began(&track), present(&sessions, 6))));
-    assert!(!track.publish(&topic));
+    let first = presence.finish(&began(&presence), present(&sessions, 6));
+    assert!(presence.publish(&topic));
+    assert!(Arc::ptr_eq(&first, &presence.finish(&began(&presence), present(&sessions, 6))));
+    assert!(!presence.publish(&topic));
 }

@@ -1,44 +1,44 @@
-//! One view: who was present at one moment, and what leads from one to another.
+//! A presence view: the sessions that are online on a topic at one moment, and the difference from one view to another.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::live::events::{PresenceChange, PresenceState};
-use crate::live::hub::lock;
 use crate::model::event_id::PresenceDigest;
 use crate::model::message::to_json;
 use crate::model::{Presence, SessionId, TopicId};
 use crate::store::Present;
 
-/// Who was present at one moment.
+/// The sessions that are online on a topic at one moment.
 #[derive(Debug)]
 pub struct PresenceView {
-    /// Counts up within the topic.
+    /// Grows with each view of the topic.
     version: u64,
     list: Arc<List>,
     count: usize,
     truncated: bool,
 }
 
-/// Those whom a view names: in the order of session ids; of a crowd, the first.
+/// The sessions that a view lists, in the order of their ids; of too many, the first.
 #[derive(Debug, Default)]
 struct List {
     presences: Vec<Arc<Presence>>,
     json: Mutex<Json>,
 }
 
-/// A list as JSON, which takes far more memory than the list. It is kept for as long as others are likely to ask.
+/// A list as JSON, which takes far more memory than the list. It is kept while further streams are likely to need it.
 #[derive(Debug, Default)]
 enum Json {
     #[default]
     Unwritten,
     Written(Arc<RawValue>),
-    /// Another list has taken its place: streams that show this one keep it, and do not show it again.
+    /// A later list has replaced this one. Streams that have shown this list keep it, and do not show it again.
     Superseded,
 }
 
@@ -48,7 +48,7 @@ impl List {
     }
 
     fn json(&self) -> Arc<RawValue> {
-        let mut json = lock(&self.json);
+        let mut json = self.json.lock();
         if let Json::Written(written) = &*json {
             return written.clone();
         }
@@ -69,15 +69,15 @@ impl Deref for List {
     }
 }
 
-/// What a stream that has shown one view sends to show the next.
+/// What a stream that has shown one view sends to show a later one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::live) enum Difference {
-    /// Nothing changed.
+    /// Nothing: the views are equal.
     Nothing,
     /// `presence`, with this data.
     Changes(Bytes),
-    /// `presence_state`: the list starts afresh.
-    Afresh,
+    /// `presence_state`, the whole list.
+    WholeList,
 }
 
 impl PresenceView {
@@ -87,32 +87,33 @@ impl PresenceView {
         Self { version, list: List::new(presences), count: present.count, truncated }
     }
 
-    /// Which of its topic's.
+    /// The number of the view among its topic's.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
 
-    pub(super) fn same(&self, present: &Present) -> bool {
+    pub(super) fn equals(&self, present: &Present) -> bool {
         self.count == present.count && self.list.iter().map(Arc::as_ref).eq(&present.list)
     }
 
-    /// The next view, with one more; of a crowd, the first `limit` are named.
-    pub(super) fn with(&self, newcomer: &Presence, limit: usize) -> Self {
-        let (version, mut list, mut count) = (self.version + 1, self.list.clone(), self.count);
-        match self.place(newcomer.session_id) {
-            Ok(at) => list = self.edited(|list| list[at] = Arc::new(newcomer.clone())),
+    /// The next view, with one more session. At most `limit` sessions are listed.
+    pub(super) fn with(&self, session: &Presence, limit: usize) -> Self {
+        let mut list = self.list.clone();
+        let mut count = self.count;
+        match self.find(session.session_id) {
+            Ok(at) => list = self.edited(|list| list[at] = Arc::new(session.clone())),
             Err(at) => {
                 count += 1;
                 if at < limit {
                     list = self.edited(|list| {
-                        list.insert(at, Arc::new(newcomer.clone()));
+                        list.insert(at, Arc::new(session.clone()));
                         list.truncate(limit);
                     });
                 }
             }
         }
         let truncated = count > list.len();
-        Self { version, list, count, truncated }
+        Self { version: self.version + 1, list, count, truncated }
     }
 
     fn edited(&self, edit: impl FnOnce(&mut Vec<Arc<Presence>>)) -> Arc<List> {
@@ -121,56 +122,60 @@ impl PresenceView {
         List::new(presences)
     }
 
-    /// Who is listed, as JSON; written once for all who ask while it is the latest.
+    /// The listed sessions as JSON; written once for all callers while the list is the latest.
     pub fn list_json(&self) -> Arc<RawValue> {
         self.list.json()
     }
 
-    /// Another view is the latest from here on.
-    pub(super) fn give_way(&self, next: &Self) {
+    /// Frees the JSON, because `next` is the latest view from here on.
+    pub(super) fn supersede_by(&self, next: &Self) {
         if !Arc::ptr_eq(&self.list, &next.list) {
-            *lock(&self.list.json) = Json::Superseded;
+            *self.list.json.lock() = Json::Superseded;
         }
     }
 
-    /// Lets go of what was written for many to share: nobody is likely to ask soon.
-    pub(super) fn rest(&self) {
-        *lock(&self.list.json) = Json::Unwritten;
+    /// Frees the JSON, because no stream is likely to need it soon. It is written again where one does.
+    pub(super) fn free_json(&self) {
+        *self.list.json.lock() = Json::Unwritten;
     }
 
-    /// How many are present.
+    /// The number of sessions that are online.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether there are more than are listed.
+    /// Returns true if more sessions are online than are listed.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
 
     /// The data of `presence_state`.
     pub(in crate::live) fn state(&self, topic: &TopicId) -> Bytes {
-        let (presence_count, truncated) = (self.count, self.truncated);
-        to_json(&PresenceState { topic, presences: &self.list_json(), presence_count, truncated })
+        to_json(&PresenceState {
+            topic,
+            presences: &self.list_json(),
+            presence_count: self.count,
+            truncated: self.truncated,
+        })
     }
 
-    /// Whether `self` was read after `other`.
+    /// Returns true if `self` is a later view than `other`.
     pub(in crate::live) fn is_newer(&self, other: &Self) -> bool {
         self.version > other.version
     }
 
-    /// Whether the session is in the list.
-    pub(in crate::live) fn shows(&self, session: SessionId) -> bool {
-        self.place(session).is_ok()
+    /// Returns true if the session is listed.
+    pub(in crate::live) fn lists(&self, session: SessionId) -> bool {
+        self.find(session).is_ok()
     }
 
-    /// Where a session is in the list, or else belongs.
-    fn place(&self, session: SessionId) -> Result<usize, usize> {
+    /// The index of a session in the list, or else the index to insert it at.
+    fn find(&self, session: SessionId) -> Result<usize, usize> {
         self.list.binary_search_by_key(&session, |presence| presence.session_id)
     }
 
-    /// Tells views apart for a long poll, which comes back later, perhaps to another instance: it depends on what is
-    /// shown and on nothing else.
+    /// A digest that tells views apart for a long poll, which reconnects later, perhaps to another instance. It depends on
+    /// what the view shows and on nothing else.
     pub(in crate::live) fn digest(&self) -> PresenceDigest {
         let mut hasher = DefaultHasher::new();
         self.count.hash(&mut hasher);
@@ -182,27 +187,28 @@ impl PresenceView {
         PresenceDigest(u32::try_from(hasher.finish() >> 40).unwrap_or_default())
     }
 
+    /// The difference from this view to `next`.
     pub(super) fn difference(&self, next: &Self, topic: &TopicId) -> Difference {
         if self.truncated && !next.truncated {
-            return Difference::Afresh;
+            return Difference::WholeList;
         }
-        let (mut joins, mut leaves) = (Vec::new(), Vec::new());
+        let mut joins = Vec::new();
+        let mut leaves = Vec::new();
         if !next.truncated {
-            // Both lists are in the order of session ids. A presence that changed joins once more, under its session.
-            let known = |p: &&Presence| self.place(p.session_id).is_ok_and(|at| *self.list[at] == **p);
+            // Both lists are in the order of session ids. A changed presence is sent as a join of its session.
+            let known = |p: &&Presence| self.find(p.session_id).is_ok_and(|at| *self.list[at] == **p);
             joins.extend(next.list.iter().map(Arc::as_ref).filter(|p| !known(p)));
-            leaves.extend(self.list.iter().map(Arc::as_ref).filter(|p| next.place(p.session_id).is_err()));
+            leaves.extend(self.list.iter().map(Arc::as_ref).filter(|p| next.find(p.session_id).is_err()));
         }
         if joins.is_empty() && leaves.is_empty() && self.count == next.count && self.truncated == next.truncated {
             return Difference::Nothing;
         }
-        let (presence_count, truncated) = (next.count, next.truncated);
         Difference::Changes(to_json(&PresenceChange {
             topic,
             joins: &joins,
             leaves: &leaves,
-            presence_count,
-            truncated,
+            presence_count: next.count,
+            truncated: next.truncated,
         }))
     }
 }

@@ -1,122 +1,93 @@
-//! Keeping ids short: what has been sent is stored as a new checkpoint, in the background, and then named.
+//! Keeping event ids short: positions are stored as a checkpoint, in the background, and ids then name the checkpoint.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
-
-use super::Stream;
-use crate::live::positions::{MANY, MOST};
-use crate::model::CheckpointId;
+use super::checkpoint_write::CheckpointWrite;
+use super::state::Stream;
+use crate::live::positions::{MOVED_BEFORE_CHECKPOINT, MOVED_LIMIT};
 use crate::model::event_id::{JoinNumber, Progress};
-use crate::store::StoreError;
 
-/// A stream stores a checkpoint at most this often.
-const SPACING: Duration = Duration::from_secs(1);
-
-/// A checkpoint on its way into the database.
-#[derive(Debug)]
-pub(super) struct Storing {
-    task: JoinHandle<Result<Option<CheckpointId>, StoreError>>,
-    positions: Vec<(JoinNumber, Progress)>,
-    told: Vec<JoinNumber>,
-    done: Option<Result<Option<CheckpointId>, StoreError>>,
-}
+/// The least time between two checkpoints of a stream.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Stream {
-    /// Names a checkpoint that has been stored, and starts storing the next where ids have grown long. `false` where
-    /// another stream has taken over.
-    pub(super) async fn tend_checkpoint(&mut self) -> bool {
-        if self.storing.as_ref().is_some_and(|storing| storing.done.is_some() || storing.task.is_finished())
-            && !self.settle().await
-        {
+    /// Makes ids name a checkpoint that has been stored, and begins to write the next one where ids have grown long.
+    /// Returns false if another stream has replaced this one.
+    pub(super) async fn update_checkpoint(&mut self) -> bool {
+        let is_finished = self.checkpoint_write.as_ref().is_some_and(|write| write.is_finished());
+        if is_finished && !self.finish_checkpoint().await {
             return false;
         }
         if self.checkpoint_due().is_some_and(|due| due <= Instant::now()) {
-            self.start_storing();
+            self.begin_checkpoint();
         }
         true
     }
 
-    /// Whether one more topic may move. Where ids would become too long, the next checkpoint has to be stored first.
-    pub(super) fn has_room(&self) -> bool {
-        self.positions.moved() < MOST
+    /// Returns true if one more topic may move. Otherwise ids would become too long, and a checkpoint has to be stored first.
+    pub(super) fn may_move(&self) -> bool {
+        self.positions.moved_count() < MOVED_LIMIT
     }
 
-    /// Brings ids back to their shortest, at once.
+    /// Stores a checkpoint and waits for it, so that the next id is as short as possible.
     pub(super) async fn shorten_ids(&mut self) {
-        if self.positions.moved() > MANY {
-            if self.storing.is_none() {
-                self.start_storing();
+        if self.positions.moved_count() > MOVED_BEFORE_CHECKPOINT {
+            if self.checkpoint_write.is_none() {
+                self.begin_checkpoint();
             }
-            self.settle().await;
+            self.finish_checkpoint().await;
         }
     }
 
-    /// When the next checkpoint is to be stored.
+    /// When the next checkpoint has to be written.
     pub(super) fn checkpoint_due(&self) -> Option<Instant> {
-        let wanted = self.storing.is_none() && self.positions.moved() > MANY;
-        wanted.then(|| self.again_at.unwrap_or(self.stored_at + SPACING))
+        let wanted = self.checkpoint_write.is_none() && self.positions.moved_count() > MOVED_BEFORE_CHECKPOINT;
+        wanted.then(|| self.retry_at.unwrap_or(self.checkpoint_at + CHECKPOINT_INTERVAL))
     }
 
-    /// Whether a checkpoint that was being stored has just been; never where none is.
-    pub(super) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.storing {
-            Some(storing) if storing.done.is_none() => storing.poll_finished(cx),
+    /// Is ready when a checkpoint that is being written has just been stored; never where none is.
+    pub(super) fn poll_checkpoint(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.checkpoint_write {
+            Some(write) if write.result.is_none() => write.poll_finished(cx),
             _ => Poll::Pending,
         }
     }
 
-    fn start_storing(&mut self) {
-        let mut positions: Vec<(JoinNumber, Progress)> = self
-            .topics
-            .iter()
-            .map(|(join_number, topic)| (*join_number, Progress::SentUpTo(topic.place.position)))
-            .collect();
+    fn begin_checkpoint(&mut self) {
+        let sent = |(join_number, seq)| (join_number, Progress::SentUpTo(seq));
+        let topics = self.topics.iter().map(|(join_number, topic)| (*join_number, topic.position.seq));
+        let mut positions: Vec<(JoinNumber, Progress)> = topics.map(sent).collect();
         positions.sort_unstable_by_key(|(join_number, _)| *join_number);
-        let (store, session, stream, next_join_number) =
-            (self.hub.inner.store.clone(), self.session, self.id, self.next_join_number);
+        let store = self.hub.inner.store.clone();
+        let session = self.session;
+        let stream = self.id;
+        let next_join_number = self.next_join_number;
         let stored = positions.clone();
         let task = tokio::spawn(async move { store.store_checkpoint(session, stream, next_join_number, stored).await });
-        self.stored_at = Instant::now();
-        let told = self.positions.ended_joins_sent();
-        self.storing = Some(Box::new(Storing { task, positions, told, done: None }));
+        self.checkpoint_at = Instant::now();
+        let ended = self.positions.ended();
+        self.checkpoint_write = Some(Box::new(CheckpointWrite { task, positions, ended, result: None }));
     }
 
-    /// Waits for the checkpoint that is being stored; `false` where another stream has taken over.
-    async fn settle(&mut self) -> bool {
-        let Some(mut storing) = self.storing.take() else {
+    /// Waits for the checkpoint that is being written. Returns false if another stream has replaced this one.
+    async fn finish_checkpoint(&mut self) -> bool {
+        let Some(mut write) = self.checkpoint_write.take() else {
             return true;
         };
-        storing.finish().await;
-        match storing.done {
+        write.finish().await;
+        match write.result {
             Some(Ok(Some(checkpoint))) => {
-                self.positions.forget_told(&storing.told);
-                self.positions.build_on(checkpoint, &storing.positions);
+                self.positions.forget_ended(&write.ended);
+                self.positions.set_checkpoint(checkpoint, &write.positions);
                 true
             }
             Some(Ok(None)) => false,
             Some(Err(error)) => {
-                self.ask_later(&error);
+                self.retry_later(&error);
                 true
             }
             None => true,
         }
-    }
-}
-
-impl Storing {
-    async fn finish(&mut self) {
-        if self.done.is_none() {
-            poll_fn(|cx| self.poll_finished(cx)).await;
-        }
-    }
-
-    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let given_up = |_| Err(StoreError::Unavailable("storing a checkpoint was given up".into()));
-        self.done = Some(ready!(Pin::new(&mut self.task).poll(cx)).unwrap_or_else(given_up));
-        Poll::Ready(())
     }
 }

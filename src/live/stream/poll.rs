@@ -4,44 +4,39 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Stream;
+use super::state::Stream;
 
-/// What one answer carries at most, in bytes, give or take a turn.
-const ANSWER: usize = 256 * 1024;
+/// The bytes after which an answer takes no further turn of a topic.
+const ANSWER_BYTES: usize = 256 * 1024;
 
-/// A long poll's answer.
+/// The answer of a long poll.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PollAnswer {
     /// The events: items of a JSON array, without the brackets.
     pub events: Bytes,
-    /// Where the next poll goes on.
+    /// The event id from which the next poll continues.
     pub last_event_id: String,
 }
 
 impl Stream {
-    /// What is ready; where nothing is, whatever comes first within `wait`.
-    pub async fn poll(mut self, wait: Duration) -> Answer {
-        let (until, mut replaced) = (Instant::now() + wait, Vec::new());
-        loop {
-            if let Some(end) = self.hear().await {
-                replaced = self.say_bye(end);
-                break;
+    /// Returns what is ready. Where nothing is, it waits for what comes first, at most for `wait`.
+    pub async fn poll(mut self, wait: Duration) -> PollAnswer {
+        let until = Instant::now() + wait;
+        let replaced_id = loop {
+            if let Some(end) = self.take_signals().await {
+                break self.write_bye(end);
             }
-            self.fill(ANSWER).await;
-            if !self.frames.is_empty() || Instant::now() >= until {
-                break;
+            self.gather(ANSWER_BYTES).await;
+            if !self.encoder.is_empty() || Instant::now() >= until {
+                break Vec::new();
             }
             self.wait(Some(until)).await;
-        }
-        let last_event_id = if !replaced.is_empty() {
-            replaced
-        } else {
-            self.shorten_ids().await;
-            let (digests, mut id) = (self.digests(), Vec::new());
-            self.positions.write_id(&digests, &mut Vec::new(), &mut id);
-            id
         };
-        let last_event_id = String::from_utf8(last_event_id).unwrap_or_default();
-        Answer { events: self.frames.take(), last_event_id }
+        let mut id = replaced_id;
+        if id.is_empty() {
+            self.shorten_ids().await;
+            self.positions.write_id(&self.digests(), &mut Vec::new(), &mut id);
+        }
+        PollAnswer { events: self.encoder.take(), last_event_id: String::from_utf8(id).unwrap_or_default() }
     }
 }

@@ -10,7 +10,7 @@ use super::service::Chat;
 use super::tokens::Claims;
 use crate::model::message::{EphemeralMessage, to_json};
 use crate::model::{Code, Content, EphemeralEvent, Message, MessageId, TopicId};
-use crate::store::{Draft, TopicRow};
+use crate::store::{AppendError, Draft, DraftError, TopicRow};
 
 /// A message to send.
 #[derive(Clone, Debug)]
@@ -53,8 +53,10 @@ impl Chat {
         let key = message.key.map(|key| (key, Sha256::digest(content.as_str()).into()));
         let id = MessageId(self.inner.clock.uuid());
         let draft = Draft { id, topic: topic.clone(), session: claims.session, content, key };
-        let appended = match self.inner.log.append(draft).await {
-            Err(ChatError::NotJoined) => return Err(self.not_joined_error(&topic, &claims.user).await),
+        let appended = match self.store().append(draft).await {
+            Err(AppendError::Refused(DraftError::NotJoined)) => {
+                return Err(self.not_joined_error(&topic, &claims.user).await);
+            }
             appended => appended?,
         };
         self.record_call(claims.session, appended.online_until);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ChatError;
-use super::log::Log;
+use super::log;
 use super::recent_calls::RecentCalls;
 use super::tokens::{SessionTokens, UserTokens};
 use super::typing_limit::TypingLimiter;
@@ -39,7 +39,6 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     pub(super) clock: Clock,
     pub(super) settings: ChatSettings,
-    pub(super) log: Log,
     pub(super) recent_calls: RecentCalls,
     pub(super) typing: TypingLimiter,
     pub(super) session_tokens: SessionTokens,
@@ -49,7 +48,7 @@ pub(super) struct Inner {
 }
 
 impl Chat {
-    /// Connects the rules with the store and the hub, and starts the writer of the log. `token_key` is the root key of
+    /// Connects the rules with the store and the hub: new entries of the store go to the hub. `token_key` is the root key of
     /// session and stream tokens.
     pub fn new(
         store: Store,
@@ -60,8 +59,9 @@ impl Chat {
         token_key: &[u8],
         meta: &Meta,
     ) -> Self {
+        let listeners = hub.clone();
+        store.on_new_entries(move |topics| log::deliver(&listeners, topics));
         let inner = Inner {
-            log: Log::start(&store, &hub),
             session_tokens: SessionTokens::new(token_key),
             user_tokens,
             device_key: meta.device_key.clone(),

@@ -9,6 +9,7 @@ use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 
+use super::durability::Durability;
 use super::leaves::{JoinEnd, LeaveReason, end_joins};
 use super::pool::Connection;
 use super::topics::{self, Lock};
@@ -46,7 +47,7 @@ impl Store {
             created_at: Set(now.0),
         };
         let block = entity::Entity::insert(block).on_conflict(OnConflict::new().do_nothing().to_owned());
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // A direct message that nobody has opened has no row to lock.
                 topics::ensure(tx, &dm, now).await?;
@@ -65,7 +66,7 @@ impl Store {
     /// # Errors
     /// The database is unavailable or refuses.
     pub async fn unblock(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<(), StoreError> {
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // The lock waits for a block that is about to commit: that block is removed as well.
                 topics::find(tx, &dm, Lock::Exclusive).await?;

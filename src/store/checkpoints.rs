@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::durability::Durability;
 use super::pool::{Row, Transaction};
 use super::{Store, StoreError, dialect};
 use crate::model::event_id::{JoinNumber, Progress, positions_from_bytes, positions_to_bytes};
@@ -32,7 +33,7 @@ impl Store {
         next_join_number: JoinNumber,
         positions: Vec<(JoinNumber, Progress)>,
     ) -> Result<Option<CheckpointId>, StoreError> {
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // Raw: the new number comes from the statement that also checks the stream.
                 let sql = "UPDATE session SET last_checkpoint = last_checkpoint + 1 \

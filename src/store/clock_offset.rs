@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::model::{Clock, Millis};
+
 /// Two clocks drift apart by less than 1 / 10,000 of the time that passes: so much exactness a measurement loses with age.
 const DRIFT_DIVISOR: u32 = 10_000;
 
@@ -22,6 +24,11 @@ impl ClockOffset {
     /// Returns the offset in milliseconds.
     pub(super) fn millis(&self) -> i64 {
         self.millis.load(Ordering::Relaxed)
+    }
+
+    /// Returns the database's time by this machine's clock.
+    pub(super) fn apply_to(&self, clock: &Clock) -> Millis {
+        Millis(clock.now().0.saturating_add(self.millis()))
     }
 
     /// Returns true if it has ever been measured.

@@ -1,4 +1,4 @@
-//! Connecting: which pools there are, and how each connection is set up.
+//! Connects the pools, sets up each connection, and runs the migrations.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,63 +12,70 @@ use super::pool::{Connection as _, Pool};
 use super::sqlite::Threads;
 use super::{StoreError, dialect};
 
-/// How long anyone waits for a connection before the answer is 503.
-const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a caller waits for a connection before the answer is 503.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long PostgreSQL works on one statement before it gives up, and how long it waits for a row that somebody holds:
-/// after that the answer is 503, not a queue.
-const STATEMENT: &str = "8s";
-const LOCK: &str = "2s";
-/// How long PostgreSQL keeps a transaction whose instance says nothing more: one that was frozen in the middle of it. Less
-/// than [`LOCK`], so that whoever waits for its rows gets them instead of an error.
-const SILENT: &str = "1500ms";
-/// How long a connection that is given back may take to say that it still works. It may be dead without knowing, and would
-/// hold its place in the pool until the network notices.
-const RETURN: Duration = Duration::from_secs(2);
+/// How long PostgreSQL works on one statement before it gives up.
+const STATEMENT_TIMEOUT: &str = "8s";
+/// How long PostgreSQL waits for a locked row: after that the answer is 503, so that no queue builds up.
+const LOCK_TIMEOUT: &str = "2s";
+/// How long PostgreSQL keeps a transaction whose instance sends nothing more, because it was frozen in the middle of it.
+/// Less than [`LOCK_TIMEOUT`], so that a transaction that waits for its rows gets them instead of an error.
+const IDLE_TRANSACTION_TIMEOUT: &str = "1500ms";
+/// How long a connection that is given back may take to answer a ping. It may be dead, and would hold its place in the pool
+/// until the network reports that.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often an instance that starts asks whether another has brought the tables up to date.
-const MIGRATING: Duration = Duration::from_millis(200);
+/// How often an instance that starts checks whether another one has migrated the tables.
+const MIGRATION_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Transactions of the log that may run at once on PostgreSQL, each on a connection of its own.
-const LANES: u32 = 4;
+/// Batches of drafts that may run at once on PostgreSQL, each on a connection of its own.
+const DRAFT_BATCHES: u32 = 4;
 
-/// The connections, apart by purpose, so that none waits for another's crowd.
+/// The connections, in a pool for each purpose, so that a crowd of one kind delays no other.
 #[derive(Debug)]
 pub struct Pools {
-    /// Reads, and on PostgreSQL the changes.
+    /// Reads, and on PostgreSQL the write transactions that are not drafts.
     pub(super) read: Pool,
-    /// The log; on SQLite every change: it has one writer at a time.
+    /// Drafts; on SQLite every write transaction, as it has one writer at a time.
     pub(super) write: Pool,
     /// The lease of this instance and the lock of migrations.
     pub(super) lease: Pool,
-    /// How many may use `write` at once.
-    pub(super) lanes: usize,
+    /// The number of batches of drafts that may run at once.
+    pub(super) draft_batches: usize,
     /// May hold a password.
     url: SecretString,
 }
 
 impl Pools {
-    /// Opens at most about so many connections; makes an SQLite file where there is none and the URL says `mode=rwc`.
+    /// Opens at most about so many connections. Creates an SQLite file that does not exist, if the URL has `mode=rwc`.
+    ///
+    /// # Errors
+    /// Fails if the URL is not valid, or the database cannot be reached.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let write = Pool::Sqlite(Threads::open(url, 1, false).await?);
-            // What is read is mostly in memory: more threads than cores wait for each other, and each keeps its own cache.
+            // Reads are mostly served from memory: more threads than cores would wait for each other, and each has its own
+            // cache.
             let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
             let read = Pool::Sqlite(Threads::open(url, connections.clamp(1, 2 * cores), true).await?);
-            // The lease shares the writer: SQLite has one process, and nobody waits for its lease but itself.
-            return Ok(Self { read, lease: write.clone(), write, lanes: 1, url: url.into() });
+            // The lease shares the writer: SQLite has one process, and nothing else waits for its lease.
+            return Ok(Self { read, lease: write.clone(), write, draft_batches: 1, url: url.into() });
         }
-        let shared = connections.saturating_sub(LANES + 1).max(2);
+        let shared = connections.saturating_sub(DRAFT_BATCHES + 1).max(2);
         Ok(Self {
             read: Pool::Postgres(Database::connect(postgres(url, shared)).await?),
-            write: Pool::Postgres(Database::connect(postgres(url, LANES)).await?),
+            write: Pool::Postgres(Database::connect(postgres(url, DRAFT_BATCHES)).await?),
             lease: Pool::Postgres(Database::connect(postgres(url, 1)).await?),
-            lanes: LANES as usize,
+            draft_batches: DRAFT_BATCHES as usize,
             url: url.into(),
         })
     }
 
-    /// Whether the schema is up to date. Reads only, as a user of the database may do who must not change tables.
+    /// Reports whether the schema is up to date. It only reads, as the database user may not be allowed to change tables.
+    ///
+    /// # Errors
+    /// Fails if the database cannot be read.
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
         let tables = match self.write.backend() {
             DbBackend::Postgres => "SELECT 1 AS one WHERE to_regclass('seaql_migrations') IS NOT NULL",
@@ -82,13 +89,16 @@ impl Pools {
         Ok(parlour_migration::Migrator::migrations().iter().all(|migration| done.contains(migration.name())))
     }
 
-    /// Brings the schema up to date. Many instances may do so at once: one does it, the others wait.
+    /// Brings the schema up to date. If many instances do so at once, one does it and the others wait.
+    ///
+    /// # Errors
+    /// Fails if the database cannot be reached, or a migration fails.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         if self.read.backend() != DbBackend::Postgres {
             return self.migrate_alone().await;
         }
-        // The lock belongs to its connection; `lease` has just one, so that the unlock meets the same. Whoever holds it
-        // may take as long as large tables want; one that has died has let go of it.
+        // The lock belongs to its connection. `lease` has only one, so the unlock runs on the same. The instance that holds
+        // it may take as long as large tables need, and the lock of one that has died is released.
         const LOCK: &str = "SELECT pg_try_advisory_lock(7381240117) AS locked";
         const UNLOCK: &str = "SELECT pg_advisory_unlock(7381240117)";
         let locked = async || match dialect::row(&self.lease, LOCK, vec![]).await? {
@@ -96,9 +106,9 @@ impl Pools {
             None => Ok(false),
         };
         if !locked().await? {
-            tracing::info!("waiting for another instance, which brings the tables up to date");
+            tracing::info!("waiting for another instance, which migrates the tables");
             while !locked().await? {
-                tokio::time::sleep(MIGRATING).await;
+                tokio::time::sleep(MIGRATION_INTERVAL).await;
             }
         }
         let done = self.migrate_alone().await;
@@ -106,7 +116,7 @@ impl Pools {
         done
     }
 
-    /// Over a connection of its own, that waits as long as it takes.
+    /// Migrates over a connection of its own, without a time limit.
     async fn migrate_alone(&self) -> Result<(), StoreError> {
         if self.is_migrated().await? {
             return Ok(());
@@ -129,8 +139,8 @@ fn common(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .connect_timeout(ACQUIRE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false)
         .record_stmt_in_spans(false);
     options
@@ -140,13 +150,16 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
     let mut options = common(url, connections);
     options.min_connections(1).test_before_acquire_if_idle_for(Duration::from_secs(30));
     options.set_application_name("parlour");
-    const LIMITS: [(&str, &str); 3] =
-        [("lock_timeout", LOCK), ("statement_timeout", STATEMENT), ("idle_in_transaction_session_timeout", SILENT)];
+    const LIMITS: [(&str, &str); 3] = [
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT),
+    ];
     options.map_sqlx_postgres_opts(|pg| pg.options(LIMITS));
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_release(|connection, _| {
             Box::pin(async move {
-                let answer = tokio::time::timeout(RETURN, connection.ping()).await;
+                let answer = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
                 answer.unwrap_or_else(|_| Err(SqlxError::PoolTimedOut)).map(|()| true)
             })
         })

@@ -1,30 +1,14 @@
-//! Running statements: one text for both databases, with `$1`-style parameters, which SQLite reads as well.
+//! Runs raw SQL: one text for both databases, with `$1`-style parameters, which SQLite reads as well.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use rusqlite::types::FromSql;
-use sea_orm::{DbBackend, DbErr, TryGetable, Value};
+use sea_orm::{DbBackend, Value};
 
 use super::StoreError;
 use super::pool::{Connection, Row};
+use super::sqlite::Column;
 
-/// How long the database may take to answer a statement. PostgreSQL's own limit, `connect::STATEMENT`, is shorter: beyond
-/// this one it is not slow but gone, and the network has not said so, which it may not do for a quarter of an hour.
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// What comes, if it comes in time.
-pub(super) async fn in_time<T>(asked: impl Future<Output = T>) -> Result<T, StoreError> {
-    let answer = tokio::time::timeout(ANSWER, asked).await;
-    answer.map_err(|_| StoreError::Unavailable("no answer to a statement".into()))
-}
-
-/// What the database answers, if it answers in time.
-pub(super) async fn answered<T>(asked: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
-    Ok(in_time(asked).await??)
-}
-
-/// All rows of a query.
+/// Returns all rows of a query.
 pub(super) async fn rows(
     on: &impl Connection,
     sql: impl Into<String>,
@@ -33,7 +17,7 @@ pub(super) async fn rows(
     on.query_sql(sql.into(), values).await
 }
 
-/// The first row of a query.
+/// Returns the first row of a query.
 pub(super) async fn row(
     on: &impl Connection,
     sql: impl Into<String>,
@@ -42,17 +26,17 @@ pub(super) async fn row(
     Ok(rows(on, sql, values).await?.into_iter().next())
 }
 
-/// Runs a statement; answers how many rows it changed.
+/// Runs a statement; returns the number of rows that it changed.
 pub(super) async fn exec(on: &impl Connection, sql: impl Into<String>, values: Vec<Value>) -> Result<u64, StoreError> {
     on.execute_sql(sql.into(), values).await
 }
 
-/// A column of a row.
-pub(super) fn get<T: TryGetable + FromSql>(row: &Row, column: &str) -> Result<T, StoreError> {
+/// Returns a column of a row.
+pub(super) fn get<T: Column>(row: &Row, column: &str) -> Result<T, StoreError> {
     Ok(row.get(column)?)
 }
 
-/// Fills a list for `IN` up to a power of two: there are few texts then, and they stay prepared.
+/// Fills a list for `IN` up to a power of two, so that there are few texts, and they stay prepared.
 pub(super) fn filled<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut values: Vec<T> = values.into_iter().collect();
     if let Some(last) = values.last().cloned() {
@@ -61,7 +45,7 @@ pub(super) fn filled<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     values
 }
 
-/// `$first, $first+1, …`: places for `count` values of an `IN` list.
+/// Returns `$first,$first+1,…`: the parameters of an `IN` list of `count` values.
 pub(super) fn places(first: usize, count: usize) -> String {
     let mut text = String::with_capacity(count * 5);
     for i in first..first + count {
@@ -70,7 +54,8 @@ pub(super) fn places(first: usize, count: usize) -> String {
     text
 }
 
-/// What locks the rows that a query finds until the transaction ends. SQLite's writer holds the whole database anyway.
+/// Returns the clause that locks the rows of a query until the transaction ends. On SQLite, the writer holds the whole
+/// database anyway.
 pub(super) fn for_update(on: &impl Connection) -> &'static str {
     match on.backend() {
         DbBackend::Postgres => " FOR UPDATE",
@@ -78,7 +63,7 @@ pub(super) fn for_update(on: &impl Connection) -> &'static str {
     }
 }
 
-/// As [`for_update`], but several may hold it at once.
+/// As [`for_update`], but several transactions may hold the lock at once.
 pub(super) fn for_share(on: &impl Connection) -> &'static str {
     match on.backend() {
         DbBackend::Postgres => " FOR SHARE",

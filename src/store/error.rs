@@ -1,32 +1,28 @@
-//! Database errors, sorted once: what passes by itself, and what is our own fault.
+//! Database errors, in two classes: those for which a retry may help, and faults of this program.
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
-/// Why the database did not do as asked.
-#[derive(Debug, thiserror::Error)]
+/// Why the database did not run a statement.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is away or busy: a retry may help.
+    /// The database is away or busy: a retry may help.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// It refused a statement: a fault of this program or of the schema.
+    /// The database refused a statement: a fault of this program or of the schema.
     #[error("the database refused: {0}")]
     Database(#[source] DbErr),
-    /// It holds what this program never writes.
+    /// The database holds a value that this program never writes.
     #[error("the database holds an impossible {0}")]
     Corrupt(&'static str),
 }
 
 impl StoreError {
-    /// The same error once more, for each of those who waited for one transaction.
-    pub(super) fn share(&self) -> Self {
-        match self {
-            Self::Unavailable(why) => Self::Unavailable(why.clone()),
-            Self::Database(error) => Self::Database(error.clone()),
-            Self::Corrupt(what) => Self::Corrupt(what),
-        }
+    /// The database has been closed by this program.
+    pub(super) fn closed() -> Self {
+        Self::Unavailable("the database is closed".into())
     }
 
-    /// Whether SQLite may do later what it has answered with this code.
+    /// Reports whether a statement that SQLite has refused with this code may succeed later.
     pub(super) fn passes_in_sqlite(code: i32) -> bool {
         // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN; extended codes carry more in their higher bytes
         [5, 6, 8, 10, 13, 14].contains(&(code & 0xff))
@@ -44,7 +40,7 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// Whether the connection was cut: over another one, the same statement may succeed at once.
+/// Reports whether the connection was cut: over another one, the same statement may succeed at once.
 pub(super) fn was_cut(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
         return false;
@@ -57,7 +53,7 @@ pub(super) fn was_cut(error: &DbErr) -> bool {
     }
 }
 
-/// Whether the same statement may well succeed later.
+/// Reports whether the same statement may succeed later.
 fn passes(error: &SqlxError) -> bool {
     match error {
         SqlxError::Database(refusal) => refusal.code().is_some_and(|code| passing_code(&code)),

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::durability::Durability;
 use super::leaves::{JoinEnd, LeaveReason, end_joins};
 use super::pool::{Connection, Transaction};
 use super::topics::{self, Lock};
@@ -84,7 +85,7 @@ impl Store {
     pub async fn create_group(&self, new: NewGroup, creator: UserId) -> Result<GroupRow, StoreError> {
         let id = GroupId(self.clock().uuid());
         let now = self.now();
-        self.change(move |tx| Box::pin(async move { create(tx, id, new, &creator, now).await })).await
+        self.write(Durability::Full, move |tx| Box::pin(async move { create(tx, id, new, &creator, now).await })).await
     }
 
     /// Reads a group as `user` sees it.
@@ -177,7 +178,7 @@ impl Store {
         user: UserId,
         patch: GroupPatch,
     ) -> Result<Option<Result<GroupRow, Refusal>>, StoreError> {
-        self.change(move |tx| Box::pin(async move { change(tx, id, &user, patch).await })).await
+        self.write(Durability::Full, move |tx| Box::pin(async move { change(tx, id, &user, patch).await })).await
     }
 
     /// Deletes a group with its topic, if `user` may; `None` if there is no such group. The topic's messages are deleted
@@ -191,7 +192,7 @@ impl Store {
         user: UserId,
     ) -> Result<Option<Result<GroupDeleted, Refusal>>, StoreError> {
         let now = self.now();
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 let Some((topic, group)) = lock(tx, id, &user).await? else {
                     return Ok(None);

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::durability::Durability;
 use super::pool::{Connection as _, Transaction};
 use super::{Store, StoreError, dialect};
 use crate::model::Millis;
@@ -31,8 +32,11 @@ impl Store {
         let mut extend = OnConflict::column(entity::Column::Id);
         extend.update_column(entity::Column::LeaseUntil);
         let renewed = entity::Entity::insert(row).on_conflict(extend);
-        if self.inner.changes.is_some() {
-            self.change(move |tx| Box::pin(async move { Ok(renewed.exec_without_returning(tx).await?) })).await?;
+        if !self.is_shared() {
+            self.write(Durability::Full, move |tx| {
+                Box::pin(async move { Ok(renewed.exec_without_returning(tx).await?) })
+            })
+            .await?;
         } else {
             renewed.exec_without_returning(&self.inner.pools.lease).await?;
         }
@@ -94,7 +98,10 @@ impl Store {
         online_until: Millis,
         expired_before: Millis,
     ) -> Result<(), StoreError> {
-        while self.change(move |tx| Box::pin(take_offline(tx, instance, online_until, expired_before))).await? {}
+        while self
+            .write(Durability::Full, move |tx| Box::pin(take_offline(tx, instance, online_until, expired_before)))
+            .await?
+        {}
         Ok(())
     }
 }

@@ -11,8 +11,9 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use super::durability::Durability;
 use super::leaves::join_number;
-use super::pool::{Durability, Transaction};
+use super::pool::Transaction;
 use super::sessions::{live_topics, record_call};
 use super::topics::{self, Lock};
 use super::{SessionCall, Store, StoreError, TopicKey, TopicRow, blocks, dialect, standings, users};
@@ -83,8 +84,7 @@ impl Store {
     pub async fn join(&self, request: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
         let now = self.now();
         // A client sees in `ready` which topics its session has joined, so a join that a power cut took is seen.
-        self.change_delayed(|_| Durability::Delayed, move |tx| Box::pin(async move { join(tx, &request, now).await }))
-            .await
+        self.write(Durability::Delayed, move |tx| Box::pin(async move { join(tx, &request, now).await })).await
     }
 
     /// Returns the version of a session's joins, the number that its next join gets, and the joins.

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::durability::Durability;
 use super::pool::Transaction;
 use super::topics::{self, Lock};
 use super::{Store, StoreError, TopicKey, dialect};
@@ -106,7 +107,7 @@ impl Store {
         reason: LeaveReason,
     ) -> Result<Option<TopicKey>, StoreError> {
         let topic = topic.clone();
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 let Some(topic) = topics::find(tx, &topic, Lock::None).await? else {
                     return Ok(None);

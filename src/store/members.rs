@@ -8,6 +8,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 
+use super::durability::Durability;
 use super::groups::{GroupRow, delete, lock};
 use super::leaves::{JoinEnd, LeaveReason, end_joins};
 use super::messages::{Announcement, announce};
@@ -82,7 +83,7 @@ impl Store {
     pub async fn act_in_group(&self, act: MemberAct) -> Result<Result<MemberChanged, MemberRefused>, StoreError> {
         let now = self.now();
         let id = MessageId(self.clock().uuid());
-        self.change(move |tx| Box::pin(async move { act_in_group(tx, &act, id, now).await })).await
+        self.write(Durability::Full, move |tx| Box::pin(async move { act_in_group(tx, &act, id, now).await })).await
     }
 
     /// Returns the first `limit` users whose standing in a group is one of these, ordered by standing, the highest first,

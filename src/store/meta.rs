@@ -4,6 +4,7 @@ use parlour_entity::meta as entity;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{EntityTrait as _, Set};
 
+use super::durability::Durability;
 use super::pool::Transaction;
 use super::{Store, StoreError};
 
@@ -29,7 +30,8 @@ impl Store {
             ("token_key", self.clock().random_bytes::<32>().to_vec()),
             ("device_key", self.clock().random_bytes::<32>().to_vec()),
         ];
-        let [epoch, token_key, device_key] = self.change(move |tx| Box::pin(insert_or_read(tx, fresh))).await?;
+        let [epoch, token_key, device_key] =
+            self.write(Durability::Full, move |tx| Box::pin(insert_or_read(tx, fresh))).await?;
         let epoch = epoch.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Corrupt("epoch"))?;
         Ok(Meta { epoch, token_key, device_key })
     }

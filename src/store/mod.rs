@@ -1,16 +1,16 @@
-//! The only place with sea-orm and SQL: one file per noun, one transaction per change.
+//! The only place with sea-orm and SQL: one file per noun, one write transaction per call.
 //!
-//! Reads take a connection of a pool; changes run in transactions of their own tasks (`change`), and the log has
-//! connections of its own (`messages`). Plain reads, inserts, updates and deletes go by the entities of `parlour-entity`,
+//! Reads take a connection of a pool; messages and other write transactions go through a queue to the writer
+//! (`write_queue`). Plain reads, inserts, updates and deletes go by the entities of `parlour-entity`,
 //! which run on both databases (`orm`). A raw statement has a comment that says why it is raw; it serves both databases,
 //! and where they differ, `dialect` says so.
 
 mod blocks;
-mod change;
 mod checkpoints;
 mod clock_offset;
 mod connect;
 mod dialect;
+mod durability;
 mod error;
 mod groups;
 mod inbox;
@@ -33,8 +33,11 @@ mod standings;
 mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timeouts;
 mod topics;
 mod users;
+mod write;
+mod write_queue;
 
 use std::sync::Arc;
 
@@ -48,16 +51,18 @@ pub use inbox::{InboxTopic, RecentDm};
 pub use joins::{Join, JoinOutcome, JoinRefusal, JoinRequest};
 pub use leaves::{EndedJoin, JoinEnd, LeaveReason};
 pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
-pub use messages::{AppendError, ChangeRefused, Changed, Draft, DraftError, LogRange, StoredMessage, Target};
+pub use messages::{ChangeRefused, Changed, Draft, DraftError, LogRange, Target};
 pub use meta::Meta;
 pub use presence::Present;
 pub use read_marks::ReadMark;
 pub use sessions::{NewSession, SessionCall, SessionRow};
 pub use streams::{OpenedStream, Resume, StreamRequest};
 pub use topics::TopicRow;
+pub use write_queue::{AppendError, NewEntries};
 
 use self::clock_offset::ClockOffset;
 use self::pool::{Connection as _, Pool};
+use self::write_queue::WriteQueue;
 pub use crate::model::TopicKey;
 use crate::model::{Clock, Millis};
 
@@ -70,22 +75,16 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     pools: Pools,
-    changes: Option<change::Lane>,
+    write_queue: WriteQueue,
     clock: Clock,
     /// Instances decide by the database's clock who is online, so that they agree.
-    clock_offset: ClockOffset,
+    clock_offset: Arc<ClockOffset>,
 }
 
 impl Store {
-    /// Takes over connected pools.
-    pub fn new(pools: Pools, clock: Clock) -> Self {
-        let changes = (pools.read.backend() == DbBackend::Sqlite).then(|| change::Lane::start(&pools.write));
-        Self { inner: Arc::new(Inner { pools, changes, clock, clock_offset: ClockOffset::default() }) }
-    }
-
     /// Returns the database's time.
     pub fn now(&self) -> Millis {
-        Millis(self.inner.clock.now().0.saturating_add(self.inner.clock_offset.millis()))
+        self.inner.clock_offset.apply_to(&self.inner.clock)
     }
 
     /// Runs a statement to find out whether the database is available.
@@ -102,13 +101,9 @@ impl Store {
         self.read().backend() == DbBackend::Postgres
     }
 
-    /// Returns the number of transactions that may write the log at once, each on a connection of its own.
-    pub fn lanes(&self) -> usize {
-        self.inner.pools.lanes
-    }
-
-    /// Closes every connection, once all changes have ended.
+    /// Closes every connection, once all write transactions have ended.
     pub async fn close(&self) {
+        self.inner.write_queue.close().await;
         let pools = &self.inner.pools;
         for pool in [&pools.read, &pools.write, &pools.lease] {
             pool.close().await;

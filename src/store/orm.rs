@@ -2,15 +2,15 @@
 //! transaction, on PostgreSQL and on SQLite.
 //!
 //! On PostgreSQL a statement goes on to sea-orm with the same time limit and the same retries after a cut connection as
-//! raw SQL (`dialect`). On SQLite it runs on the connection of this service.
+//! raw SQL (`pool`). On SQLite it runs on the connection of this service.
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, ProxyRow, QueryResult, RuntimeErr};
 use sea_orm::{Statement, Value};
 
 use super::StoreError;
-use super::dialect::in_time;
 use super::pool::{Pool, Transaction, again};
+use super::timeouts::within_timeout;
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Pool {
@@ -23,10 +23,11 @@ impl ConnectionTrait for Pool {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
-            Self::Postgres(pool) => in_time(again(|| pool.execute_raw(statement.clone()))).await?,
+            Self::Postgres(pool) => within_timeout(again(|| pool.execute_raw(statement.clone()))).await?,
             Self::Sqlite(threads) => {
                 let (sql, values) = parts(statement);
-                let done = in_time(threads.ask(move |connection| connection.execute_entity(&sql, &values))).await???;
+                let done =
+                    within_timeout(threads.ask(move |connection| connection.execute_entity(&sql, &values))).await???;
                 Ok(done.into())
             }
         }
@@ -42,10 +43,11 @@ impl ConnectionTrait for Pool {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
-            Self::Postgres(pool) => in_time(again(|| pool.query_all_raw(statement.clone()))).await?,
+            Self::Postgres(pool) => within_timeout(again(|| pool.query_all_raw(statement.clone()))).await?,
             Self::Sqlite(threads) => {
                 let (sql, values) = parts(statement);
-                let rows = in_time(threads.ask(move |connection| connection.query_entity(&sql, &values))).await???;
+                let rows =
+                    within_timeout(threads.ask(move |connection| connection.query_entity(&sql, &values))).await???;
                 Ok(results(rows))
             }
         }
@@ -63,7 +65,7 @@ impl ConnectionTrait for Transaction {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
-            Self::Postgres(transaction) => in_time(transaction.execute_raw(statement)).await?,
+            Self::Postgres(transaction) => within_timeout(transaction.execute_raw(statement)).await?,
             Self::Sqlite(transaction) => {
                 let (sql, values) = parts(statement);
                 Ok(transaction.connection().execute_entity(&sql, &values)?.into())
@@ -81,7 +83,7 @@ impl ConnectionTrait for Transaction {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
-            Self::Postgres(transaction) => in_time(transaction.query_all_raw(statement)).await?,
+            Self::Postgres(transaction) => within_timeout(transaction.query_all_raw(statement)).await?,
             Self::Sqlite(transaction) => {
                 let (sql, values) = parts(statement);
                 Ok(results(transaction.connection().query_entity(&sql, &values)?))

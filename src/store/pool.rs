@@ -1,4 +1,5 @@
-//! What statements run on: pools, and transactions. PostgreSQL is reached through sea-orm, SQLite in threads of ours.
+//! Pools and transactions, on which statements run. PostgreSQL is reached through sea-orm, SQLite through threads of this
+//! service (`sqlite`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,43 +7,33 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement,
-    TransactionTrait as _, TryGetable, Value,
+    TransactionTrait as _, Value,
 };
 
 use super::StoreError;
-use super::dialect::{answered, in_time};
+use super::durability::Durability;
 use super::error::was_cut;
-use super::sqlite::{self, Threads};
+use super::sqlite::{self, Column, Threads};
+use super::timeouts::{statement_result, within_timeout};
 
-/// So many connections in a row may turn out to have been cut, as a database that restarts cuts all of them at once.
-/// Nobody is refused for that: what such a connection was asked is asked again over another. More than a pool holds by
-/// default; each is gone from the pool afterwards, and one that cannot be made is another error.
-const TRIES: usize = 8;
+/// A statement is tried on so many connections while each turns out to have been cut: a database that restarts cuts all of
+/// them at once, and no caller should get an error for that. It is more than a pool holds by default. The pool drops each
+/// cut connection, and a connection that cannot be made is another error.
+const CONNECTION_ATTEMPTS: usize = 8;
 
-/// What of a change lasts once it has been answered. No crash of a process takes anything away, whichever it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Durability {
-    /// On the disk a tenth of a second later, or with whatever is durable in full before that: what a power cut takes are
-    /// the latest changes, and none without all that came after it. On PostgreSQL the same as full, as there a crash of
-    /// the database would take it, too.
-    Delayed,
-    /// On the disk before.
-    Full,
-}
-
-/// Whatever runs statements.
+/// Runs statements: a pool or a transaction.
 pub(super) trait Connection: ConnectionTrait {
-    /// Which dialect they are in.
+    /// The dialect of the statements.
     fn backend(&self) -> DbBackend;
 
-    /// The rows that a statement answers.
+    /// Returns the rows of a statement.
     fn query_sql(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// Runs a statement; answers how many rows it changed.
+    /// Runs a statement; returns the number of rows that it changed.
     fn execute_sql(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-/// A row of an answer.
+/// A row of a result.
 #[derive(Debug)]
 pub(super) enum Row {
     Postgres(QueryResult),
@@ -50,8 +41,8 @@ pub(super) enum Row {
 }
 
 impl Row {
-    /// A column, by its name.
-    pub(super) fn get<T: TryGetable + rusqlite::types::FromSql>(&self, name: &str) -> Result<T, DbErr> {
+    /// Returns a column by its name.
+    pub(super) fn get<T: Column>(&self, name: &str) -> Result<T, DbErr> {
         match self {
             Self::Postgres(row) => row.try_get("", name),
             Self::Sqlite(row) => row.get(name),
@@ -66,20 +57,20 @@ pub(super) enum Pool {
     Sqlite(Threads),
 }
 
-/// Where transactions begin.
+/// Begins transactions.
 pub(super) enum Client {
     Postgres(DatabaseConnection),
     Sqlite(Arc<sqlite::Connection>),
 }
 
-/// A transaction. One that is dropped is undone.
+/// A transaction. One that is dropped is rolled back.
 pub(super) enum Transaction {
     Postgres(DatabaseTransaction),
     Sqlite(sqlite::Transaction),
 }
 
 impl Pool {
-    /// Does work that consists of transactions: on SQLite, where a connection is.
+    /// Runs work that consists of transactions: on SQLite, in the thread of a connection.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(Client) -> BoxFuture<'static, T> + Send + 'static,
@@ -87,6 +78,20 @@ impl Pool {
         match self {
             Self::Postgres(pool) => Ok(work(Client::Postgres(pool.clone())).await),
             Self::Sqlite(threads) => threads.run(|connection| work(Client::Sqlite(connection))).await,
+        }
+    }
+
+    /// Starts such work without waiting for its end.
+    pub(super) fn start(
+        &self,
+        work: impl FnOnce(Client) -> BoxFuture<'static, ()> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(pool) => {
+                tokio::spawn(work(Client::Postgres(pool.clone())));
+                Ok(())
+            }
+            Self::Sqlite(threads) => threads.start(|connection| work(Client::Sqlite(connection))),
         }
     }
 
@@ -103,16 +108,16 @@ impl Pool {
     }
 }
 
-/// Why a statement that is not to run twice was not answered with rows.
-pub(super) enum Once {
-    /// It did nothing.
-    Refused(StoreError),
-    /// The connection was cut or is silent: it may have run.
-    Lost(StoreError),
+/// Why a statement that must not run twice has returned no rows.
+pub(super) enum QueryOnceError {
+    /// It has done nothing.
+    NotRun(StoreError),
+    /// The connection was cut, or there was no answer in time: the statement may have run.
+    Unknown(StoreError),
 }
 
 impl Client {
-    /// Which dialect its statements are in.
+    /// The dialect of its statements.
     pub(super) fn backend(&self) -> DbBackend {
         match self {
             Self::Postgres(_) => DbBackend::Postgres,
@@ -120,67 +125,72 @@ impl Client {
         }
     }
 
-    /// The rows that a statement answers which is a transaction by itself, and is asked over one connection only.
-    pub(super) async fn query_once(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, Once> {
+    /// Returns the rows of a statement that is a whole transaction. It is sent over one connection only.
+    pub(super) async fn query_once(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, QueryOnceError> {
         match self {
-            Self::Postgres(pool) => match in_time(pool.query_all_raw(statement(sql, values))).await {
+            Self::Postgres(pool) => match within_timeout(pool.query_all_raw(statement(sql, values))).await {
                 Ok(Ok(rows)) => Ok(rows.into_iter().map(Row::Postgres).collect()),
-                Ok(Err(error)) if was_cut(&error) => Err(Once::Lost(error.into())),
-                Ok(Err(error)) => Err(Once::Refused(error.into())),
-                Err(silent) => Err(Once::Lost(silent)),
+                Ok(Err(error)) if was_cut(&error) => Err(QueryOnceError::Unknown(error.into())),
+                Ok(Err(error)) => Err(QueryOnceError::NotRun(error.into())),
+                Err(silent) => Err(QueryOnceError::Unknown(silent)),
             },
             Self::Sqlite(connection) => {
                 let rows = connection.set_durability(Durability::Full).and_then(|()| connection.query(&sql, &values));
-                rows.map(sqlite_rows).map_err(Once::Refused)
+                rows.map(sqlite_rows).map_err(QueryOnceError::NotRun)
             }
         }
     }
 
-    /// Begins a transaction that writes, and is durable in full. On SQLite it takes the write lock at once: one that began
-    /// by reading could not. A BEGIN that fails has done nothing.
-    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.begin_lasting(Durability::Full).await
-    }
-
-    /// As [`Self::begin`], with a durability.
-    pub(super) async fn begin_lasting(&self, durability: Durability) -> Result<Transaction, StoreError> {
+    /// Begins a write transaction. On SQLite it takes the write lock at once, because a transaction that began by reading
+    /// might not get it later. A BEGIN that fails has done nothing.
+    pub(super) async fn begin(&self, durability: Durability) -> Result<Transaction, StoreError> {
         match self {
-            Self::Postgres(pool) => Ok(Transaction::Postgres(answered(again(|| pool.begin())).await?)),
+            Self::Postgres(pool) => Ok(Transaction::Postgres(statement_result(again(|| pool.begin())).await?)),
             Self::Sqlite(connection) => {
                 let transaction = sqlite::Transaction::begin(connection.clone(), durability)?;
                 Ok(Transaction::Sqlite(transaction))
             }
         }
     }
-
-    /// Makes durable in full what has been committed over this connection.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(_) => Ok(()),
-            Self::Sqlite(connection) => connection.sync(),
-        }
-    }
 }
 
 impl Transaction {
-    /// Begins a part of this transaction that can be undone by itself.
+    /// Begins a savepoint: a part of this transaction that can be rolled back alone.
     pub(super) async fn begin(&self) -> Result<Self, StoreError> {
         match self {
-            Self::Postgres(transaction) => Ok(Self::Postgres(answered(transaction.begin()).await?)),
+            Self::Postgres(transaction) => Ok(Self::Postgres(statement_result(transaction.begin()).await?)),
             Self::Sqlite(transaction) => Ok(Self::Sqlite(transaction.nested()?)),
+        }
+    }
+
+    /// Makes the whole transaction durable in full, whatever it was begun with: it is on the disk before [`Self::commit`]
+    /// returns. For work that finds out only inside the transaction that a power cut must not take it.
+    pub(super) fn require_full_durability(&self) {
+        match self {
+            Self::Postgres(_) => {} // every transaction is
+            Self::Sqlite(transaction) => transaction.connection().require_full_durability(),
+        }
+    }
+
+    /// How durable the whole transaction will be.
+    #[cfg(test)]
+    pub(super) fn durability(&self) -> Durability {
+        match self {
+            Self::Postgres(_) => Durability::Full,
+            Self::Sqlite(transaction) => transaction.connection().durability(),
         }
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => answered(transaction.commit()).await,
+            Self::Postgres(transaction) => statement_result(transaction.commit()).await,
             Self::Sqlite(transaction) => transaction.commit(),
         }
     }
 
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => answered(transaction.rollback()).await,
+            Self::Postgres(transaction) => statement_result(transaction.rollback()).await,
             Self::Sqlite(transaction) => transaction.rollback(),
         }
     }
@@ -202,7 +212,7 @@ impl Connection for Pool {
             }
             Self::Sqlite(threads) => {
                 let ask = move |connection: &sqlite::Connection| connection.query(&sql, &values);
-                Ok(sqlite_rows(in_time(threads.ask(ask)).await???))
+                Ok(sqlite_rows(within_timeout(threads.ask(ask)).await???))
             }
         }
     }
@@ -211,11 +221,11 @@ impl Connection for Pool {
         match self {
             Self::Postgres(pool) => {
                 let statement = statement(sql, values);
-                Ok(answered(again(|| pool.execute_raw(statement.clone()))).await?.rows_affected())
+                Ok(statement_result(again(|| pool.execute_raw(statement.clone()))).await?.rows_affected())
             }
             Self::Sqlite(threads) => {
                 let ask = move |connection: &sqlite::Connection| connection.execute(&sql, &values);
-                in_time(threads.ask(ask)).await??
+                within_timeout(threads.ask(ask)).await??
             }
         }
     }
@@ -239,7 +249,7 @@ impl Connection for Transaction {
     async fn execute_sql(&self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
         match self {
             Self::Postgres(transaction) => {
-                Ok(answered(transaction.execute_raw(statement(sql, values))).await?.rows_affected())
+                Ok(statement_result(transaction.execute_raw(statement(sql, values))).await?.rows_affected())
             }
             Self::Sqlite(transaction) => transaction.connection().execute(&sql, &values),
         }
@@ -251,16 +261,16 @@ fn statement(sql: String, values: Vec<Value>) -> Statement {
 }
 
 async fn postgres_rows(asked: impl Future<Output = Result<Vec<QueryResult>, DbErr>>) -> Result<Vec<Row>, StoreError> {
-    Ok(answered(asked).await?.into_iter().map(Row::Postgres).collect())
+    Ok(statement_result(asked).await?.into_iter().map(Row::Postgres).collect())
 }
 
 fn sqlite_rows(rows: Vec<sqlite::Row>) -> Vec<Row> {
     rows.into_iter().map(Row::Sqlite).collect()
 }
 
-/// Asks once more where the connection had been cut.
+/// Runs a statement again if its connection had been cut.
 pub(super) async fn again<T, F: Future<Output = Result<T, DbErr>>>(ask: impl Fn() -> F) -> Result<T, DbErr> {
-    for _ in 1..TRIES {
+    for _ in 1..CONNECTION_ATTEMPTS {
         match ask().await {
             Err(error) if was_cut(&error) => {}
             answer => return answer,

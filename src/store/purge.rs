@@ -8,6 +8,7 @@ use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
 
+use super::durability::Durability;
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, Seq};
 
@@ -46,7 +47,7 @@ impl Store {
             return Ok(0);
         }
         let ids = dialect::filled(ids);
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // Sessions are locked before their joins and in the order of their ids, as in every transaction.
                 let lock = session::Entity::find()
@@ -79,7 +80,7 @@ impl Store {
             return Ok(false);
         };
         let topic: TopicKey = dialect::get(&row, "id")?;
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // Raw: a DELETE with a limit.
                 let sql = "DELETE FROM message WHERE topic_id = $1 AND seq IN \
@@ -130,7 +131,7 @@ impl Store {
                 .filter(message::Column::TopicId.eq(topic))
                 .filter(message::Column::Seq.gte(from.0))
                 .filter(message::Column::Seq.lt(to.0));
-            self.change(move |tx| Box::pin(async move { Ok(old.exec(tx).await?) })).await?;
+            self.write(Durability::Full, move |tx| Box::pin(async move { Ok(old.exec(tx).await?) })).await?;
             from = to;
         }
         Ok(Some(Seq(end.0 - 1)))
@@ -177,7 +178,7 @@ mod tests {
         let group = store.create_group(new, ana.clone()).await?.id;
         let topic = store.topic(&TopicId::group(group)).await?.ok_or("a topic")?.key;
         let mark = "INSERT INTO read_mark (user_id, topic_id, seq) VALUES ('ana', $1, 1)";
-        store.change(move |tx| Box::pin(dialect::exec(tx, mark, vec![topic.into()]))).await?;
+        store.write(Durability::Full, move |tx| Box::pin(dialect::exec(tx, mark, vec![topic.into()]))).await?;
         store.delete_group(group, ana).await?;
         clock.advance(1_000);
         while store.purge_deleted_topics(Duration::ZERO).await? {}

@@ -7,6 +7,7 @@ use parlour_entity::{read_mark as entity, topic};
 use sea_orm::sea_query::{Expr, IntoCondition as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, JoinType, QueryFilter as _, QuerySelect as _, RelationTrait as _};
 
+use super::durability::Durability;
 use super::pool::{Connection, Transaction};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Seq, UserId};
@@ -43,7 +44,7 @@ impl Store {
             return Ok(known); // nothing to write
         }
         let user = user.clone();
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // Raw: one statement reads the newest entry and moves the mark, so no entry comes between.
                 let sql = format!(
@@ -134,7 +135,7 @@ mod tests {
         let room = crate::model::TopicId::stored("room:a");
         let now = store.now();
         store
-            .change(move |tx| {
+            .write(Durability::Full, move |tx| {
                 Box::pin(async move {
                     topics::ensure(tx, &room, now).await?;
                     dialect::exec(tx, "UPDATE topic SET last_seq = 9", vec![]).await
@@ -156,7 +157,7 @@ mod tests {
         ];
         for (at, (step, stands)) in steps.into_iter().enumerate() {
             let user = ana.clone();
-            let work = store.change(move |tx| {
+            let work = store.write(Durability::Full, move |tx| {
                 Box::pin(async move {
                     match step {
                         Step::Follow(seq) => follow(tx, &user, TOPIC, Seq(seq)).await,

@@ -10,7 +10,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::pool::{Connection, Durability, Transaction};
+use super::durability::Durability;
+use super::pool::{Connection, Transaction};
 use super::{Store, StoreError, TopicKey, dialect, users};
 use crate::model::{Millis, SessionId, User, UserId};
 
@@ -85,7 +86,7 @@ impl Store {
     ) -> Result<SessionRow, StoreError> {
         let now = self.now();
         // A client whose session is gone opens another.
-        self.change_delayed(|_| Durability::Delayed, move |tx| {
+        self.write(Durability::Delayed, move |tx| {
             Box::pin(async move {
                 let user = ensure_user(tx, &whose, now).await?;
                 // Raw: a client's first call waits for this.
@@ -146,7 +147,7 @@ impl Store {
     /// The database is unavailable or refuses.
     pub async fn refresh_session(&self, id: SessionId, lifetime: Duration) -> Result<Option<SessionRow>, StoreError> {
         let now = self.now();
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 let refreshed = entity::Entity::update_many()
                     .col_expr(entity::Column::ExpiresAt, Expr::value(now.plus(lifetime).0))
@@ -168,7 +169,7 @@ impl Store {
     /// The database is unavailable or refuses.
     pub async fn end_session(&self, id: SessionId, owner: UserId) -> Result<Option<Vec<TopicKey>>, StoreError> {
         let now = self.now();
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 let ended = entity::Entity::update_many()
                     .col_expr(entity::Column::EndedAt, Expr::value(now.0))
@@ -199,20 +200,17 @@ impl Store {
     /// The database is unavailable or refuses.
     pub async fn record_calls(&self, calls: Vec<SessionCall>, grace: Duration) -> Result<Vec<TopicKey>, StoreError> {
         let now = self.now();
-        self.change_delayed(
-            |_| Durability::Delayed,
-            move |tx| {
-                Box::pin(async move {
-                    let mut appeared = Vec::new();
-                    for call in calls {
-                        if record_call(tx, call, grace, now).await? {
-                            appeared.push(call.session.0);
-                        }
+        self.write(Durability::Delayed, move |tx| {
+            Box::pin(async move {
+                let mut appeared = Vec::new();
+                for call in calls {
+                    if record_call(tx, call, grace, now).await? {
+                        appeared.push(call.session.0);
                     }
-                    live_topics(tx, &appeared).await
-                })
-            },
-        )
+                }
+                live_topics(tx, &appeared).await
+            })
+        })
         .await
     }
 }

@@ -12,18 +12,26 @@ mod transaction;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
+use rusqlite::types::FromSql;
+use sea_orm::TryGetable;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub(super) use self::connection::{Connection, Row};
 pub(super) use self::transaction::Transaction;
-use super::StoreError;
+use super::error::StoreError;
+
+/// A type of a column, on both databases.
+pub(super) trait Column: TryGetable + FromSql {}
+
+impl<T: TryGetable + FromSql> Column for T {}
 
 /// How many jobs may wait; one more is refused.
 const WAITING: usize = 4096;
@@ -76,10 +84,10 @@ impl Threads {
                 Err(error) => drop(tell.send(Err(error))),
             };
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("no thread for SQLite: {error}")))?;
-            opened.await.unwrap_or_else(|_| Err(gone()))?;
+            opened.await.unwrap_or_else(|_| Err(StoreError::closed()))?;
             hands.push(hand);
         }
-        lock(&queue).idle.extend(0..hands.len());
+        queue.lock().idle.extend(0..hands.len());
         let shared = Shared { hands: Mutex::new(hands), queue, ended: Mutex::new(Some(ended)) };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -97,7 +105,15 @@ impl Threads {
                 let _ = reply.send(working.await);
             })
         }))?;
-        answer.await.map_err(|_| gone())
+        answer.await.map_err(|_| StoreError::closed())
+    }
+
+    /// As [`Self::run`], but does not wait for the end.
+    pub(super) fn start(
+        &self,
+        work: impl FnOnce(Arc<Connection>) -> BoxFuture<'static, ()> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.shared.start(Box::new(|connection| work(connection.clone())))
     }
 
     /// Asks in one of the threads, as soon as one is free; not where who asked has gone by then.
@@ -112,13 +128,13 @@ impl Threads {
             }
             Box::pin(std::future::ready(()))
         }))?;
-        answer.await.map_err(|_| gone())
+        answer.await.map_err(|_| StoreError::closed())
     }
 
     /// Closes the connections, each behind what has been asked for.
     pub(super) async fn close(&self) {
-        lock(&self.shared.hands).clear(); // that ends them
-        let ended = lock(&self.shared.ended).take();
+        self.shared.hands.lock().clear(); // that ends them
+        let ended = self.shared.ended.lock().take();
         if let Some(mut ended) = ended {
             let _ = ended.recv().await;
         }
@@ -133,13 +149,13 @@ impl fmt::Debug for Threads {
 
 impl Shared {
     fn start(&self, job: Job) -> Result<(), StoreError> {
-        let hands = lock(&self.hands);
+        let hands = self.hands.lock();
         if hands.is_empty() {
-            return Err(gone());
+            return Err(StoreError::closed());
         }
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         match queue.idle.pop() {
-            Some(nth) => hands[nth].send(job).map_err(|_| gone()),
+            Some(nth) => hands[nth].send(job).map_err(|_| StoreError::closed()),
             None if queue.waiting.len() >= WAITING => {
                 Err(StoreError::Unavailable("too many questions wait for the database".into()))
             }
@@ -162,10 +178,6 @@ impl Queue {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A thread's life: jobs until the connections are to be closed.
 fn serve(
     connection: &Arc<Connection>,
@@ -182,7 +194,7 @@ fn serve(
         }
         connection.tidy();
         connection.sync_in_time();
-        let waiting = lock(queue).next(nth);
+        let waiting = queue.lock().next(nth);
         next = waiting.or_else(|| wait(connection, handed));
     }
     connection.close();
@@ -230,14 +242,10 @@ fn check(path: &str, options: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn gone() -> StoreError {
-    StoreError::Unavailable("the database is closed".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::pool::Durability;
+    use crate::store::durability::Durability;
 
     #[test]
     fn a_url_becomes_a_uri() -> Result<(), StoreError> {
@@ -281,13 +289,13 @@ mod tests {
             let threads = threads.clone();
             async move { threads.ask(move |_| held.recv().is_err()).await }
         });
-        while !lock(&threads.shared.queue).idle.is_empty() {
+        while !threads.shared.queue.lock().idle.is_empty() {
             tokio::task::yield_now().await;
         }
         let asked = Arc::new(Mutex::new(0));
         let count = |asked: &Arc<Mutex<i32>>| {
             let asked = asked.clone();
-            threads.ask(move |_| *lock(&asked) += 1)
+            threads.ask(move |_| *asked.lock() += 1)
         };
         let mut gone = Box::pin(count(&asked));
         assert!(futures_util::poll!(&mut gone).is_pending());
@@ -302,7 +310,7 @@ mod tests {
         for question in waiting {
             question.await?;
         }
-        assert_eq!(usize::try_from(*lock(&asked))?, WAITING - 1);
+        assert_eq!(usize::try_from(*asked.lock())?, WAITING - 1);
         Ok(())
     }
 

@@ -12,8 +12,9 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect 
 use uuid::Uuid;
 
 use super::checkpoints::{self, Checkpoint};
+use super::durability::Durability;
 use super::leaves::{LeaveReason, join_number};
-use super::pool::{Durability, Row, Transaction};
+use super::pool::{Row, Transaction};
 use super::sessions::{live_topics, record_call};
 use super::{SessionCall, Store, StoreError, TopicKey, dialect};
 use crate::model::event_id::{EventId, JoinNumber, Progress};
@@ -99,11 +100,7 @@ impl Store {
     /// The database is unavailable or refuses.
     pub async fn open_stream(&self, open: StreamRequest) -> Result<Result<OpenedStream, StreamRefused>, StoreError> {
         let now = self.now();
-        // A refusal changes nothing.
-        let lasts =
-            |opened: &Result<(_, Durability), _>| opened.as_ref().map_or(Durability::Delayed, |opened| opened.1);
-        let opened = self.change_delayed(lasts, move |tx| Box::pin(async move { open_stream(tx, &open, now).await }));
-        Ok(opened.await?.map(|(opened, _)| opened))
+        self.write(Durability::Delayed, move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await
     }
 
     /// Closes streams, each only if it is still its session's latest: the sessions stay online for `grace`. Returns the
@@ -117,7 +114,7 @@ impl Store {
         grace: Duration,
     ) -> Result<Vec<TopicKey>, StoreError> {
         let until = self.now().plus(grace);
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 let mut closed = Vec::new();
                 for (session, stream) in streams {
@@ -158,7 +155,7 @@ impl Store {
     /// # Errors
     /// The database is unavailable or refuses.
     pub async fn assert_streams(&self, instance: Uuid, streams: Vec<(SessionId, StreamId)>) -> Result<(), StoreError> {
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 for (session, stream) in streams {
                     entity::Entity::update_many()
@@ -204,7 +201,7 @@ async fn open_stream(
     tx: &Transaction,
     open: &StreamRequest,
     now: Millis,
-) -> Result<Result<(OpenedStream, Durability), StreamRefused>, StoreError> {
+) -> Result<Result<OpenedStream, StreamRefused>, StoreError> {
     let id = open.session;
     let sql = format!(
         "SELECT last_checkpoint, next_join_number, joins_version, expires_at, resume_checkpoint, resume_moved FROM session \
@@ -231,7 +228,9 @@ async fn open_stream(
     // A checkpoint with the positions of the joins may be lost: without it the stream starts at the same positions, as
     // whatever it sends is stored later. Without any other checkpoint, a client would receive again what it has.
     let says_nothing = base.is_none() && !at_end && left.is_empty() && joins.iter().all(|j| j.position == j.last_seq);
-    let durability = if says_nothing { Durability::Delayed } else { Durability::Full };
+    if !says_nothing {
+        tx.require_full_durability();
+    }
 
     let positions = joins.iter().map(|j| (j.join_number, Progress::SentUpTo(j.position)));
     let ended = left.iter().map(|(join_number, ..)| (*join_number, Progress::SentUpTo(Seq(0))));
@@ -256,7 +255,7 @@ async fn open_stream(
         expires_at,
         appeared,
     };
-    Ok(Ok((opened, durability)))
+    Ok(Ok(opened))
 }
 
 /// The joins of a stream, and those that have ended without the client having received the end.

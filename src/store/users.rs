@@ -4,6 +4,7 @@ use parlour_entity::{joined, session, user as entity};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 
+use super::durability::Durability;
 use super::pool::{Connection, Row};
 use super::{Store, StoreError, TopicKey, dialect};
 use crate::model::{Millis, User, UserId};
@@ -25,7 +26,8 @@ impl Store {
         let renamed = entity::Entity::update_many()
             .col_expr(entity::Column::Username, Expr::value(username))
             .filter(entity::Column::Id.eq(id.as_str()));
-        self.change(move |tx| Box::pin(async move { Ok(renamed.exec(tx).await?.rows_affected > 0) })).await
+        self.write(Durability::Full, move |tx| Box::pin(async move { Ok(renamed.exec(tx).await?.rows_affected > 0) }))
+            .await
     }
 
     /// Returns the topics on which a user can be present: those that their sessions have joined and not hidden.

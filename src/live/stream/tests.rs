@@ -11,10 +11,10 @@ use super::Stream;
 use crate::live::{ByteSink, FRAME_ROOM, Format, Hub, testing};
 use crate::model::event_id::{EventId, JoinNumber};
 use crate::model::group::Act;
-use crate::model::{Content, EphemeralEvent, GroupId, MessageId, Seq, SessionId, TopicId, UserId};
+use crate::model::{Content, Effect, Entry, EphemeralEvent, GroupId, MessageId, Seq, SessionId, TopicId, UserId};
 use crate::store::{
-    Draft, JoinOutcome, JoinRequest, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Resume,
-    StoredMessage, Target, TopicKey,
+    Draft, JoinOutcome, JoinRequest, LeaveReason, MemberAct, MemberChanged, NewGroup, NewSession, Resume, Target,
+    TopicKey,
 };
 
 type Tested = Result<(), Box<dyn Error>>;
@@ -81,9 +81,8 @@ impl Group {
         let id = MessageId(hub.inner.clock.uuid());
         let topic = self.topic.clone();
         let draft = Draft { id, topic, session: self.bea, content: content(text)?, key: None };
-        let done = hub.inner.store.append(&Arc::from([draft])).await?.pop().ok_or("an answer")?;
-        let StoredMessage { message, .. } = done.map_err(|refused| format!("{refused:?}"))?;
-        Ok(message.id)
+        hub.inner.store.append(draft).await?;
+        Ok(id)
     }
 
     /// Bea edits a message; the hub gets no hint of it.
@@ -321,8 +320,8 @@ async fn a_parked_stream_is_written_to_without_being_woken_and_wakes_for_anythin
         let id = MessageId(hub.inner.clock.uuid());
         let topic = group.topic.clone();
         let draft = Draft { id, topic, session: group.bea, content: content(text)?, key: None };
-        let stored = hub.inner.store.append(&Arc::from([draft])).await?.pop().ok_or("an answer")?;
-        let entry = stored.map_err(|refused| format!("{refused:?}"))?.message.render();
+        let json = hub.inner.store.append(draft).await?.json;
+        let entry = Entry { seq: Seq(seq), json, effect: Effect::None, edited: false };
         hub.appended(group.key, &group.topic, vec![entry]);
         let piece = tokio::time::timeout(Duration::from_secs(10), pieces.recv()).await?.ok_or("a piece")?;
         assert!(

@@ -1,129 +1,73 @@
-//! Appending: lock the topics and the senders, check, number, write.
+//! Appending a batch of drafts: lock the topics and the senders, check, number, insert.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use sea_orm::Value;
 
-use super::lone::{self, Lone};
-use super::senders::{self, Senders, Topics};
-use super::{COLUMNS, message, rows};
+use super::columns::{COLUMNS, message};
+use super::draft::{Draft, DraftError};
+use super::insert::{insert, with_next_seq};
+use super::senders;
+use super::single_row::{self, SingleRowError};
+use super::types::{AppendedDrafts, BatchError, NewEntry, Senders, StoredMessage, Topics};
 use crate::model::group::Standing;
-use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId};
+use crate::model::{Code, Message, MessageId, Millis, TopicId};
+use crate::store::durability::Durability;
 use crate::store::pool::{Client, Transaction};
-use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect, topics};
+use crate::store::{StoreError, TopicKey, TopicRow, dialect, topics};
 
-/// How long a repeated idempotency key is known: 24 hours.
+/// For how long a repeated idempotency key is recognised: 24 hours, in milliseconds.
 const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A message that has no number yet.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Its id.
-    pub id: MessageId,
-    /// Where it shall go.
-    pub topic: TopicId,
-    /// Who sends it.
-    pub session: SessionId,
-    /// What it says.
-    pub content: Content,
-    /// The idempotency key and the hash of what was sent under it.
-    pub key: Option<(String, [u8; 32])>,
-}
-
-/// Why a draft was not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DraftError {
-    /// The session lives no more.
-    SessionEnded,
-    /// The session has not joined the topic.
-    NotJoined,
-    /// The key has been used with another body.
-    KeyReused,
-}
-
-/// Why a batch failed.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// Nothing of it was stored.
-    #[error(transparent)]
-    Refused(#[from] StoreError),
-    /// The COMMIT was not answered: [`Store::which_stored`] tells what was stored.
-    #[error("a commit was not answered: {0}")]
-    Unknown(#[source] StoreError),
-}
-
-/// A message that the log holds.
-#[derive(Clone, Debug)]
-pub struct StoredMessage {
-    /// Where.
-    pub key: TopicKey,
-    /// What.
-    pub message: Message,
-    /// Whether this batch stored it; otherwise an earlier one did, under the same idempotency key.
-    pub fresh: bool,
-    /// Until when its sender is online without a stream; `None` while a stream of theirs is open.
-    pub online_until: Option<Millis>,
-}
-
-/// What an idempotency key belongs to.
+/// An idempotency key with its topic and its user.
 type KeyOf<'a> = (TopicKey, &'a str, &'a str);
 
-impl Store {
-    /// Appends drafts to their logs, in their order, in one transaction. A draft that may not be stored is answered with
-    /// its reason and burns no number.
-    pub async fn append(&self, drafts: &Arc<[Draft]>) -> Result<Vec<Result<StoredMessage, DraftError>>, AppendError> {
-        let (drafts, now) = (drafts.clone(), self.now());
-        let work = move |client: Client| -> BoxFuture<'static, _> {
-            Box::pin(async move {
-                if let [draft] = &drafts[..]
-                    && let Some(stored) = append_lone(&client, draft, now).await?
-                {
-                    return Ok(vec![Ok(stored)]);
-                }
-                let transaction = client.begin().await?;
-                let done = append(&transaction, &drafts, now).await?;
-                transaction.commit().await.map_err(AppendError::Unknown)?;
-                Ok(done)
-            })
-        };
-        self.inner.pools.write.work(work).await?
+/// Appends drafts to their logs, in their order, in a transaction of their own. A draft that may not be stored gets its
+/// reason and uses no seq.
+pub(in crate::store) async fn append_alone(
+    client: &Client,
+    drafts: &[Draft],
+    now: Millis,
+) -> Result<AppendedDrafts, BatchError> {
+    if let [draft] = drafts
+        && let Some(stored) = append_single_row(client, draft, now).await?
+    {
+        return Ok(vec![Ok(stored)]);
     }
-
-    /// Those of these messages that the log holds, after a COMMIT whose answer was lost.
-    pub async fn which_stored(&self, drafts: &Arc<[Draft]>) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
-        let drafts = drafts.clone();
-        let work =
-            move |client: Client| -> BoxFuture<'static, _> { Box::pin(async move { look_up(&client, &drafts).await }) };
-        self.inner.pools.write.work(work).await?
-    }
+    let transaction = client.begin(Durability::Full).await?;
+    let appended = append(&transaction, drafts, now).await?;
+    transaction.commit().await.map_err(BatchError::Unknown)?;
+    Ok(appended)
 }
 
-/// Appends a draft by one statement, where that can be done. Where its answer was lost, the log itself tells: a connection
-/// may have been cut long before, and then nothing was asked.
-async fn append_lone(client: &Client, draft: &Draft, now: Millis) -> Result<Option<StoredMessage>, AppendError> {
-    match lone::append(client, draft, now).await {
+/// Appends a draft by the fast path, if it applies. Where the answer was lost, the log itself is read: the connection may
+/// have been cut long before, and then the statement was never sent.
+async fn append_single_row(client: &Client, draft: &Draft, now: Millis) -> Result<Option<StoredMessage>, BatchError> {
+    match single_row::append(client, draft, now).await {
         Ok(stored) => Ok(Some(stored)),
-        Err(Lone::Plain) => Ok(None),
-        Err(Lone::Refused(error)) => Err(error.into()),
-        Err(Lone::Unknown(error)) => match look_up(client, std::slice::from_ref(draft)).await {
+        Err(SingleRowError::NotApplicable) => Ok(None),
+        Err(SingleRowError::Failed(error)) => Err(error.into()),
+        Err(SingleRowError::Unknown(error)) => match which_stored(client, std::slice::from_ref(draft)).await {
             Ok(mut stored) => Ok(stored.remove(&draft.id)),
-            Err(_) => Err(AppendError::Unknown(error)),
+            Err(_) => Err(BatchError::Unknown(error)),
         },
     }
 }
 
-async fn look_up(client: &Client, drafts: &[Draft]) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
-    let transaction = client.begin().await?;
-    let stored = which_stored(&transaction, drafts).await?;
+/// Returns those of these messages that the log holds, after a COMMIT whose answer was lost.
+pub(in crate::store) async fn which_stored(
+    client: &Client,
+    drafts: &[Draft],
+) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
+    let transaction = client.begin(Durability::Full).await?;
+    let stored = find_stored(&transaction, drafts).await?;
     transaction.rollback().await?;
     Ok(stored)
 }
 
-async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
+async fn find_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<MessageId, StoredMessage>, StoreError> {
     let ids: Vec<&TopicId> = drafts.iter().map(|draft| &draft.topic).collect();
-    // Waits for whoever still holds the topics: after that the lost transaction has ended, one way or the other.
+    // This waits for the locks of the topics: after that, the lost transaction has ended, one way or the other.
     let topics = topics::lock_all(tx, &ids).await?;
     let sql = format!("SELECT topic_id, {COLUMNS} FROM message WHERE id IN ({})", dialect::places(1, drafts.len()));
     let rows = dialect::rows(tx, sql, drafts.iter().map(|d| d.id.0.into()).collect()).await?;
@@ -137,29 +81,30 @@ async fn which_stored(tx: &Transaction, drafts: &[Draft]) -> Result<HashMap<Mess
     Ok(stored)
 }
 
-async fn append(
+/// Appends drafts to their logs, in their order, as a part of a transaction.
+pub(in crate::store) async fn append(
     tx: &Transaction,
     drafts: &[Draft],
     now: Millis,
-) -> Result<Vec<Result<StoredMessage, DraftError>>, StoreError> {
+) -> Result<AppendedDrafts, StoreError> {
     let wanted = drafts.iter().map(|draft| (draft.session.0, &draft.topic)).collect();
     let (mut topics, senders) = senders::lock(tx, &wanted, now).await?;
     let mut used = used_keys(tx, drafts, &topics, now).await?;
 
-    let mut done: Vec<Result<StoredMessage, DraftError>> = Vec::with_capacity(drafts.len());
+    let mut done: AppendedDrafts = Vec::with_capacity(drafts.len());
     for draft in drafts {
         done.push(number(draft, &mut topics, &senders, &mut used, now));
     }
     let grew = |topic: &&TopicRow| done.iter().flatten().any(|stored| stored.fresh && stored.key == topic.key);
     let grown: Vec<&TopicRow> = topics.values().filter(grew).collect();
-    // Who sends has read what stands before. The numbers of a topic ascend, so the last one stays.
+    // A sender has read everything before their message. The numbers of a topic ascend, so the last one stays.
     let fresh = done.iter().flatten().filter(|stored| stored.fresh);
     let marks = fresh.map(|stored| ((&stored.message.sender.user_id, stored.key), stored.message.seq));
-    rows::write(tx, &fresh_rows(drafts, &done), &grown, &marks.collect()).await?;
+    insert(tx, &new_entries(drafts, &done), &grown, &marks.collect()).await?;
     Ok(done)
 }
 
-/// Gives a draft its place in the log, or says why not.
+/// Gives a draft its seq, or returns the reason why it may not have one.
 fn number<'a>(
     draft: &'a Draft,
     topics: &mut Topics,
@@ -179,28 +124,29 @@ fn number<'a>(
         let stored = StoredMessage { key: topic.key, message: message.clone(), fresh: false, online_until };
         return if same { Ok(stored) } else { Err(DraftError::KeyReused) };
     }
-    // After the repeats: who has lost the answer, and the session with it, still learns what became of the message.
+    // After the repeats: a sender that has lost the answer, and the join since, still gets the message that was stored.
     if !sender.joined.contains(&topic.key) {
         return Err(DraftError::NotJoined);
     }
     let content = draft.content.clone().into_raw();
-    let message = rows::number(topic, draft.id, Code::CHAT, sender.user.clone(), content, now);
+    let message = with_next_seq(topic, draft.id, Code::CHAT, sender.user.clone(), content, now);
     if let Some((key, hash)) = key {
         used.insert(key, (message.clone(), hash.to_vec()));
     }
     Ok(StoredMessage { key: topic.key, message, fresh: true, online_until })
 }
 
-fn fresh_rows<'a>(drafts: &'a [Draft], done: &'a [Result<StoredMessage, DraftError>]) -> Vec<rows::Row<'a>> {
+fn new_entries<'a>(drafts: &'a [Draft], done: &'a [Result<StoredMessage, DraftError>]) -> Vec<NewEntry<'a>> {
     let row = |(draft, done): (&'a Draft, &'a Result<StoredMessage, DraftError>)| {
         let stored = done.as_ref().ok().filter(|stored| stored.fresh)?;
         let key = draft.key.as_ref().map(|(key, hash)| (key.as_str(), hash.as_slice()));
-        Some(rows::Row { topic: stored.key, message: &stored.message, key, target: None })
+        Some(NewEntry { topic: stored.key, message: &stored.message, key, target: None })
     };
     drafts.iter().zip(done).filter_map(row).collect()
 }
 
-/// Messages stored earlier under keys of this batch. Keys older than a day are taken off their messages.
+/// Returns the messages that were stored earlier with keys of this batch. Keys older than a day are removed from their
+/// messages.
 async fn used_keys(
     tx: &Transaction,
     drafts: &[Draft],
@@ -221,7 +167,7 @@ async fn used_keys(
         let mut values: Vec<Value> = vec![topic.key.into(), key.into()];
         values.extend(drafts.iter().map(|draft| Value::from(draft.session.0)));
         if let Some(group) = topic.id.group_id() {
-            // To those who have lost the group, what they said there does not exist either.
+            // For users who have lost the group, their own messages in it do not exist either.
             let n = values.len();
             let of = format!(
                 " AND sender_id IN (SELECT user_id FROM group_member WHERE group_id = ${} AND standing <= ${})",

@@ -1,66 +1,67 @@
-//! Changing what was said: edits and removals. Each is an entry of the log, and changes the row of the message that it
-//! is about in the same transaction: what history shows and what a stream has told are one.
+//! Edits and removals of messages. Each is an entry of the log, and changes the row of its message in the same transaction,
+//! so that history and streams show the same.
 
 use serde_json::value::RawValue;
 
-use super::rows::{Announcement, announce};
-use super::{COLUMNS, message};
+use super::columns::{COLUMNS, message};
+use super::insert::{Announcement, announce};
 use crate::model::group::MAY_MODERATE;
 use crate::model::message::{Edit, Removal, to_raw};
 use crate::model::{Code, Content, Message, MessageId, Millis, SessionId, TopicId, User, UserId};
+use crate::store::durability::Durability;
 use crate::store::pool::Transaction;
 use crate::store::topics::{self, Lock};
 use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_marks, standings, users};
 
-/// A message that somebody wants to change.
+/// A message to be edited or removed.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Who wants to.
+    /// The session that edits or removes it.
     pub session: SessionId,
-    /// Where the message stands.
+    /// The topic of the message.
     pub topic: TopicId,
-    /// Which.
+    /// The id of the message.
     pub message: MessageId,
 }
 
-/// A message that was changed.
+/// A message that was edited or removed.
 #[derive(Clone, Debug)]
 pub struct Changed {
-    /// Where.
+    /// The key of its topic.
     pub key: TopicKey,
     /// The message as it is now.
     pub message: Message,
-    /// The entry that says so; of a removal that was repeated, the first one's.
+    /// The entry of the edit or the removal; for a repeated removal, the entry of the first one.
     pub entry: Message,
 }
 
-/// Why a message was not changed.
+/// Why a message was not edited or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeRefused {
-    /// The session lives no more.
+    /// The session has ended or expired.
     SessionEnded,
-    /// Its user is no member of the group whose topic it is.
+    /// The user is no member of the group that the topic belongs to.
     NoTopic,
-    /// The topic holds no such message.
+    /// The topic has no such message.
     NoMessage,
-    /// It is an entry of the service's own making.
+    /// It is an entry that the service itself has made.
     NotSent,
-    /// An edit of what somebody else has sent.
+    /// An edit of another user's message.
     NotAuthor,
-    /// A removal of what somebody else has sent, by one who is no admin of a group.
+    /// A removal of another user's message, by a user who is no admin of the group.
     NotAuthorOrAdmin,
     /// An edit where one of two users blocks the other.
     Blocked,
-    /// An edit of what has been removed.
+    /// An edit of a message that has been removed.
     Removed,
 }
 
-/// What a change is decided by: all of it read behind the topic's lock.
+/// The data that decides about an edit or a removal, all of it read under the topic's lock.
 struct Found {
     topic: TopicRow,
     user: User,
     message: Message,
-    /// Whether the user may remove what others say.
+    /// True if the user may remove messages of others.
     admin: bool,
 }
 
@@ -71,14 +72,17 @@ impl Found {
 }
 
 impl Store {
-    /// Changes what a message of the session's user says.
+    /// Edits a message of the session's user.
+    ///
+    /// # Errors
+    /// Fails if the database does; a refusal is the inner error.
     pub async fn edit_message(
         &self,
         target: Target,
         content: Content,
     ) -> Result<Result<Changed, ChangeRefused>, StoreError> {
         let (id, now) = (MessageId(self.clock().uuid()), self.now());
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 match find(tx, &target, now).await? {
                     Ok(found) => edit(tx, found, id, content.into_raw(), now).await,
@@ -89,10 +93,13 @@ impl Store {
         .await
     }
 
-    /// Takes a message's content away, also from the entries that edited it. A repeat changes nothing.
+    /// Removes the content of a message, also from the entries that edited it. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// Fails if the database does; a refusal is the inner error.
     pub async fn remove_message(&self, target: Target) -> Result<Result<Changed, ChangeRefused>, StoreError> {
         let (id, now) = (MessageId(self.clock().uuid()), self.now());
-        self.change(move |tx| {
+        self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 match find(tx, &target, now).await? {
                     Ok(found) => remove(tx, found, id, now).await,
@@ -104,12 +111,13 @@ impl Store {
     }
 }
 
-/// Locks the topic, then the session; what these waited for is seen by later statements only, so the rest is read then.
+/// Locks the topic, then the session. Only later statements see the changes that these locks waited for, so everything else
+/// is read by them.
 async fn find(tx: &Transaction, target: &Target, now: Millis) -> Result<Result<Found, ChangeRefused>, StoreError> {
     let Some(topic) = topics::find(tx, &target.topic, Lock::Exclusive).await? else {
         return Ok(Err(ChangeRefused::NoMessage));
     };
-    let Some(user) = living_user(tx, target.session, now).await? else {
+    let Some(user) = lock_user(tx, target.session, now).await? else {
         return Ok(Err(ChangeRefused::SessionEnded));
     };
     let mut admin = false;
@@ -120,7 +128,7 @@ async fn find(tx: &Transaction, target: &Target, now: Millis) -> Result<Result<F
         }
         admin = standing <= MAY_MODERATE;
     }
-    // Locked as well, as entries are pruned without their topic's lock.
+    // The message is locked as well, because entries are pruned without their topic's lock.
     let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2{}", dialect::for_update(tx));
     let Some(row) = dialect::row(tx, sql, vec![target.message.0.into(), topic.key.into()]).await? else {
         return Ok(Err(ChangeRefused::NoMessage));
@@ -147,8 +155,8 @@ async fn edit(
         return Ok(Err(ChangeRefused::Removed));
     }
     let (message_id, seq) = (found.message.id, found.message.seq);
-    let says = to_raw(&Edit { message_id, seq, content: Some(&content) });
-    let entry = tell(tx, &mut found, id, Code::EDIT, says, now).await?;
+    let body = to_raw(&Edit { message_id, seq, content: Some(&content) });
+    let entry = append_entry(tx, &mut found, id, Code::EDIT, body, now).await?;
     let sql = "UPDATE message SET content = $1, edited_at = $2 WHERE topic_id = $3 AND seq = $4";
     let values = vec![content.get().into(), entry.created_at.0.into(), found.topic.key.into(), seq.0.into()];
     dialect::exec(tx, sql, values).await?;
@@ -172,20 +180,20 @@ async fn remove(
         let entry = message(&row.ok_or(StoreError::Corrupt("removal"))?, &found.topic.id)?;
         return Ok(Ok(Changed { key, message: found.message, entry }));
     }
-    let entry = tell(tx, &mut found, id, Code::REMOVAL, to_raw(&Removal { message_id, seq }), now).await?;
+    let entry = append_entry(tx, &mut found, id, Code::REMOVAL, to_raw(&Removal { message_id, seq }), now).await?;
     let sql = "UPDATE message SET content = NULL, removed_at = $1 WHERE topic_id = $2 AND seq = $3";
     dialect::exec(tx, sql, vec![entry.created_at.0.into(), key.into(), seq.0.into()]).await?;
-    // What it said between its edits.
-    let says = to_raw(&Edit { message_id, seq, content: None });
+    // The content that its edits hold.
+    let body = to_raw(&Edit { message_id, seq, content: None });
     let sql = "UPDATE message SET content = $1 WHERE topic_id = $2 AND target = $3 AND code = $4";
-    let values = vec![says.get().into(), key.into(), seq.0.into(), Code::EDIT.0.into()];
+    let values = vec![body.get().into(), key.into(), seq.0.into(), Code::EDIT.0.into()];
     dialect::exec(tx, sql, values).await?;
     let message = Message { content: RawValue::NULL.to_owned(), removed_at: Some(entry.created_at), ..found.message };
     Ok(Ok(Changed { key, message, entry }))
 }
 
-/// Appends the entry of a change.
-async fn tell(
+/// Appends the entry of an edit or a removal.
+async fn append_entry(
     tx: &Transaction,
     found: &mut Found,
     id: MessageId,
@@ -200,8 +208,8 @@ async fn tell(
     Ok(entry)
 }
 
-/// The user of a session that lives, and will until this transaction ends.
-async fn living_user(tx: &Transaction, session: SessionId, now: Millis) -> Result<Option<User>, StoreError> {
+/// Locks a valid session until this transaction ends; returns its user.
+async fn lock_user(tx: &Transaction, session: SessionId, now: Millis) -> Result<Option<User>, StoreError> {
     let lock = dialect::for_share(tx);
     let sql = format!("SELECT user_id FROM session WHERE id = $1 AND ended_at IS NULL AND expires_at > $2{lock}");
     let Some(row) = dialect::row(tx, sql, vec![session.0.into(), now.0.into()]).await? else {

@@ -1,47 +1,32 @@
-//! Who sends: the sessions of a batch, held as they are until it is stored.
+//! The senders of a batch: their sessions, locked until the batch is stored.
 //!
-//! A sign-out or a leave that is acknowledged keeps everything behind it out of the log. So topics and sessions are locked
-//! first, and what a session has joined is read by a later statement, as a lock may have waited for a change that the same
-//! statement does not see. On PostgreSQL, where a statement is a round trip, it is read by the same one all the same: every
-//! change of a session's joins counts up in its row, and a locked row is the latest. Where the two counts differ, it is read
-//! once more. On SQLite, who begins to write has locked everything.
+//! After a sign-out or a leave has been acknowledged, nothing of that session is stored. So topics and sessions are locked
+//! first, and the joins of a session are read by a later statement, because a lock may have waited for a change that its own
+//! statement does not see. On PostgreSQL, where a statement is a round trip, the same statement reads them all the same:
+//! every change of a session's joins increments a count in its row, and a locked row is the latest. Where the two counts
+//! differ, the joins are read again. On SQLite, a transaction that writes has locked everything. The statements are raw,
+//! because locks in a fixed order, common table expressions and the number of round trips are the point of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map};
 
 use sea_orm::Value;
 use uuid::Uuid;
 
 use super::sqlite;
-use crate::model::{Millis, TopicId, User};
+use super::types::{Sender, Senders, Topics, Wanted};
+use crate::model::{Millis, TopicId};
 use crate::store::pool::{Row, Transaction};
 use crate::store::topics::{self, TOPIC};
-use crate::store::{StoreError, TopicKey, TopicRow, dialect, users};
+use crate::store::{StoreError, TopicKey, dialect, users};
 
-/// A living session that sends, and what it has joined.
-pub(super) struct Sender {
-    pub(super) user: User,
-    pub(super) streaming: bool,
-    pub(super) online_until: Millis,
-    /// Of the topics of the batch.
-    pub(super) joined: Vec<TopicKey>,
-}
-
-/// Living sessions, by their ids.
-pub(super) type Senders = HashMap<Uuid, Sender>;
-/// The topics that there are.
-pub(super) type Topics = HashMap<TopicId, TopicRow>;
-
-/// Who wants to send, and where.
-pub(super) type Wanted<'a> = BTreeSet<(Uuid, &'a TopicId)>;
-
-/// What a sender is; the topics that matter stand behind it.
+/// The columns of a sender. A list of topics follows [`FROM`].
 const COLUMNS: &str =
     "s.id AS session, s.joins_version, s.user_id, u.username, i.lease_until, s.online_until, j.topic_id";
 const FROM: &str = "FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN instance i ON i.id = s.instance_id \
                     LEFT JOIN joined j ON j.session_id = s.id AND j.ended IS NULL AND j.topic_id";
 
-/// Locks topics and then sessions, each in order, as every transaction that locks several does. Answers the topics that
-/// there are, and the sessions that live.
+/// Locks topics and then sessions, each in order, as every transaction that locks several does. Returns the topics that
+/// exist and the sessions that are valid.
 pub(super) async fn lock(tx: &Transaction, wanted: &Wanted<'_>, now: Millis) -> Result<(Topics, Senders), StoreError> {
     if let Transaction::Sqlite(tx) = tx {
         return sqlite::read(tx.connection(), wanted, now);
@@ -58,8 +43,8 @@ pub(super) async fn lock(tx: &Transaction, wanted: &Wanted<'_>, now: Millis) -> 
     }
 }
 
-/// Answers the topics, the sessions that were locked and live, and who they are; `None` where something had changed while a
-/// lock was waited for.
+/// Returns the topics, the valid sessions that were locked, and their senders; `None` for the senders if something had
+/// changed while the statement waited for a lock.
 async fn lock_and_read(
     tx: &Transaction,
     topics: BTreeSet<&TopicId>,
@@ -72,7 +57,7 @@ async fn lock_and_read(
     let sessions = dialect::filled(sessions.into_iter().map(Value::from));
     let ids = dialect::places(values.len() + 1, sessions.len());
     values.extend(sessions);
-    // The parts are read one after the other, each to its end.
+    // PostgreSQL reads the parts one after the other, each to its end.
     let sql = format!(
         "WITH locked AS MATERIALIZED ({TOPIC} WHERE name IN ({names}) ORDER BY id FOR UPDATE), \
          held AS MATERIALIZED (SELECT id, joins_version, ended_at, expires_at FROM session WHERE id IN ({ids}) \
@@ -85,7 +70,9 @@ async fn lock_and_read(
          UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL, {COLUMNS} {FROM} \
          IN (SELECT id FROM topic WHERE name IN ({names})) WHERE s.id IN ({ids})"
     );
-    let (mut found, mut held, mut senders) = (Topics::new(), HashMap::new(), Senders::new());
+    let mut found = Topics::new();
+    let mut held = HashMap::new();
+    let mut senders = Senders::new();
     let mut stale = false;
     for row in dialect::rows(tx, sql, values).await? {
         match dialect::get::<i32>(&row, "part")? {
@@ -93,7 +80,9 @@ async fn lock_and_read(
                 let topic = topics::topic(&row)?;
                 found.insert(topic.id.clone(), topic);
             }
-            1 => drop(held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins_version")?)),
+            1 => {
+                held.insert(dialect::get::<Uuid>(&row, "session")?, dialect::get::<i64>(&row, "joins_version")?);
+            }
             _ => match held.get(&dialect::get::<Uuid>(&row, "session")?) {
                 Some(joins) if *joins == dialect::get::<i64>(&row, "joins_version")? => add(&mut senders, &row, now)?,
                 Some(_) => stale = true,
@@ -105,7 +94,7 @@ async fn lock_and_read(
     Ok((found, held.into_keys().collect(), (!stale).then_some(senders)))
 }
 
-/// Reads living sessions.
+/// Reads the senders that are valid.
 async fn read(tx: &Transaction, sessions: &[Uuid], topics: &Topics, now: Millis) -> Result<Senders, StoreError> {
     // No topic has the key 0, and no session the id 0: the lists must not be empty.
     let keys = dialect::filled([0].into_iter().chain(topics.values().map(|topic| topic.key)).map(Value::from));
@@ -125,11 +114,11 @@ async fn read(tx: &Transaction, sessions: &[Uuid], topics: &Topics, now: Millis)
     Ok(senders)
 }
 
-/// A session has a row for each topic that it has joined, and one at least.
+/// Adds a row to its sender: a session has one for each topic that it has joined, and at least one.
 fn add(senders: &mut Senders, row: &Row, now: Millis) -> Result<(), StoreError> {
     let sender = match senders.entry(dialect::get(row, "session")?) {
-        std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-        std::collections::hash_map::Entry::Vacant(new) => new.insert(Sender {
+        hash_map::Entry::Occupied(known) => known.into_mut(),
+        hash_map::Entry::Vacant(new) => new.insert(Sender {
             user: users::user(row)?,
             streaming: dialect::get::<Option<i64>>(row, "lease_until")?.is_some_and(|until| until > now.0),
             online_until: Millis(dialect::get(row, "online_until")?),

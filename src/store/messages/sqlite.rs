@@ -1,18 +1,21 @@
 //! A batch on SQLite.
 //!
-//! It answers from memory: what costs is what stands around a statement. So each is prepared once for the whole batch, its
-//! values are bound as they are, and columns are read by their places. It is run for each row: for several rows at once
-//! there would be another text for each number of them, and each of these would have to be prepared.
+//! SQLite answers from memory, so the costs are those around a statement. Each statement is prepared once for the whole
+//! batch, its values are bound as they are, and columns are read by their position: that needs raw SQL. A statement is run
+//! for each row, because a text for several rows would be another one for each number of rows, and each would have to be
+//! prepared.
+
+use std::collections::hash_map;
 
 use rusqlite::params;
 
-use super::rows::{ENTRY, Marks, Row};
-use super::senders::{Sender, Senders, Topics, Wanted};
+use super::columns::INSERT_ENTRY;
+use super::types::{Marks, NewEntry, Sender, Senders, Topics, Wanted};
 use crate::model::{Millis, Seq, User, UserId};
 use crate::store::sqlite::Connection;
 use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
 
-/// A living session, the topic where it wants to send, if there is one, and whether it has joined that.
+/// A valid session, the topic that it sends to, if it exists, and whether the session has joined it.
 const SENDER: &str = "SELECT s.user_id, u.username, i.lease_until, s.online_until, \
                       t.id, t.last_seq, t.last_at, t.created_at, j.topic_id IS NOT NULL \
                       FROM session s JOIN \"user\" u ON u.id = s.user_id LEFT JOIN instance i ON i.id = s.instance_id \
@@ -20,25 +23,31 @@ const SENDER: &str = "SELECT s.user_id, u.username, i.lease_until, s.online_unti
                       LEFT JOIN joined j ON j.session_id = s.id AND j.topic_id = t.id AND j.ended IS NULL \
                       WHERE s.id = ?2 AND s.ended_at IS NULL AND s.expires_at > ?3";
 
-/// Reads the topics that there are, and the sessions that live.
+/// Reads the topics that exist and the sessions that are valid.
 pub(super) fn read(connection: &Connection, wanted: &Wanted<'_>, now: Millis) -> Result<(Topics, Senders), StoreError> {
     connection.with(|sqlite| {
-        let (mut topics, mut senders) = (Topics::new(), Senders::new());
+        let mut topics = Topics::new();
+        let mut senders = Senders::new();
         let mut statement = sqlite.prepare_cached(SENDER)?;
         for &(session, id) in wanted {
             let mut rows = statement.query(params![id.as_str(), session, now.0])?;
             let Some(row) = rows.next()? else { continue };
             let sender = match senders.entry(session) {
-                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::hash_map::Entry::Vacant(new) => new.insert(sender(row, now)?),
+                hash_map::Entry::Occupied(known) => known.into_mut(),
+                hash_map::Entry::Vacant(new) => new.insert(sender(row, now)?),
             };
             let Some(key) = row.get::<_, Option<TopicKey>>(4)? else { continue };
             if row.get(8)? {
                 sender.joined.push(key);
             }
-            let [last_seq, last_at, created_at] = [row.get(5)?, row.get(6)?, row.get(7)?];
-            let (last_seq, last_at, created_at) = (Seq(last_seq), Millis(last_at), Millis(created_at));
-            topics.insert(id.clone(), TopicRow { key, id: id.clone(), last_seq, last_at, created_at });
+            let topic = TopicRow {
+                key,
+                id: id.clone(),
+                last_seq: Seq(row.get(5)?),
+                last_at: Millis(row.get(6)?),
+                created_at: Millis(row.get(7)?),
+            };
+            topics.insert(id.clone(), topic);
         }
         Ok((topics, senders))
     })
@@ -51,16 +60,16 @@ fn sender(row: &rusqlite::Row<'_>, now: Millis) -> Result<Sender, StoreError> {
     Ok(Sender { user, streaming, online_until: Millis(row.get(3)?), joined: Vec::new() })
 }
 
-/// Writes entries, the new ends of the topics that grew, and how far their senders have read by that.
-pub(super) fn write(
+/// Inserts entries, moves the ends of their topics, and moves the read marks of their senders.
+pub(super) fn insert(
     connection: &Connection,
-    entries: &[Row<'_>],
+    entries: &[NewEntry<'_>],
     topics: &[&TopicRow],
     marks: &Marks<'_>,
 ) -> Result<(), StoreError> {
     connection.with(|sqlite| {
-        let mut statement = sqlite.prepare_cached(&format!("{ENTRY} VALUES ({})", dialect::places(1, 11)))?;
-        for Row { topic, message, key, target } in entries {
+        let mut statement = sqlite.prepare_cached(&format!("{INSERT_ENTRY} VALUES ({})", dialect::places(1, 11)))?;
+        for NewEntry { topic, message, key, target } in entries {
             let (key, hash) = key.unzip();
             statement.execute(params![
                 topic,

@@ -4,16 +4,17 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{FromSql, Null, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, Statement};
 use sea_orm::{DbErr, RuntimeErr, Value};
 
-use crate::store::StoreError;
-use crate::store::pool::Durability;
+use crate::store::durability::Durability;
+use crate::store::error::StoreError;
 
 /// How long a connection waits for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ pub(in crate::store) struct Connection {
     sqlite: Mutex<Option<rusqlite::Connection>>,
     /// Whether commits leave it to [`Self::sync`] to bring them to the disk.
     delays: AtomicBool,
+    /// True if the open transaction is to be synced after its commit, although it was begun with delayed durability.
+    full_required: AtomicBool,
     /// When that is to be done, if there is something.
     due: Mutex<Option<Instant>>,
     /// The write-ahead log, once it has been synced: where files are at an end, it must not be the one that is missing. It
@@ -92,12 +95,19 @@ impl Connection {
             // have left behind, and the write-ahead log until its next round, may hold some for a while.
             "PRAGMA cache_size = -4096; PRAGMA secure_delete = ON;"
         })?;
-        let (sqlite, due) = (Mutex::new(Some(sqlite)), Mutex::new(None));
-        Ok(Self { sqlite, delays: AtomicBool::new(false), due, log: OnceLock::new(), failing: AtomicBool::new(false) })
+        Ok(Self {
+            sqlite: Mutex::new(Some(sqlite)),
+            delays: AtomicBool::new(false),
+            full_required: AtomicBool::new(false),
+            due: Mutex::new(None),
+            log: OnceLock::new(),
+            failing: AtomicBool::new(false),
+        })
     }
 
     /// How durable the transactions are that begin from here on. Each says so for itself.
     pub(in crate::store) fn set_durability(&self, durability: Durability) -> Result<(), StoreError> {
+        self.full_required.store(false, Ordering::Relaxed);
         let delays = durability == Durability::Delayed;
         if self.delays.load(Ordering::Relaxed) == delays {
             return Ok(());
@@ -109,16 +119,31 @@ impl Connection {
         Ok(())
     }
 
-    /// Notes a commit.
-    pub(super) fn committed(&self) {
-        if self.delays.load(Ordering::Relaxed) {
-            lock(&self.due).get_or_insert_with(|| Instant::now() + DELAY);
+    /// Makes the open transaction durable in full, see [`Self::record_commit`]. SQLite's own level cannot be changed inside
+    /// a transaction.
+    pub(in crate::store) fn require_full_durability(&self) {
+        self.full_required.store(true, Ordering::Relaxed);
+    }
+
+    /// How durable the open transaction will be.
+    pub(in crate::store) fn durability(&self) -> Durability {
+        let delayed = self.delays.load(Ordering::Relaxed) && !self.full_required.load(Ordering::Relaxed);
+        if delayed { Durability::Delayed } else { Durability::Full }
+    }
+
+    /// Called after each COMMIT. SQLite itself has synced a transaction that was begun with full durability. One that
+    /// required it later is synced here, and one of delayed durability gets the time by which it is to be synced.
+    pub(super) fn record_commit(&self) -> Result<(), StoreError> {
+        if !self.delays.load(Ordering::Relaxed) {
+            return Ok(());
         }
+        self.due.lock().get_or_insert_with(|| Instant::now() + DELAY);
+        if self.durability() == Durability::Full { self.sync() } else { Ok(()) }
     }
 
     /// When what has been committed is to be brought to the disk; none where all of it is there.
     pub(in crate::store) fn due(&self) -> Option<Instant> {
-        *lock(&self.due)
+        *self.due.lock()
     }
 
     /// Brings to the disk what has been committed. Whatever SQLite writes to its log later stands behind it there, and a
@@ -133,7 +158,7 @@ impl Connection {
             },
         };
         synced.map_err(|error| StoreError::Unavailable(format!("the write-ahead log could not be synced: {error}")))?;
-        *lock(&self.due) = None;
+        *self.due.lock() = None;
         Ok(())
     }
 
@@ -157,7 +182,7 @@ impl Connection {
             if !failed_before {
                 tracing::error!(%error, "what was acknowledged would not survive a power cut yet, trying again");
             }
-            *lock(&self.due) = Some(now + DELAY);
+            *self.due.lock() = Some(now + DELAY);
         }
     }
 
@@ -199,7 +224,7 @@ impl Connection {
 
     /// Whether no transaction is open.
     pub(super) fn is_idle(&self) -> bool {
-        lock(&self.sqlite).as_ref().is_none_or(rusqlite::Connection::is_autocommit)
+        self.sqlite.lock().as_ref().is_none_or(rusqlite::Connection::is_autocommit)
     }
 
     /// Undoes what a job has left open.
@@ -218,7 +243,7 @@ impl Connection {
         {
             tracing::error!(%error, "what was acknowledged last would not survive a power cut");
         }
-        if let Some(Err((_, error))) = lock(&self.sqlite).take().map(rusqlite::Connection::close) {
+        if let Some(Err((_, error))) = self.sqlite.lock().take().map(rusqlite::Connection::close) {
             tracing::warn!(%error, "the database did not close");
         }
     }
@@ -228,15 +253,11 @@ impl Connection {
         &self,
         ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match &*lock(&self.sqlite) {
+        match &*self.sqlite.lock() {
             Some(sqlite) => ask(sqlite),
-            None => Err(super::gone()),
+            None => Err(StoreError::closed()),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answer {

@@ -1,15 +1,15 @@
-//! A transaction, or a part of one, on the connection of the thread that it runs in.
+//! A transaction, or a savepoint of one, on the connection of the thread that it runs in.
 
 use std::sync::Arc;
 
-use super::Connection;
-use crate::store::StoreError;
-use crate::store::pool::Durability;
+use super::connection::Connection;
+use crate::store::durability::Durability;
+use crate::store::error::StoreError;
 
-/// A transaction. One that is dropped is undone.
+/// A transaction. One that is dropped is rolled back.
 pub(in crate::store) struct Transaction {
     connection: Arc<Connection>,
-    /// 0 for a whole transaction, otherwise that of the savepoint.
+    /// 0 for a whole transaction, otherwise the number of nested savepoints.
     depth: usize,
     open: bool,
 }
@@ -34,12 +34,13 @@ impl Transaction {
     pub(in crate::store) fn commit(mut self) -> Result<(), StoreError> {
         if self.depth == 0 {
             self.connection.execute("COMMIT", &[])?;
-            self.connection.committed();
+            self.open = false;
+            self.connection.record_commit()
         } else {
             self.connection.execute(&format!("RELEASE part_{}", self.depth), &[])?;
+            self.open = false;
+            Ok(())
         }
-        self.open = false;
-        Ok(())
     }
 
     pub(in crate::store) fn rollback(mut self) -> Result<(), StoreError> {
@@ -49,7 +50,7 @@ impl Transaction {
 
     fn undo(&self) -> Result<(), StoreError> {
         if self.connection.is_idle() {
-            return Ok(()); // SQLite has undone the whole by itself, as it does where a disk is full
+            return Ok(()); // SQLite has rolled back the whole transaction, as it does when a disk is full
         }
         if self.depth == 0 {
             self.connection.execute("ROLLBACK", &[])?;
@@ -66,7 +67,7 @@ impl Drop for Transaction {
         if self.open
             && let Err(error) = self.undo()
         {
-            tracing::error!(%error, "a transaction could not be undone");
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
     }
 }

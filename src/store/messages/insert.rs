@@ -1,40 +1,28 @@
-//! Writing entries that have their numbers, and where their topics end now.
-
-use std::collections::BTreeMap;
+//! Inserting entries that have their seq, together with the new ends of their topics.
 
 use sea_orm::Value;
 use sea_orm::sea_query::ValueType;
 use serde_json::value::RawValue;
 
+use super::columns::INSERT_ENTRY;
 use super::sqlite;
-use crate::model::{Code, Message, MessageId, Millis, Seq, User, UserId};
+use super::types::{Marks, NewEntry};
+use crate::model::{Code, Message, MessageId, Millis, Seq, User};
 use crate::store::pool::Transaction;
-use crate::store::{StoreError, TopicKey, TopicRow, dialect, read_marks};
+use crate::store::{StoreError, TopicRow, dialect, read_marks};
 
-/// An entry to be written.
-pub(super) struct Row<'a> {
-    /// Into which log.
-    pub(super) topic: TopicKey,
-    /// The entry, numbered.
-    pub(super) message: &'a Message,
-    /// The idempotency key that it was sent with, and the hash of its content.
-    pub(super) key: Option<(&'a str, &'a [u8])>,
-    /// The entry that it edits or removes.
-    pub(super) target: Option<Seq>,
-}
-
-/// An entry of the server's own making, without a number.
+/// An entry that the service itself makes, without a seq.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Announcement {
     /// Its id.
     pub(in crate::store) id: MessageId,
-    /// Its kind.
+    /// The kind of the entry.
     pub(in crate::store) code: Code,
-    /// Whom it is of.
+    /// The user that it is about.
     pub(in crate::store) sender: User,
-    /// What it says.
+    /// The content.
     pub(in crate::store) content: Box<RawValue>,
-    /// The entry that it edits or removes.
+    /// The seq of the entry that it edits or removes.
     pub(in crate::store) target: Option<Seq>,
 }
 
@@ -46,14 +34,14 @@ pub(in crate::store) async fn announce(
     now: Millis,
 ) -> Result<Message, StoreError> {
     let Announcement { id, code, sender, content, target } = announcement;
-    let message = number(topic, id, code, sender, content, now);
-    let entry = Row { topic: topic.key, message: &message, key: None, target };
-    write(tx, &[entry], &[topic], &Marks::new()).await?;
+    let message = with_next_seq(topic, id, code, sender, content, now);
+    let entry = NewEntry { topic: topic.key, message: &message, key: None, target };
+    insert(tx, &[entry], &[topic], &Marks::new()).await?;
     Ok(message)
 }
 
-/// Makes a message of what somebody says: it gets the topic's next number.
-pub(super) fn number(
+/// Makes a message with the next seq of its topic.
+pub(super) fn with_next_seq(
     topic: &mut TopicRow,
     id: MessageId,
     code: Code,
@@ -76,17 +64,10 @@ pub(super) fn number(
     }
 }
 
-/// Where an entry is written, and the columns that it has from the beginning.
-pub(super) const ENTRY: &str = "INSERT INTO message (topic_id, seq, id, code, sender_id, sender_name, content, created_at, \
-                     idempotency_key, body_hash, target)";
-
-/// Read marks that move with what is written.
-pub(super) type Marks<'a> = BTreeMap<(&'a UserId, TopicKey), Seq>;
-
-/// Writes entries, the new ends of the topics that grew, and how far their senders have read by that.
-pub(super) async fn write(
+/// Inserts entries, moves the ends of their topics, and moves the read marks of their senders.
+pub(super) async fn insert(
     tx: &Transaction,
-    entries: &[Row<'_>],
+    entries: &[NewEntry<'_>],
     topics: &[&TopicRow],
     marks: &Marks<'_>,
 ) -> Result<(), StoreError> {
@@ -94,21 +75,21 @@ pub(super) async fn write(
         return Ok(());
     }
     match tx {
-        Transaction::Postgres(_) => write_at_once(tx, entries, topics, marks).await,
-        Transaction::Sqlite(tx) => sqlite::write(tx.connection(), entries, topics, marks),
+        Transaction::Postgres(_) => insert_by_one_statement(tx, entries, topics, marks).await,
+        Transaction::Sqlite(tx) => sqlite::insert(tx.connection(), entries, topics, marks),
     }
 }
 
-/// PostgreSQL is a network away: all goes in one statement, of one text however much it is, so that it is planned once.
-/// Arrays hold no nulls here: what is empty stands for none.
-async fn write_at_once(
+/// PostgreSQL is a network away, so everything goes in one raw statement over arrays: its text is the same for any number
+/// of entries, and it is planned once. The arrays hold no nulls: an empty value or 0 stands for none.
+async fn insert_by_one_statement(
     tx: &Transaction,
-    entries: &[Row<'_>],
+    entries: &[NewEntry<'_>],
     topics: &[&TopicRow],
     marks: &Marks<'_>,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "WITH entry AS ({ENTRY} \
+        "WITH entry AS ({INSERT_ENTRY} \
          SELECT topic, seq, id, code, sender, name, content, at, NULLIF(key, ''), NULLIF(hash, ''), NULLIF(target, 0) \
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          AS e (topic, seq, id, code, sender, name, content, at, key, hash, target)), \
@@ -141,7 +122,7 @@ async fn write_at_once(
     dialect::exec(tx, sql, values).await.map(drop)
 }
 
-/// PostgreSQL's array of these.
+/// An array of PostgreSQL.
 fn array<T: ValueType + Into<Value>>(values: impl Iterator<Item = T>) -> Value {
     Value::Array(T::array_type(), Some(Box::new(values.map(Into::into).collect())))
 }

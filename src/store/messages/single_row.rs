@@ -1,45 +1,46 @@
-//! A send that no other waits beside, on PostgreSQL: locked, checked, numbered and written by one statement, where a
-//! transaction of four round trips would take twice as long.
+//! The single-row fast path on PostgreSQL: a draft that no other waits beside is locked, checked, numbered and written by
+//! one raw statement, where a transaction of four round trips would take twice as long.
 //!
-//! Nothing is decided here that the plain way would decide otherwise. The topic's row is locked first, by being counted up;
-//! then the session's. What the session has joined is read as the statement saw it when it began; where the count of its
-//! joins, which is read from the locked row, has moved since, or anything else is not as a plain send has it, the entry
-//! finds no sender, its column refuses to be empty, and nothing at all was done. So does the key of a repeat. Then the
-//! plain way finds out why.
+//! Nothing is decided here that the general path would decide otherwise. The topic's row is locked first, by incrementing
+//! its last seq; then the session's. The joins of the session are read as the statement saw them when it began. Where the
+//! count of its joins, which is read from the locked row, has moved since, or anything else is not as in a plain send, the
+//! entry finds no sender, its column refuses to be empty, and nothing at all is done. The same happens where an idempotency
+//! key is repeated. Then the general path finds out why.
 
 use sea_orm::{DbBackend, Value};
 
-use super::append::{Draft, StoredMessage};
-use super::rows::ENTRY;
+use super::columns::INSERT_ENTRY;
+use super::draft::Draft;
+use super::types::StoredMessage;
 use crate::model::{Code, Message, Millis, Seq};
-use crate::store::pool::{Client, Once, Row};
+use crate::store::pool::{Client, QueryOnceError, Row};
 use crate::store::{StoreError, dialect, read_marks, users};
 
-/// Why a lone send was not stored this way.
-pub(super) enum Lone {
-    /// Nothing was done: the plain way says why, or does it.
-    Plain,
-    /// The connection was lost, and perhaps only the answer.
+/// Why a draft was not stored by the fast path.
+pub(super) enum SingleRowError {
+    /// Nothing was done: the general path stores the draft or finds out why it may not be stored.
+    NotApplicable,
+    /// The connection was lost: the draft may have been stored.
     Unknown(StoreError),
-    /// Nothing was done, and the plain way would fare no better.
-    Refused(StoreError),
+    /// Nothing was done, and the general path would fail as well.
+    Failed(StoreError),
 }
 
 /// Appends a draft to its log.
-pub(super) async fn append(client: &Client, draft: &Draft, now: Millis) -> Result<StoredMessage, Lone> {
+pub(super) async fn append(client: &Client, draft: &Draft, now: Millis) -> Result<StoredMessage, SingleRowError> {
     if client.backend() != DbBackend::Postgres {
-        return Err(Lone::Plain);
+        return Err(SingleRowError::NotApplicable);
     }
     let rows = client.query_once(sql(), values(draft, now)).await.map_err(|error| match error {
-        Once::Lost(error) => Lone::Unknown(error),
-        Once::Refused(StoreError::Database(error)) => {
-            tracing::debug!(%error, "a lone send goes the plain way");
-            Lone::Plain
+        QueryOnceError::Unknown(error) => SingleRowError::Unknown(error),
+        QueryOnceError::NotRun(StoreError::Database(error)) => {
+            tracing::debug!(%error, "a draft takes the general path");
+            SingleRowError::NotApplicable
         }
-        Once::Refused(error) => Lone::Refused(error),
+        QueryOnceError::NotRun(error) => SingleRowError::Failed(error),
     })?;
-    let row = rows.first().ok_or(Lone::Plain)?; // no such topic
-    stored(draft, row, now).map_err(Lone::Refused)
+    let row = rows.first().ok_or(SingleRowError::NotApplicable)?; // no such topic
+    stored(draft, row, now).map_err(SingleRowError::Failed)
 }
 
 fn sql() -> String {
@@ -52,7 +53,7 @@ fn sql() -> String {
          FROM held JOIN session s ON s.id = held.id AND s.joins_version = held.joins_version JOIN \"user\" u ON u.id = s.user_id \
          LEFT JOIN instance i ON i.id = s.instance_id JOIN grown ON TRUE \
          JOIN joined j ON j.session_id = s.id AND j.topic_id = grown.id AND j.ended IS NULL), \
-         entry AS ({ENTRY} SELECT grown.id, grown.last_seq, $4, $5, sender.user_id, sender.username, $6, grown.last_at, \
+         entry AS ({INSERT_ENTRY} SELECT grown.id, grown.last_seq, $4, $5, sender.user_id, sender.username, $6, grown.last_at, \
          $7, $8, NULL FROM grown LEFT JOIN sender ON TRUE), \
          mark AS (INSERT INTO read_mark (user_id, topic_id, seq) SELECT sender.user_id, grown.id, grown.last_seq \
          FROM grown JOIN sender ON TRUE {}) \

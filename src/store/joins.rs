@@ -115,7 +115,7 @@ impl Store {
             .order_by_asc(joined::Column::JoinNumber)
             .all(self.read())
             .await?;
-        found.into_iter().map(|(join, topic)| with_topic(join, topic.into())).collect()
+        found.into_iter().map(|(join, topic)| with_topic(&join, topic.into())).collect()
     }
 
     /// Returns a topic; `None` if the session has not joined it.
@@ -202,7 +202,7 @@ async fn join_existing(
     if taken > 0 {
         let existing = joined::Entity::find_by_id((session, topic.key)).filter(joined::Column::Ended.is_null());
         if let Some(join) = existing.one(tx).await? {
-            let join = show(tx, request, with_topic(join, topic)?).await?;
+            let join = show(tx, request, with_topic(&join, topic)?).await?;
             return Ok(Ok(JoinOutcome { join, own, fresh: false, until, appeared }));
         }
     }
@@ -286,7 +286,7 @@ async fn show(tx: &Transaction, request: &JoinRequest, mut join: Join) -> Result
     Ok(join)
 }
 
-fn with_topic(join: joined::Model, topic: TopicRow) -> Result<Join, StoreError> {
+fn with_topic(join: &joined::Model, topic: TopicRow) -> Result<Join, StoreError> {
     let join_number = join_number(join.join_number)?;
     Ok(Join { topic, join_number, position: Seq(join.position), hidden: join.hidden })
 }

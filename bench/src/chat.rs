@@ -8,7 +8,7 @@ use crate::http::Http;
 use crate::server::{Kind, Server};
 
 /// A session of Parlour that has joined a room.
-pub struct Session {
+pub(crate) struct Session {
     pub http: Http,
     /// The session token.
     pub token: String,
@@ -17,7 +17,7 @@ pub struct Session {
 }
 
 /// A client that sends messages to a room.
-pub struct Sender {
+pub(crate) struct Sender {
     http: Http,
     /// The session token, for Parlour only.
     token: Option<String>,
@@ -27,7 +27,7 @@ pub struct Sender {
 
 impl Session {
     /// Opens a session of a built-in account, and joins a room.
-    pub async fn open(address: &str, name: &str, room: &str) -> Result<Self> {
+    pub(crate) async fn open(address: &str, name: &str, room: &str) -> Result<Self> {
         let mut http = Http::open(address).await?;
         let device = json!({ "device_id": format!("bench-device-{name}") }).to_string();
         let opened = http.call("POST", "/v1/sessions", None, &device).await?.json()?;
@@ -39,7 +39,7 @@ impl Session {
 }
 
 /// Opens a stream of a room. Returns the connection, and the part of the stream that has arrived already.
-pub async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result<(TcpStream, Vec<u8>)> {
+pub(crate) async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result<(TcpStream, Vec<u8>)> {
     if kind == Kind::Parlour {
         let session = Session::open(address, name, room).await?;
         return session.http.events(&session.events).await;
@@ -49,7 +49,7 @@ pub async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result
 
 impl Sender {
     /// Connects to a server; on Parlour, this opens a session and joins the room.
-    pub async fn open(server: &Server, name: &str, room: &str) -> Result<Self> {
+    pub(crate) async fn open(server: &Server, name: &str, room: &str) -> Result<Self> {
         if server.kind == Kind::Parlour {
             let Session { http, token, .. } = Session::open(&server.address, name, room).await?;
             return Ok(Self { http, token: Some(token), path: format!("/v1/topics/room:{room}/messages") });
@@ -58,7 +58,7 @@ impl Sender {
     }
 
     /// Sends a message, and waits for the acknowledgement.
-    pub async fn send(&mut self, text: &str) -> Result<()> {
+    pub(crate) async fn send(&mut self, text: &str) -> Result<()> {
         let body = json!({ "content": { "text": text } }).to_string();
         let response = self.http.call("POST", &self.path, self.token.as_deref(), &body).await?;
         ensure!((200..300).contains(&response.status), "the response to a message has status {}", response.status);
@@ -66,12 +66,12 @@ impl Sender {
     }
 
     /// Sends a GET request to Parlour.
-    pub async fn get(&mut self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Value> {
         self.http.call("GET", path, self.token.as_deref(), "").await?.json()
     }
 
     /// Returns the path of the room's history.
-    pub fn history(&self) -> &str {
+    pub(crate) fn history(&self) -> &str {
         &self.path
     }
 }

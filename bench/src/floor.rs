@@ -17,7 +17,7 @@ type Subscribers = Arc<Mutex<HashMap<String, Vec<TcpStream>>>>;
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub fn run(address: &str) -> Result<()> {
+pub(crate) fn run(address: &str) -> Result<()> {
     let listener = TcpListener::bind(address)?;
     let subscribers = Subscribers::default();
     for stream in listener.incoming() {

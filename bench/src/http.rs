@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A persistent connection.
-pub struct Http {
+pub(crate) struct Http {
     stream: TcpStream,
     address: String,
     /// The bytes after the last response that have been read already.
@@ -15,13 +15,13 @@ pub struct Http {
 }
 
 /// A response.
-pub struct Response {
+pub(crate) struct Response {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
 impl Http {
-    pub async fn open(address: &str) -> Result<Self> {
+    pub(crate) async fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, address: address.to_owned(), read: Vec::with_capacity(4096) })
@@ -31,7 +31,7 @@ impl Http {
     ///
     /// # Errors
     /// If the connection fails, or the response cannot be parsed.
-    pub async fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Response> {
+    pub(crate) async fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Response> {
         self.send(method, path, token, "application/json", body).await?;
         let (status, length) = self.head().await?;
         let length = length.unwrap_or(0);
@@ -47,7 +47,7 @@ impl Http {
     ///
     /// # Errors
     /// If the connection fails, or the status is not 200.
-    pub async fn events(mut self, path: &str) -> Result<(TcpStream, Vec<u8>)> {
+    pub(crate) async fn events(mut self, path: &str) -> Result<(TcpStream, Vec<u8>)> {
         self.send("GET", path, None, "text/event-stream", "").await?;
         let (status, _) = self.head().await?;
         ensure!(status == 200, "the response to the opening of a stream has status {status}");
@@ -86,7 +86,7 @@ impl Response {
     ///
     /// # Errors
     /// If the status is not 2xx, or the body is no JSON.
-    pub fn json(&self) -> Result<Value> {
+    pub(crate) fn json(&self) -> Result<Value> {
         if !(200..300).contains(&self.status) {
             bail!("a response has status {}: {}", self.status, String::from_utf8_lossy(&self.body));
         }

@@ -18,7 +18,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Parlour,
     /// nginx with the module nchan, which stores nothing durably.
     Nchan,
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 /// The settings of the servers to start.
-pub struct Setup {
+pub(crate) struct Setup {
     /// The path of Parlour's program.
     pub parlour: PathBuf,
     /// The URL of Parlour's database; `None` for a SQLite file in the folder of the server.
@@ -37,7 +37,7 @@ pub struct Setup {
 }
 
 /// A running server. It is killed when this is dropped.
-pub struct Server {
+pub(crate) struct Server {
     pub kind: Kind,
     pub address: String,
     child: Child,
@@ -51,7 +51,7 @@ impl Setup {
     ///
     /// # Errors
     /// If the server does not start within 30 seconds.
-    pub async fn start(&self, kind: Kind) -> Result<Server> {
+    pub(crate) async fn start(&self, kind: Kind) -> Result<Server> {
         self.start_in(kind, tempfile::tempdir()?).await
     }
 
@@ -59,7 +59,7 @@ impl Setup {
     ///
     /// # Errors
     /// If the server does not start within 30 seconds.
-    pub async fn start_in(&self, kind: Kind, folder: TempDir) -> Result<Server> {
+    pub(crate) async fn start_in(&self, kind: Kind, folder: TempDir) -> Result<Server> {
         let address = format!("127.0.0.1:{}", self.port);
         let child = self.command(kind, &address, folder.path())?.stdout(Stdio::null()).spawn();
         let child = child.with_context(|| format!("start {kind:?}"))?;
@@ -129,7 +129,7 @@ impl Server {
     }
 
     /// Returns the CPU time that the server has used.
-    pub fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.worker)).unwrap_or_default();
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         let ticks = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
@@ -137,7 +137,7 @@ impl Server {
     }
 
     /// Returns the resident memory of the server, in bytes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.worker)).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).unwrap_or(0) * 1024
@@ -147,7 +147,7 @@ impl Server {
     ///
     /// # Errors
     /// If the process cannot be killed.
-    pub fn kill(mut self) -> Result<TempDir> {
+    pub(crate) fn kill(mut self) -> Result<TempDir> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
@@ -172,7 +172,7 @@ fn can_pin() -> bool {
 }
 
 /// Pins this process to its core.
-pub fn pin_this_process() {
+pub(crate) fn pin_this_process() {
     if can_pin() {
         let own = std::process::id().to_string();
         let _ = Command::new("taskset").args(["-cp", OWN_CORE, &own]).stdout(Stdio::null()).status();
@@ -185,7 +185,7 @@ fn on_own_core() -> bool {
 }
 
 /// Reports whether nginx with nchan is installed.
-pub fn has_nchan() -> bool {
+pub(crate) fn has_nchan() -> bool {
     nchan_module().is_some() && Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok()
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// A measured value with its name and unit.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
 }
 
 impl Figure {
-    pub fn new(name: &str, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(name: &str, value: f64, unit: &'static str) -> Self {
         Self { name: name.to_owned(), value, unit }
     }
 }
@@ -26,12 +26,12 @@ impl fmt::Display for Figure {
 }
 
 /// Returns the share of each of `count` in `all`; zero if `count` is zero.
-pub fn per(all: Duration, count: usize) -> Duration {
+pub(crate) fn per(all: Duration, count: usize) -> Duration {
     all.checked_div(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or_default()
 }
 
 /// Returns the percentile of sorted durations, in milliseconds. `share` is a number from 0.0 to 1.0.
-pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the slice")]
     let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;
     sorted.get(at).map_or(0.0, |value| value.as_secs_f64() * 1e3)

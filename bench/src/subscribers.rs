@@ -18,7 +18,7 @@ use crate::server::Server;
 const CONCURRENT_OPENINGS: usize = 32;
 
 /// Open streams, and the deliveries over them.
-pub struct Subscribers {
+pub(crate) struct Subscribers {
     received: Rc<RefCell<Received>>,
     tasks: Vec<AbortHandle>,
     /// The start of the time in marks.
@@ -36,14 +36,19 @@ struct Received {
 
 impl Subscribers {
     /// Opens `count` streams, spread over `rooms` rooms.
-    pub async fn open(server: &Server, count: usize, rooms: usize) -> Result<Self> {
+    pub(crate) async fn open(server: &Server, count: usize, rooms: usize) -> Result<Self> {
         let mut subscribers = Self { received: Rc::default(), tasks: Vec::new(), epoch: Instant::now() };
         subscribers.open_more(server, 0..count, rooms).await?;
         Ok(subscribers)
     }
 
     /// Opens further streams, with these numbers.
-    pub async fn open_more(&mut self, server: &Server, numbers: std::ops::Range<usize>, rooms: usize) -> Result<()> {
+    pub(crate) async fn open_more(
+        &mut self,
+        server: &Server,
+        numbers: std::ops::Range<usize>,
+        rooms: usize,
+    ) -> Result<()> {
         let mut numbers = numbers;
         let mut opening = JoinSet::new();
         loop {
@@ -63,12 +68,12 @@ impl Subscribers {
     }
 
     /// Returns a text with a mark of the time now.
-    pub fn mark(&self, padding: &str) -> String {
+    pub(crate) fn mark(&self, padding: &str) -> String {
         format!("t@{}@{padding}", self.epoch.elapsed().as_nanos())
     }
 
     /// Waits for this many deliveries in total, at most for `timeout`. Returns the number of deliveries.
-    pub async fn wait_for(&self, deliveries: usize, timeout: Duration) -> usize {
+    pub(crate) async fn wait_for(&self, deliveries: usize, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         while self.deliveries() < deliveries && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -77,17 +82,17 @@ impl Subscribers {
     }
 
     /// Returns the number of deliveries so far.
-    pub fn deliveries(&self) -> usize {
+    pub(crate) fn deliveries(&self) -> usize {
         self.received.borrow().deliveries
     }
 
     /// Returns the number of streams that the server has closed.
-    pub fn closed(&self) -> usize {
+    pub(crate) fn closed(&self) -> usize {
         self.received.borrow().closed
     }
 
     /// Removes and returns the latencies of the deliveries, sorted.
-    pub fn latencies(&self) -> Vec<Duration> {
+    pub(crate) fn latencies(&self) -> Vec<Duration> {
         let mut latencies = std::mem::take(&mut self.received.borrow_mut().latencies);
         latencies.sort_unstable();
         latencies
@@ -101,7 +106,7 @@ impl Drop for Subscribers {
 }
 
 /// Returns the name of the room with this number.
-pub fn room(nth: usize) -> String {
+pub(crate) fn room(nth: usize) -> String {
     format!("bench-{nth}")
 }
 

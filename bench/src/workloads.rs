@@ -24,7 +24,13 @@ fn padding() -> String {
 }
 
 /// Sends messages at a steady rate to rooms full of streams: the cost and the latency of a delivery.
-pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, length: Duration) -> Result<Vec<Figure>> {
+pub(crate) async fn fanout(
+    server: &Server,
+    streams: usize,
+    rooms: usize,
+    rate: f64,
+    length: Duration,
+) -> Result<Vec<Figure>> {
     let subscribers = Rc::new(Subscribers::open(server, streams, rooms).await?);
     let mut senders = Vec::new();
     for nth in 0..rooms {
@@ -69,7 +75,7 @@ pub async fn fanout(server: &Server, streams: usize, rooms: usize, rate: f64, le
 }
 
 /// Runs senders that each wait for the acknowledgement of a message before they send the next: the rate and the latency.
-pub async fn sends(server: &Server, senders: usize, rooms: usize, length: Duration) -> Result<Vec<Figure>> {
+pub(crate) async fn sends(server: &Server, senders: usize, rooms: usize, length: Duration) -> Result<Vec<Figure>> {
     let mut open = Vec::new();
     for nth in 0..senders {
         open.push(Sender::open(server, &format!("sender-{nth}"), &room(nth % rooms)).await?);
@@ -104,7 +110,7 @@ pub async fn sends(server: &Server, senders: usize, rooms: usize, length: Durati
 }
 
 /// Opens streams that receive nothing: the rate of the openings, the memory of a stream, and the CPU while all are idle.
-pub async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let settle = Duration::from_secs(3);
     let before = server.memory();
     let cpu = server.cpu();
@@ -132,7 +138,7 @@ pub async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<F
 }
 
 /// Opens many sessions that join one room at the same time.
-pub async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>> {
     let cpu = server.cpu();
     let start = Instant::now();
     let subscribers = Subscribers::open(server, streams, 1).await?;
@@ -152,7 +158,7 @@ pub async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>> {
 }
 
 /// Reads pages of 100 entries of a long history: the newest, two in the middle, and the oldest.
-pub async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
     fill(server, entries).await?;
     let mut reader = Sender::open(server, "reader", &room(0)).await?;
     let newest = reader.history().to_owned() + "?limit=100";
@@ -203,7 +209,7 @@ async fn fill(server: &Server, entries: usize) -> Result<()> {
 
 /// Kills the server and starts it again: the time until it responds, and the time until all its streams are open again and
 /// have received the message that was sent in between.
-pub async fn resume(setup: &Setup, server: Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn resume(setup: &Setup, server: Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let mut sessions = Vec::new();
     for nth in 0..streams {
         sessions.push(Session::open(&server.address, &format!("subscriber-{nth}"), &room(nth % rooms)).await?);
@@ -249,7 +255,7 @@ async fn reconnect(address: &str, path: &str) -> Result<TcpStream> {
 }
 
 /// Opens streams that are not read while many messages are sent: the memory of each.
-pub async fn stalled(server: &Server, readers: usize, messages: usize) -> Result<Vec<Figure>> {
+pub(crate) async fn stalled(server: &Server, readers: usize, messages: usize) -> Result<Vec<Figure>> {
     let mut sender = Sender::open(server, "sender", &room(0)).await?;
     let text = padding() + &"y".repeat(3_800);
     for _ in 0..messages {

@@ -49,7 +49,7 @@ struct Inner {
     tasks: TaskTracker,
 }
 
-/// What the handle needs of a backend that runs.
+/// The parts of a running backend that the handle uses.
 #[derive(Debug)]
 enum Transport {
     Local,

@@ -36,7 +36,7 @@ const MAX_ENTRIES_BYTES: usize = 256 * 1024;
 /// The messages of one subject that may wait to be applied. When there are more, the client drops them.
 const SUBSCRIPTION_CAPACITY: usize = 4096;
 
-/// What the tasks of the backend share.
+/// The state that the tasks of the backend share.
 struct Connection {
     client: Client,
     state: Arc<BusState>,

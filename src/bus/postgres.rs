@@ -30,7 +30,7 @@ const MAX_ENTRY_BYTES: usize = 7_500;
 /// The time limit to connect, and to send a batch.
 const IO_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the two connections share.
+/// The state that the two connections share.
 struct Channel {
     options: PgConnectOptions,
     name: String,

@@ -51,7 +51,7 @@ impl End {
     }
 }
 
-/// What has happened since the stream last took its signals.
+/// The events since the stream last took its signals.
 #[derive(Debug, Default)]
 pub(super) struct PendingSignals {
     /// Joins whose topics have something new.

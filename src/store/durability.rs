@@ -1,7 +1,7 @@
-//! How safe a write transaction is from a power cut when its caller gets the answer.
+//! The durability of write transactions: what a power cut may take after the caller got the answer.
 
-/// What a power cut may take of a write transaction that has been acknowledged. A crash of this process takes nothing,
-/// whichever it is.
+/// The durability of an acknowledged write transaction in a power cut. A crash of this process takes nothing, in either
+/// case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
     /// On the disk within 100 ms of the commit, or earlier with the next transaction of full durability. A power cut takes

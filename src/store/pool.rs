@@ -172,7 +172,7 @@ impl Transaction {
         }
     }
 
-    /// How durable the whole transaction will be.
+    /// Returns the durability of the whole transaction.
     #[cfg(test)]
     pub(super) fn durability(&self) -> Durability {
         match self {

@@ -1,9 +1,9 @@
-//! SQLite, without a change of threads for each statement.
+//! SQLite: each connection has a thread of its own, and whole transactions run there.
 //!
-//! SQLite answers from this process's memory in a few microseconds; to wake another thread for it and be woken again costs
-//! several times as much, and a transaction has about ten statements. So a connection lives in a thread of its own, and
-//! whole transactions go there: their futures are polled in that thread, where no statement waits for anything. A read is
-//! one statement, and goes there by itself.
+//! SQLite executes a statement from this process's memory in a few microseconds. Waking another thread and waiting for it
+//! costs several times as much, and a transaction has about ten statements. So the future of a whole transaction is polled
+//! in the connection's thread, where a statement never waits for another thread. A read is one statement, and is sent to a
+//! thread alone.
 
 mod connection;
 mod entities;
@@ -33,67 +33,70 @@ pub(super) trait Column: TryGetable + FromSql {}
 
 impl<T: TryGetable + FromSql> Column for T {}
 
-/// How many jobs may wait; one more is refused.
-const WAITING: usize = 4096;
+/// The number of jobs that may wait for a thread; one more is refused.
+const QUEUE_CAPACITY: usize = 4096;
 
-/// What a thread is asked to do.
+/// Work for a connection's thread.
 type Job = Box<dyn FnOnce(&Arc<Connection>) -> BoxFuture<'static, ()> + Send>;
 
-/// Connections to one file, each in its thread, which ends with the last clone of this. The one that was at work last has
-/// its next job first: what it has read and prepared is still at hand, and the others cost nothing. Cheap to clone.
+/// Connections to one file, each in its thread. The threads end with the last clone of this. The thread that worked last
+/// gets the next job first: its pages and prepared statements are still cached, and the others stay asleep. Cheap to
+/// clone.
 #[derive(Clone)]
 pub(super) struct Threads {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Hands a job to a thread; none once the connections are to be closed.
-    // Not async: nothing is awaited while they are held, and this one is taken before the queue.
-    hands: Mutex<Vec<mpsc::Sender<Job>>>,
+    /// The channel of each thread; empty once the connections are to be closed.
+    // Not async mutexes: nothing is awaited while one is held. This one is locked before the queue.
+    senders: Mutex<Vec<mpsc::Sender<Job>>>,
     queue: Arc<Mutex<Queue>>,
-    /// Ends once all threads have.
+    /// Closes once all threads have ended.
     ended: Mutex<Option<tokio::sync::mpsc::Receiver<()>>>,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// What nobody has begun, as all are at work.
+    /// The jobs that wait because all threads are busy.
     waiting: VecDeque<Job>,
-    /// Threads without work, the last to have had some on top.
+    /// The idle threads, the one that worked last on top.
     idle: Vec<usize>,
 }
 
 impl Threads {
-    /// Opens `count` connections: one that writes, or some that only read.
+    /// Opens `count` connections: one that writes, or several that only read.
     pub(super) async fn open(url: &str, count: u32, reads_only: bool) -> Result<Self, StoreError> {
         let file = file(url)?;
         let (alive, ended) = tokio::sync::mpsc::channel(1);
         let queue = Arc::new(Mutex::new(Queue::default()));
-        let mut hands = Vec::new();
+        let mut senders = Vec::new();
         for nth in 0..count as usize {
             let (file, queue, alive, runtime) = (file.clone(), queue.clone(), alive.clone(), Handle::current());
-            let (hand, handed) = mpsc::channel();
-            let (tell, opened) = oneshot::channel();
+            let (sender, jobs) = mpsc::channel();
+            let (report, opened) = oneshot::channel();
             let thread = thread::Builder::new().name("sqlite".to_owned());
             let run = move || match Connection::open(&file, reads_only) {
                 Ok(connection) => {
-                    let _ = tell.send(Ok(()));
-                    serve(&Arc::new(connection), &queue, nth, &handed, &runtime);
+                    let _ = report.send(Ok(()));
+                    serve(&Arc::new(connection), &queue, nth, &jobs, &runtime);
                     drop(alive);
                 }
-                Err(error) => drop(tell.send(Err(error))),
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                }
             };
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("no thread for SQLite: {error}")))?;
             opened.await.unwrap_or_else(|_| Err(StoreError::closed()))?;
-            hands.push(hand);
+            senders.push(sender);
         }
-        queue.lock().idle.extend(0..hands.len());
-        let shared = Shared { hands: Mutex::new(hands), queue, ended: Mutex::new(Some(ended)) };
+        queue.lock().idle.extend(0..senders.len());
+        let shared = Shared { senders: Mutex::new(senders), queue, ended: Mutex::new(Some(ended)) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Runs `work` in one of the threads, as soon as one is free, and to its end, whatever becomes of who asked. Its
-    /// future may wait for statements, and for nothing else.
+    /// Runs `work` in one of the threads as soon as one is free, and to its end, even if the caller goes away. Its future
+    /// may wait for statements, and for nothing else.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(Arc<Connection>) -> BoxFuture<'static, T> + Send + 'static,
@@ -116,7 +119,7 @@ impl Threads {
         self.shared.start(Box::new(|connection| work(connection.clone())))
     }
 
-    /// Asks in one of the threads, as soon as one is free; not where who asked has gone by then.
+    /// Runs `ask` in one of the threads as soon as one is free; not if the caller has gone away by then.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> T + Send + 'static,
@@ -131,9 +134,9 @@ impl Threads {
         answer.await.map_err(|_| StoreError::closed())
     }
 
-    /// Closes the connections, each behind what has been asked for.
+    /// Closes the connections, each after the jobs that wait for it.
     pub(super) async fn close(&self) {
-        self.shared.hands.lock().clear(); // that ends them
+        self.shared.senders.lock().clear(); // the threads end when their channels close
         let ended = self.shared.ended.lock().take();
         if let Some(mut ended) = ended {
             let _ = ended.recv().await;
@@ -149,14 +152,14 @@ impl fmt::Debug for Threads {
 
 impl Shared {
     fn start(&self, job: Job) -> Result<(), StoreError> {
-        let hands = self.hands.lock();
-        if hands.is_empty() {
+        let senders = self.senders.lock();
+        if senders.is_empty() {
             return Err(StoreError::closed());
         }
         let mut queue = self.queue.lock();
         match queue.idle.pop() {
-            Some(nth) => hands[nth].send(job).map_err(|_| StoreError::closed()),
-            None if queue.waiting.len() >= WAITING => {
+            Some(nth) => senders[nth].send(job).map_err(|_| StoreError::closed()),
+            None if queue.waiting.len() >= QUEUE_CAPACITY => {
                 Err(StoreError::Unavailable("too many questions wait for the database".into()))
             }
             None => {
@@ -168,7 +171,7 @@ impl Shared {
 }
 
 impl Queue {
-    /// What a thread does after its last job; `None` where nothing waits, and it will be handed something.
+    /// Returns the next job of a thread. If there is none, the thread counts as idle and gets its next job by its channel.
     fn next(&mut self, nth: usize) -> Option<Job> {
         let job = self.waiting.pop_front();
         if job.is_none() {
@@ -178,37 +181,31 @@ impl Queue {
     }
 }
 
-/// A thread's life: jobs until the connections are to be closed.
-fn serve(
-    connection: &Arc<Connection>,
-    queue: &Mutex<Queue>,
-    nth: usize,
-    handed: &mpsc::Receiver<Job>,
-    runtime: &Handle,
-) {
-    let mut next = handed.recv().ok();
+/// The loop of a thread: runs jobs until its channel is closed, then closes the connection.
+fn serve(connection: &Arc<Connection>, queue: &Mutex<Queue>, nth: usize, jobs: &mpsc::Receiver<Job>, runtime: &Handle) {
+    let mut next = jobs.recv().ok();
     while let Some(job) = next {
         let run = AssertUnwindSafe(|| runtime.block_on(job(connection)));
         if std::panic::catch_unwind(run).is_err() {
             tracing::error!("work on the database was given up");
         }
-        connection.tidy();
-        connection.sync_in_time();
+        connection.roll_back_open();
+        connection.sync_if_due();
         let waiting = queue.lock().next(nth);
-        next = waiting.or_else(|| wait(connection, handed));
+        next = waiting.or_else(|| wait(connection, jobs));
     }
     connection.close();
 }
 
-/// Until the thread is handed something; what is to be on the disk by then gets there.
-fn wait(connection: &Connection, handed: &mpsc::Receiver<Job>) -> Option<Job> {
+/// Waits for the thread's next job, and meanwhile syncs commits of delayed durability when they are due.
+fn wait(connection: &Connection, jobs: &mpsc::Receiver<Job>) -> Option<Job> {
     while let Some(due) = connection.due() {
-        match handed.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Err(mpsc::RecvTimeoutError::Timeout) => connection.sync_in_time(),
-            handed => return handed.ok(),
+        match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Err(mpsc::RecvTimeoutError::Timeout) => connection.sync_if_due(),
+            received => return received.ok(),
         }
     }
-    handed.recv().ok()
+    jobs.recv().ok()
 }
 
 /// The file of a URL like `sqlite://parlour.db?mode=rwc`, as SQLite's own URI.
@@ -221,7 +218,7 @@ fn file(url: &str) -> Result<String, StoreError> {
     Ok(format!("file:{path}?{options}{mode}"))
 }
 
-/// Refuses what SQLite would ignore: a parameter that is misspelt, or a value that the parameter does not have.
+/// Refuses what SQLite would ignore: a misspelt parameter, or a value that the parameter does not have.
 fn check(path: &str, options: &str) -> Result<(), String> {
     percent_decode_str(path).decode_utf8().map_err(|error| error.to_string())?;
     for option in options.split('&').filter(|option| !option.is_empty()) {
@@ -300,7 +297,7 @@ mod tests {
         let mut gone = Box::pin(count(&asked));
         assert!(futures_util::poll!(&mut gone).is_pending());
         drop(gone);
-        let mut waiting: Vec<_> = (1..WAITING).map(|_| Box::pin(count(&asked))).collect();
+        let mut waiting: Vec<_> = (1..QUEUE_CAPACITY).map(|_| Box::pin(count(&asked))).collect();
         for question in &mut waiting {
             assert!(futures_util::poll!(question).is_pending());
         }
@@ -310,7 +307,7 @@ mod tests {
         for question in waiting {
             question.await?;
         }
-        assert_eq!(usize::try_from(*asked.lock())?, WAITING - 1);
+        assert_eq!(usize::try_from(*asked.lock())?, QUEUE_CAPACITY - 1);
         Ok(())
     }
 

@@ -31,7 +31,7 @@ use super::pool::Pool;
 use super::timeouts::within_timeout;
 use crate::model::TopicKey;
 
-/// How long a sender waits for its answer at most.
+/// The longest time that a sender waits for its answer.
 const SENDER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The way to the writer. The queue ends once it is closed or dropped, after it has written what has arrived.

@@ -16,7 +16,7 @@ use crate::support::{ServerProcess, Session, number, seqs, tools};
 const ROOM: &str = "room:lobby";
 
 /// How long something may take that is bound to come: pauses between attempts grow to some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An example that runs, in a process group of its own, with what it prints and complains about in files.
 struct Example {
@@ -56,7 +56,7 @@ impl Example {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < PATIENCE, "it still runs:\n{}", self.told());
+            assert!(since.elapsed() < RUN_TIMEOUT, "it still runs:\n{}", self.told());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -77,7 +77,7 @@ impl Example {
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let since = Instant::now();
         while !holds().await {
-            assert!(since.elapsed() < PATIENCE, "{what}, it does not come about:\n{}", self.told());
+            assert!(since.elapsed() < RUN_TIMEOUT, "{what}, it does not come about:\n{}", self.told());
             sleep(Duration::from_millis(50)).await;
         }
     }

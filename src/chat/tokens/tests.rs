@@ -1,4 +1,4 @@
-//! What makes a user token hold. How an issuer's keys are found is tested in `key_sets`.
+//! Tests of the checks on user tokens. `key_sets` tests how the keys of an issuer are found.
 
 mod key_sets;
 

@@ -64,7 +64,7 @@ fn refuse(pairs: &[(String, String)], parameters: &[Parameter], error: &QueryRej
     })
 }
 
-/// What a parameter that is no text takes.
+/// The values that a parameter accepts if it is not a text.
 fn takes(parameter: &Parameter) -> Option<&'static str> {
     let Some(RefOr::T(Schema::Object(schema))) = &parameter.schema else { return None };
     match schema.schema_type {

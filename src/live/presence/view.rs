@@ -69,7 +69,7 @@ impl Deref for List {
     }
 }
 
-/// What a stream that has shown one view sends to show a later one.
+/// The event that leads a stream from the view that it has shown to a later one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::live) enum Difference {
     /// Nothing: the views are equal.

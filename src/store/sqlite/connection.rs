@@ -1,4 +1,4 @@
-//! One connection to SQLite: statements in this project's dialect, and what they answer.
+//! One connection to SQLite: runs statements of this project's dialect and reads their rows.
 
 use std::fs::File;
 use std::io;
@@ -16,49 +16,49 @@ use sea_orm::{DbErr, RuntimeErr, Value};
 use crate::store::durability::Durability;
 use crate::store::error::StoreError;
 
-/// How long a connection waits for another process that holds the file.
-const BUSY: Duration = Duration::from_secs(2);
-/// So many statements stay prepared.
-const PREPARED: usize = 256;
+/// The time that a connection waits for another process that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The number of statements that stay prepared.
+const STATEMENT_CACHE_CAPACITY: usize = 256;
 
-/// How long after its commit a transaction of delayed durability is on the disk at the latest.
-const DELAY: Duration = Duration::from_millis(100);
+/// The time after its commit at which a transaction of delayed durability is on the disk at the latest.
+const SYNC_DELAY: Duration = Duration::from_millis(100);
 
-/// A connection, of the thread that serves it.
+/// A connection. It belongs to the thread that serves it.
 #[derive(Debug)]
 pub(in crate::store) struct Connection {
-    /// `None` once it is closed. The locks are never waited for: only its own thread takes them. Not async mutexes: nothing
-    /// is awaited while they are held.
+    /// `None` once it is closed. The locks are never contended, as only the connection's thread takes them. Not async
+    /// mutexes: nothing is awaited while they are held.
     sqlite: Mutex<Option<rusqlite::Connection>>,
-    /// Whether commits leave it to [`Self::sync`] to bring them to the disk.
+    /// True if commits do not sync the write-ahead log and leave that to [`Self::sync`].
     delays: AtomicBool,
     /// True if the open transaction is to be synced after its commit, although it was begun with delayed durability.
     full_required: AtomicBool,
-    /// When that is to be done, if there is something.
+    /// The time by which commits of delayed durability are to be synced; `None` if all are on the disk.
     due: Mutex<Option<Instant>>,
-    /// The write-ahead log, once it has been synced: where files are at an end, it must not be the one that is missing. It
-    /// stays the same file for as long as somebody has the database open.
+    /// The write-ahead log, from its first sync on: it stays open, so that a process without free file descriptors can
+    /// still sync it. It is the same file for as long as a connection has the database open.
     log: OnceLock<File>,
-    /// The last sync in time has failed, and been told.
+    /// True if the last due sync has failed, and the log has a line about it.
     failing: AtomicBool,
 }
 
-/// A row of an answer.
+/// A row of a result.
 #[derive(Debug)]
 pub(in crate::store) struct Row {
     answer: Arc<Answer>,
-    /// Its first cell.
+    /// The index of its first cell.
     first: usize,
 }
 
-/// What a query found, in few pieces of memory: of hundreds of rows, few cells are asked for as what they are.
+/// The rows of a query in few allocations: most cells of a page of hundreds of rows are read once and never copied.
 #[derive(Debug, Default)]
 struct Answer {
-    /// Where in `bytes` the columns' names stand.
+    /// The names of the columns, as ranges of `bytes`.
     names: Vec<Range<usize>>,
-    /// Row after row.
+    /// The cells, row by row.
     cells: Vec<Cell>,
-    /// Names, texts and blobs.
+    /// The names, texts and blobs.
     bytes: Vec<u8>,
 }
 
@@ -72,27 +72,27 @@ enum Cell {
 }
 
 impl Connection {
-    /// Opens a file, given as SQLite's URI.
+    /// Opens a file, given as an SQLite URI.
     pub(super) fn open(file: &str, reads_only: bool) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let sqlite = rusqlite::Connection::open_with_flags(file, flags)?;
-        sqlite.busy_timeout(BUSY)?;
-        sqlite.set_prepared_statement_cache_capacity(PREPARED);
-        // A plan is for a text, whatever is asked with it; otherwise a range that begins elsewhere is planned anew.
+        sqlite.busy_timeout(BUSY_TIMEOUT)?;
+        sqlite.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
+        // The plan of a statement must not depend on bound values (QPSG), or SQLite would prepare it again for other values.
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sqlite.execute_batch(
-            // An acknowledged message survives a power cut: the log is synced at every commit, but for what says otherwise.
+            // An acknowledged message survives a power cut: the log is synced at each commit of full durability.
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
              PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
         )?;
         sqlite.execute_batch(if reads_only {
             "PRAGMA cache_size = -1024; PRAGMA query_only = ON;"
         } else {
-            // What has been removed is overwritten in the file, as far as SQLite knows of copies: pages that moved rows
-            // have left behind, and the write-ahead log until its next round, may hold some for a while.
+            // Removed content is overwritten in the file. Old copies may remain for a while in pages from which rows were
+            // moved, and in the write-ahead log until it is written from its start again.
             "PRAGMA cache_size = -4096; PRAGMA secure_delete = ON;"
         })?;
         Ok(Self {
@@ -105,14 +105,14 @@ impl Connection {
         })
     }
 
-    /// How durable the transactions are that begin from here on. Each says so for itself.
+    /// Sets the durability of the transactions that begin after this call. Each transaction sets its own.
     pub(in crate::store) fn set_durability(&self, durability: Durability) -> Result<(), StoreError> {
         self.full_required.store(false, Ordering::Relaxed);
         let delays = durability == Durability::Delayed;
         if self.delays.load(Ordering::Relaxed) == delays {
             return Ok(());
         }
-        // Not one of the prepared ones: SQLite obeys when it reads this, and never again.
+        // Not a cached statement: the pragma takes effect when it is prepared, so a cached one would do nothing.
         let level = if delays { "NORMAL" } else { "FULL" };
         self.with(|sqlite| Ok(sqlite.pragma_update(None, "synchronous", level)?))?;
         self.delays.store(delays, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Connection {
         self.full_required.store(true, Ordering::Relaxed);
     }
 
-    /// How durable the open transaction will be.
+    /// Returns the durability of the open transaction.
     pub(in crate::store) fn durability(&self) -> Durability {
         let delayed = self.delays.load(Ordering::Relaxed) && !self.full_required.load(Ordering::Relaxed);
         if delayed { Durability::Delayed } else { Durability::Full }
@@ -137,24 +137,24 @@ impl Connection {
         if !self.delays.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.due.lock().get_or_insert_with(|| Instant::now() + DELAY);
+        self.due.lock().get_or_insert_with(|| Instant::now() + SYNC_DELAY);
         if self.durability() == Durability::Full { self.sync() } else { Ok(()) }
     }
 
-    /// When what has been committed is to be brought to the disk; none where all of it is there.
+    /// Returns the time by which commits are to be synced; `None` if all are on the disk.
     pub(in crate::store) fn due(&self) -> Option<Instant> {
         *self.due.lock()
     }
 
-    /// Brings to the disk what has been committed. Whatever SQLite writes to its log later stands behind it there, and a
-    /// log that is cut off counts up to there: what is on the disk is never a later transaction without an earlier one.
+    /// Syncs all commits to the disk. SQLite appends later transactions to the same log, and a log that was cut off counts
+    /// up to the cut: the disk never holds a later transaction without an earlier one.
     pub(in crate::store) fn sync(&self) -> Result<(), StoreError> {
         let synced = match self.log.get() {
             Some(log) => log.sync_data(),
             None => match self.open_log()? {
                 Some(Ok(log)) => self.log.get_or_init(|| log).sync_data(),
                 Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()), // where SQLite could not have such a log, it has synced the database itself
+                _ => Ok(()), // a database without such a log was synced by SQLite itself
             },
         };
         synced.map_err(|error| StoreError::Unavailable(format!("the write-ahead log could not be synced: {error}")))?;
@@ -162,7 +162,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The write-ahead log; none for a database that is in no file.
+    /// Opens the write-ahead log; `None` for a database that is not in a file.
     pub(super) fn open_log(&self) -> Result<Option<io::Result<File>>, StoreError> {
         self.with(|sqlite| {
             let path = sqlite.path().filter(|path| !path.is_empty());
@@ -170,8 +170,8 @@ impl Connection {
         })
     }
 
-    /// As [`Self::sync`], if the time for it has come.
-    pub(super) fn sync_in_time(&self) {
+    /// Calls [`Self::sync`] if it is due. A failed sync is retried, and logged once.
+    pub(super) fn sync_if_due(&self) {
         let now = Instant::now();
         if self.due().is_none_or(|due| due > now) {
             return;
@@ -182,11 +182,11 @@ impl Connection {
             if !failed_before {
                 tracing::error!(%error, "what was acknowledged would not survive a power cut yet, trying again");
             }
-            *self.due.lock() = Some(now + DELAY);
+            *self.due.lock() = Some(now + SYNC_DELAY);
         }
     }
 
-    /// The rows that a statement answers.
+    /// Runs a statement and returns its rows.
     pub(in crate::store) fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
         self.with(|sqlite| {
             let mut statement = sqlite.prepare_cached(sql)?;
@@ -209,30 +209,30 @@ impl Connection {
         })
     }
 
-    /// Runs a statement; answers how many rows it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(in crate::store) fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         self.with(|sqlite| {
             let mut statement = sqlite.prepare_cached(sql)?;
             bind(&mut statement, values)?;
             let mut rows = statement.raw_query();
-            while rows.next()?.is_some() {} // what a PRAGMA or a SELECT answers is of no interest
+            while rows.next()?.is_some() {} // the rows of a PRAGMA or a SELECT are not needed
             drop(rows);
             let changed = if statement.readonly() { 0 } else { sqlite.changes() };
             Ok(changed)
         })
     }
 
-    /// Whether no transaction is open.
+    /// Returns true if no transaction is open.
     pub(super) fn is_idle(&self) -> bool {
         self.sqlite.lock().as_ref().is_none_or(rusqlite::Connection::is_autocommit)
     }
 
-    /// Undoes what a job has left open.
-    pub(super) fn tidy(&self) {
+    /// Rolls back a transaction that a job has left open.
+    pub(super) fn roll_back_open(&self) {
         if !self.is_idle()
             && let Err(error) = self.execute("ROLLBACK", &[])
         {
-            tracing::error!(%error, "a transaction could not be undone");
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
     }
 
@@ -248,7 +248,7 @@ impl Connection {
         }
     }
 
-    /// Lets `ask` talk to SQLite itself: for what asks much in a row.
+    /// Calls `ask` with the connection of rusqlite: for code that runs many statements in a row.
     pub(in crate::store) fn with<T>(
         &self,
         ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
@@ -279,7 +279,7 @@ impl Answer {
 }
 
 impl Row {
-    /// A column, by its name.
+    /// Returns the value of a column.
     pub(in crate::store) fn get<T: FromSql>(&self, name: &str) -> Result<T, DbErr> {
         let fails = |why: String| DbErr::Type(format!("column {name}: {why}"));
         let Answer { names, cells, bytes } = &*self.answer;
@@ -295,7 +295,7 @@ impl Row {
     }
 }
 
-/// SQLite takes `$1` for a name, and knows no numbers but by the order in which names come.
+/// Binds `$1`, `$2`, … by their numbers. SQLite takes `$1` for a name and numbers names in the order in which they occur.
 pub(super) fn bind(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
     for place in 1..=statement.parameter_count() {
         let named = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
@@ -314,7 +314,7 @@ impl ToSql for Parameter<'_> {
             Value::SmallInt(value) => value.to_sql(),
             Value::Int(value) => value.to_sql(),
             Value::BigInt(value) => value.to_sql(),
-            // What sea-orm takes as a LIMIT.
+            // sea-orm binds a LIMIT as unsigned.
             Value::BigUnsigned(value) => {
                 Ok(value.map_or(Null.into(), |value| i64::try_from(value).unwrap_or(i64::MAX).into()))
             }

@@ -22,7 +22,7 @@ async fn is_due(store: &Store) -> Result<bool, StoreError> {
     Ok(writer.ask(sqlite::Connection::due).await?.is_some())
 }
 
-/// What only a checkpoint says must not be lost, or a client would receive again what it has.
+/// A position that only a checkpoint holds must not be lost, or a client would receive again what it has.
 #[tokio::test]
 async fn a_checkpoint_that_says_something_is_durable_in_full() -> Result<(), Box<dyn std::error::Error>> {
     let store = TestStore::new(Clock::default()).await?;

@@ -16,9 +16,9 @@ use crate::store::messages::draft::{Draft, DraftError};
 use crate::store::messages::types::{AppendedDrafts, BatchError};
 use crate::store::pool::Pool;
 
-/// How long the log is read for the drafts of a COMMIT whose answer was lost.
+/// The time for which the log is read for the drafts of a COMMIT whose answer was lost.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long after an attempt to read it the next one begins.
+/// The pause between two attempts to read it.
 const LOOK_UP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Drafts that are stored together, and the senders that wait for their answers in the same order.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::SessionId;
 
-/// How long the first draft of a batch waits for others at most.
+/// The longest time that the first draft of a batch waits for others.
 pub(super) const MAX_DELAY: Duration = Duration::from_millis(15);
 /// A batch of so many drafts waits for no more: in it, a commit is a small part of what each draft costs.
 pub(super) const TARGET_BATCH: usize = 10;

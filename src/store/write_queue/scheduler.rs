@@ -23,7 +23,7 @@ use crate::model::{Millis, SessionId, TopicId};
 use crate::store::messages::draft::Draft;
 use crate::store::pool::Pool;
 
-/// How long drafts gather before another transaction is begun beside those that run.
+/// The time for which drafts gather before another transaction begins beside those that run.
 const CONCURRENT_BATCH_DELAY: Duration = Duration::from_millis(10);
 /// Drafts of one transaction.
 const BATCH_ROWS: usize = 128;
@@ -31,7 +31,7 @@ const BATCH_ROWS: usize = 128;
 const BATCH_BYTES: usize = 512 * 1024;
 /// Other writes of one transaction.
 const BATCH_WRITES: usize = 64;
-/// How long a draft or a write may wait for its turn; later, its caller gets an error.
+/// The time that a draft or a write may wait for its turn; after that, its caller gets an error.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When the next transaction may begin.
@@ -211,7 +211,7 @@ impl Scheduler {
         }
     }
 
-    /// How long the first draft of a batch waits for others.
+    /// Returns the time that the first draft of a batch waits for others.
     fn draft_delay(&self) -> Duration {
         if self.closing {
             Duration::ZERO

@@ -16,7 +16,7 @@ use crate::store::messages::draft::{Draft, DraftError};
 
 /// Drafts that may wait, and other writes that may; one more is refused.
 pub(super) const QUEUE_CAPACITY: usize = 4096;
-/// What a sender gets.
+/// The answer to a sender.
 #[derive(Clone, Debug)]
 pub struct Appended {
     /// The message as JSON.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The seconds after which a program is ended: no run takes that long.
-const PATIENCE: &str = "400";
+const RUN_TIMEOUT: &str = "400";
 
 /// A file of the repository.
 pub(crate) fn file(path: &str) -> PathBuf {
@@ -59,7 +59,7 @@ fn printed(output: &Output) -> String {
 
 fn bounded(path: &Path) -> Command {
     let mut command = program("timeout");
-    command.args([OsStr::new("--kill-after=5"), OsStr::new(PATIENCE), path.as_os_str()]);
+    command.args([OsStr::new("--kill-after=5"), OsStr::new(RUN_TIMEOUT), path.as_os_str()]);
     command
 }
 

@@ -1,4 +1,4 @@
-//! Which of an issuer's keys are believed, and when they are asked for.
+//! Tests of the keys of an issuer: which are accepted, and when they are fetched.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
 //! The shape of the service, read from its sources: who may import whom, no circles between files, and what only some
-//! files may use. `cargo test --test it architecture -- --nocapture` prints each circle with the uses that make it.
+//! files may use. A circle that is found is printed with the uses that make it.
 
 mod circles;
 mod made_up;
@@ -15,13 +15,6 @@ use std::sync::LazyLock;
 use self::circles::{circles, describe, graph};
 use self::modules::{Crate, Sources};
 use self::rules::{Layers, forbidden_imports, layers, layers_of_table, outside_rooms};
-
-/// The circles that are still there. A circle that is not in this list fails the test, and so does one in it that is
-/// gone.
-const KNOWN_CIRCLES: &[&[&str]] = &[];
-
-/// The uses outside of their rooms that are still there, by the room's name and the file. Like the circles.
-const KNOWN_OUTSIDE: &[(&str, &str)] = &[];
 
 fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -80,27 +73,17 @@ fn no_layer_is_above_itself() {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let graph = graph(service());
-    let found = circles(&graph);
-    for circle in &found {
-        println!("{}", describe(&graph, circle));
-    }
-    let known: BTreeSet<Vec<String>> =
-        KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|&file| file.to_owned()).collect()).collect();
-    let found: BTreeSet<Vec<String>> = found.into_iter().collect();
-    let new: Vec<String> = found.difference(&known).map(|circle| describe(&graph, circle)).collect();
-    assert!(new.is_empty(), "break these circles, by a file below both for what two of them need:\n{}", new.join("\n"));
-    assert!(known.is_subset(&found), "gone, so take it from KNOWN_CIRCLES: {:#?}", known.difference(&found));
+    let found: Vec<String> = circles(&graph).iter().map(|circle| describe(&graph, circle)).collect();
+    assert!(
+        found.is_empty(),
+        "break these circles, by a file below both for what two of them need:\n{}",
+        found.join("\n")
+    );
 }
 
 #[test]
 fn each_room_keeps_what_is_its_own() {
-    let mut found = outside_rooms(service());
-    for &(room, file) in KNOWN_OUTSIDE {
-        assert!(
-            found.remove(&(room, file.to_owned())).is_some(),
-            "gone, so take it from KNOWN_OUTSIDE: {room}, {file}"
-        );
-    }
+    let found = outside_rooms(service());
     assert!(found.is_empty(), "each of these belongs into another file, as `rules.rs` lists them: {found:#?}");
 }
 

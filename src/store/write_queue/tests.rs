@@ -40,7 +40,7 @@ fn url(folder: &TempDir) -> String {
 async fn queue(folder: &TempDir) -> Result<(WriteQueue, Scheduler), Box<dyn Error>> {
     let pools = Pools::connect(&url(folder), 1).await?;
     let (queue, incoming) = WriteQueue::new(None);
-    Ok((queue, Scheduler::new(pools.write.clone(), incoming, 1, || Millis(0))))
+    Ok((queue, Scheduler::new(pools.write, incoming, 1, || Millis(0))))
 }
 
 #[tokio::test]

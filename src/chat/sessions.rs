@@ -194,7 +194,7 @@ impl Chat {
     /// Opens the session's stream.
     ///
     /// # Errors
-    /// The refusals and failures of [`StreamError`].
+    /// The session has ended, or the database is unavailable or refuses.
     pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Format) -> Result<Stream, StreamError> {
         Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, format).await
     }

@@ -1,4 +1,4 @@
-//! What every bus guarantees to the hub: one suite, run against each bus. It starts a real PostgreSQL and a real NATS
+//! The guarantees of every bus to the hub: one suite, run against each bus. It starts a real PostgreSQL and a real NATS
 //! server. If one is not installed, it prints that this bus is not tested.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and the panic names the line")]
 

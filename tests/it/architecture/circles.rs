@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::modules::{Crate, Target};
 
-/// Which file uses which, and by which paths.
+/// The files that each file uses, with the paths of the uses.
 pub(super) type Graph = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// The files that each file uses. A re-export leads to the file that defines the name, and is itself no use: so a

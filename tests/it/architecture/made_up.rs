@@ -8,7 +8,7 @@ fn parsed(files: &[(&str, &str)]) -> Crate {
     Crate::parse("parlour", &Sources::of(files))
 }
 
-/// What the layer `low`, which may import nothing, imports of the layer `high` in this source.
+/// Returns the imports from the layer `high` in a source of the layer `low`, which may import nothing.
 fn forbidden(source: &str) -> Vec<String> {
     let files = [
         ("lib.rs", "mod high; mod low;"),

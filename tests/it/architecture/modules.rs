@@ -67,7 +67,7 @@ pub(super) struct Module {
     pub(super) texts: Vec<String>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// An item that is defined in this file.
@@ -181,7 +181,7 @@ impl Crate {
         self.modules[module].parent.map_or(module, |parent| self.root_of(parent))
     }
 
-    /// What a path in this module leads to, through all imports and re-exports. `None` for a name that no module has: a
+    /// Returns the target of a path in this module, through all imports and re-exports. `None` for a name that no module has: a
     /// local variable, a generic parameter, a name of the prelude.
     pub(super) fn resolve(&self, module: usize, path: &[String]) -> Option<Target> {
         self.resolve_at(module, path, 0)

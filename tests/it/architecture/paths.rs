@@ -7,7 +7,7 @@ use syn::visit::{self, Visit};
 
 use super::modules::{Import, Segments};
 
-/// What the code of an item uses.
+/// The names that the code of an item uses.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) paths: BTreeSet<Segments>,

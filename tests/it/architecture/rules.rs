@@ -86,7 +86,7 @@ pub(super) fn forbidden_imports(parsed: &Crate, layers: &Layers) -> Vec<String> 
     found.into_iter().collect()
 }
 
-/// What only some files may use.
+/// A name that only some files may use.
 pub(super) struct Room {
     pub(super) name: &'static str,
     uses: Uses,
@@ -158,7 +158,7 @@ impl Room {
         self.files.iter().any(|place| file == *place || (place.ends_with('/') && file.starts_with(place)))
     }
 
-    /// What a module uses that is kept in this room.
+    /// Returns the uses, in a module, of names that are kept in this room.
     fn used(&self, parsed: &Crate, number: usize) -> Vec<String> {
         let module = &parsed.modules[number];
         match self.uses {

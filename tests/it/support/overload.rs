@@ -1,4 +1,4 @@
-//! What a client does when an overloaded service refuses it for now: it retries, as the contract tells it to.
+//! Retries of a client that an overloaded service refuses for now, as the contract tells it to.
 //!
 //! A test retries only such a refusal, so that a slow machine fails no test and a retry hides no fault: the service
 //! refuses for overload only after it has waited 2 s for its database. A refusal that comes sooner fails the test.

@@ -39,7 +39,7 @@ impl From<Frame> for Event {
     }
 }
 
-/// What a read of a stream returns.
+/// The result of a read of a stream.
 pub(crate) enum Next {
     Event(Event),
     /// The stream ended, with the last chunk of the protocol.

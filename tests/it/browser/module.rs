@@ -139,9 +139,9 @@ async fn a_session_that_has_expired_is_followed_by_a_new_one_and_nothing_is_miss
     let chromium = Chromium::start().await;
     let tab = chromium.open(Screen::Desktop).await;
     open_client(&tab, &server, &server, "{}").await;
-    let first = tab.run("return parlour.session.id").await;
+    // Only a refresh makes a session live longer than its 10 s. On a busy machine the first session may expire before.
     tab.until("Date.parse(parlour.session.expires_at) - Date.parse(parlour.session.created_at) > 12_000").await;
-    assert_eq!(tab.run("return parlour.session.id").await, first, "it was refreshed");
+    let first = tab.run("return parlour.session.id").await;
     tab.set_frozen(true).await;
     tokio::time::sleep(Duration::from_secs(13)).await;
     let bot = sender(&server).await;

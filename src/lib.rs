@@ -19,9 +19,15 @@
 
 pub mod app;
 mod bus;
-pub mod chat;
+mod chat;
 pub mod config;
-pub mod http;
+mod http;
 mod live;
-pub mod model;
+mod model;
 mod store;
+
+// The command line needs these; everything else is private to this crate.
+pub use crate::chat::mint_user_token;
+pub use crate::http::{openapi_json, openapi_yaml};
+pub use crate::model::text::{USERNAME_MAX, is_name};
+pub use crate::model::{Clock, UserId};

@@ -8,11 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use parlour::app;
-use parlour::chat::mint_user_token;
 use parlour::config::{Config, ConfigError, LogFormat, Settings};
-use parlour::model::text::{USERNAME_MAX, is_name};
-use parlour::model::{Clock, UserId};
+use parlour::{Clock, USERNAME_MAX, UserId, app, is_name, mint_user_token};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -104,8 +101,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             runtime()?.block_on(app::migrate(&config)).map_err(Failure::from)
         }
         Some(Command::Token(args)) => print(token(&check()?, &args)?),
-        Some(Command::Openapi { json: false }) => print(parlour::http::openapi_yaml().trim_end()),
-        Some(Command::Openapi { json: true }) => print(parlour::http::openapi_json().trim_end()),
+        Some(Command::Openapi { json: false }) => print(parlour::openapi_yaml().trim_end()),
+        Some(Command::Openapi { json: true }) => print(parlour::openapi_json().trim_end()),
     }
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{Backend, Bus, Hint, Interest};
 use crate::model::{Clock, Effect, Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, TopicKey, UserId};
 
-/// How long to wait for a hint or a connection. It is long, as other programs may use every core.
+/// The longest wait for a hint or a connection. It is long, as other programs may use every core.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The server that carries the hints.

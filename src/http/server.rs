@@ -43,29 +43,29 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// has stopped reading would lag by all of that before it is noticed: a stream reads the log instead of filling sockets.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long sent bytes may stay unacknowledged, or a client's window closed, before the connection counts as dead
+/// The time for which sent bytes may stay unacknowledged, or a client's window closed, before the connection counts as dead
 /// (RFC 5482). Otherwise retransmission lasts for a quarter of an hour, and the user stays online for as long. A stream
 /// that is cut is resumed by its `Last-Event-ID`, so a slow client loses nothing by it.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection is idle before TCP probes it. Streams write comments every 15 s; this is for other connections,
+/// The idle time after which TCP probes a connection. Streams write comments every 15 s; this is for other connections,
 /// whose peer may have disappeared without closing.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The time between two such probes.
 const TCP_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long the loop waits after a failed accept: without file descriptors it would fail at once, again and again.
+/// The pause of the loop after a failed accept: without file descriptors it would fail at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long connections may take to end after they were cut.
+/// The time limit for connections to end after they were cut.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Failures within this time of the one before are one burst, and one line in the log.
 const ACCEPT_BURST: Duration = Duration::from_secs(10);
 
-/// How long a client may take to send the head of a request.
+/// The time limits for a client to send the head of a request.
 #[derive(Clone, Copy, Debug)]
 struct HeadTimeouts {
     /// For a connection's first request, from the accept on.

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 /// The number of streams whose end, or opening, is recorded in one transaction.
 pub(super) const STREAMS_PER_TRANSACTION: usize = 256;
-/// How long a failed transaction is not retried.
+/// The time for which a failed transaction is not retried.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Hub {

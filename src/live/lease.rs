@@ -15,7 +15,7 @@ use crate::store::StoreError;
 const RENEWALS_PER_LEASE: u32 = 3;
 /// The time, besides one renewal, that other instances have to find a database that is back and renew their leases.
 const RECOVERY_TIME: Duration = Duration::from_secs(3);
-/// How long a renewal waits for the database.
+/// The time that a renewal waits for the database.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Hub {

@@ -17,7 +17,7 @@ const PAGE_ENTRIES: i64 = 64;
 const CACHE_PAGES: usize = 128;
 /// The size of all cached pages together, in bytes of JSON.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
-/// How long a page is cached.
+/// The time for which a page is cached.
 const PAGE_LIFETIME: Duration = Duration::from_secs(5);
 /// The number of pages that are read at the same time: streams that catch up leave database connections to everybody else.
 const CONCURRENT_READS: usize = 3;

@@ -14,7 +14,7 @@ use crate::bus::Interest;
 use crate::model::{SessionId, StreamId};
 use crate::store::StoreError;
 
-/// How often active topics and open streams are compared with the database.
+/// The interval at which active topics and open streams are compared with the database.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while the bus is away.
 const BUS_AWAY_INTERVAL: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ const TURNS: u64 = 4;
 const URGENT_ROUNDS_PER_FULL: u64 = 4;
 /// One of so many regular comparisons looks for streams that the database has open here and that are not.
 const ROUNDS_PER_ORPHAN_CHECK: u64 = 12;
-/// How long a topic without listeners stays active.
+/// The time for which a topic without listeners stays active.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of all tails together, in bytes of JSON.
 const TAILS_BYTES: usize = 64 * 1024 * 1024;

@@ -9,24 +9,24 @@ use sea_orm::{ConnectOptions, Database, DbBackend, SqlxError};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pool::{Connection as _, Pool};
-use super::sqlite::Threads;
+use super::sqlite::ConnectionThreads;
 use super::{StoreError, dialect};
 
-/// How long a caller waits for a connection before the answer is 503.
+/// The time that a caller waits for a connection before the answer is 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long PostgreSQL works on one statement before it gives up.
+/// PostgreSQL's time limit for one statement.
 const STATEMENT_TIMEOUT: &str = "8s";
-/// How long PostgreSQL waits for a locked row: after that the answer is 503, so that no queue builds up.
+/// The time that PostgreSQL waits for a locked row: after that the answer is 503, so that no queue builds up.
 const LOCK_TIMEOUT: &str = "2s";
-/// How long PostgreSQL keeps a transaction whose instance sends nothing more, because it was frozen in the middle of it.
+/// The time that PostgreSQL keeps a transaction whose instance sends nothing more, because it was frozen in the middle.
 /// Less than [`LOCK_TIMEOUT`], so that a transaction that waits for its rows gets them instead of an error.
 const IDLE_TRANSACTION_TIMEOUT: &str = "1500ms";
-/// How long a connection that is given back may take to answer a ping. It may be dead, and would hold its place in the pool
+/// The time limit for a connection that is given back to answer a ping. It may be dead, and would hold its place in the pool
 /// until the network reports that.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often an instance that starts checks whether another one has migrated the tables.
+/// The interval at which an instance that starts checks whether another one has migrated the tables.
 const MIGRATION_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Batches of drafts that may run at once on PostgreSQL, each on a connection of its own.
@@ -54,11 +54,11 @@ impl Pools {
     /// Fails if the URL is not valid, or the database cannot be reached.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
-            let write = Pool::Sqlite(Threads::open(url, 1, false).await?);
+            let write = Pool::Sqlite(ConnectionThreads::open(url, 1, false).await?);
             // Reads are mostly served from memory: more threads than cores would wait for each other, and each has its own
             // cache.
             let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-            let read = Pool::Sqlite(Threads::open(url, connections.clamp(1, 2 * cores), true).await?);
+            let read = Pool::Sqlite(ConnectionThreads::open(url, connections.clamp(1, 2 * cores), true).await?);
             // The lease shares the writer: SQLite has one process, and nothing else waits for its lease.
             return Ok(Self { read, lease: write.clone(), write, draft_batches: 1, url: url.into() });
         }
@@ -175,13 +175,12 @@ mod tests {
     use sea_orm::EntityTrait as _;
 
     use super::*;
+    use crate::store::testing::TestDatabase;
 
     /// The entities say what the migrations have made, or reading one would fail.
     #[tokio::test]
     async fn every_entity_is_a_table() -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
-        let pools = Pools::connect(&url, 2).await?;
+        let TestDatabase { pools, folder: _folder } = TestDatabase::empty().await?;
         assert!(!pools.is_migrated().await?);
         pools.migrate().await?;
         assert!(pools.is_migrated().await?);
@@ -205,9 +204,7 @@ mod tests {
     /// Direct messages of before the second migration stand in the inboxes of both.
     #[tokio::test]
     async fn direct_messages_that_are_there_are_found_by_their_users() -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let url = format!("sqlite://{}/p.db?mode=rwc", folder.path().display());
-        let pools = Pools::connect(&url, 2).await?;
+        let TestDatabase { pools, folder: _folder } = TestDatabase::empty().await?;
         let Pool::Sqlite(writer) = &pools.write else { return Err("it is SQLite".into()) };
         parlour_migration::Migrator::up(&writer.database().await?, Some(1)).await?;
         let sql = "INSERT INTO topic (id, name, last_seq, last_at, created_at) \

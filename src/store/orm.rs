@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, ProxyRow, QueryResu
 use sea_orm::{Statement, Value};
 
 use super::StoreError;
-use super::pool::{Pool, Transaction, again};
+use super::pool::{Pool, Transaction, retry_if_cut};
 use super::timeouts::within_timeout;
 
 #[async_trait::async_trait]
@@ -23,11 +23,11 @@ impl ConnectionTrait for Pool {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
-            Self::Postgres(pool) => within_timeout(again(|| pool.execute_raw(statement.clone()))).await?,
+            Self::Postgres(pool) => within_timeout(retry_if_cut(|| pool.execute_raw(statement.clone()))).await?,
             Self::Sqlite(threads) => {
                 let (sql, values) = parts(statement);
                 let done =
-                    within_timeout(threads.ask(move |connection| connection.execute_entity(&sql, &values))).await???;
+                    within_timeout(threads.call(move |connection| connection.execute_entity(&sql, &values))).await???;
                 Ok(done.into())
             }
         }
@@ -43,11 +43,11 @@ impl ConnectionTrait for Pool {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
-            Self::Postgres(pool) => within_timeout(again(|| pool.query_all_raw(statement.clone()))).await?,
+            Self::Postgres(pool) => within_timeout(retry_if_cut(|| pool.query_all_raw(statement.clone()))).await?,
             Self::Sqlite(threads) => {
                 let (sql, values) = parts(statement);
                 let rows =
-                    within_timeout(threads.ask(move |connection| connection.query_entity(&sql, &values))).await???;
+                    within_timeout(threads.call(move |connection| connection.query_entity(&sql, &values))).await???;
                 Ok(results(rows))
             }
         }

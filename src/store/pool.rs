@@ -13,7 +13,7 @@ use sea_orm::{
 use super::StoreError;
 use super::durability::Durability;
 use super::error::was_cut;
-use super::sqlite::{self, Column, Threads};
+use super::sqlite::{self, Column, ConnectionThreads};
 use super::timeouts::{statement_result, within_timeout};
 
 /// A statement is tried on so many connections while each turns out to have been cut: a database that restarts cuts all of
@@ -24,7 +24,9 @@ const CONNECTION_ATTEMPTS: usize = 8;
 /// Runs statements: a pool or a transaction.
 pub(super) trait Connection: ConnectionTrait {
     /// The dialect of the statements.
-    fn backend(&self) -> DbBackend;
+    fn backend(&self) -> DbBackend {
+        self.get_database_backend()
+    }
 
     /// Returns the rows of a statement.
     fn query_sql(&self, sql: String, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
@@ -54,7 +56,7 @@ impl Row {
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
     Postgres(DatabaseConnection),
-    Sqlite(Threads),
+    Sqlite(ConnectionThreads),
 }
 
 /// Begins transactions.
@@ -145,7 +147,7 @@ impl Client {
     /// might not get it later. A BEGIN that fails has done nothing.
     pub(super) async fn begin(&self, durability: Durability) -> Result<Transaction, StoreError> {
         match self {
-            Self::Postgres(pool) => Ok(Transaction::Postgres(statement_result(again(|| pool.begin())).await?)),
+            Self::Postgres(pool) => Ok(Transaction::Postgres(statement_result(retry_if_cut(|| pool.begin())).await?)),
             Self::Sqlite(connection) => {
                 let transaction = sqlite::Transaction::begin(connection.clone(), durability)?;
                 Ok(Transaction::Sqlite(transaction))
@@ -197,22 +199,15 @@ impl Transaction {
 }
 
 impl Connection for Pool {
-    fn backend(&self) -> DbBackend {
-        match self {
-            Self::Postgres(_) => DbBackend::Postgres,
-            Self::Sqlite(_) => DbBackend::Sqlite,
-        }
-    }
-
     async fn query_sql(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Postgres(pool) => {
                 let statement = statement(sql, values);
-                postgres_rows(again(|| pool.query_all_raw(statement.clone()))).await
+                postgres_rows(retry_if_cut(|| pool.query_all_raw(statement.clone()))).await
             }
             Self::Sqlite(threads) => {
-                let ask = move |connection: &sqlite::Connection| connection.query(&sql, &values);
-                Ok(sqlite_rows(within_timeout(threads.ask(ask)).await???))
+                let query = move |connection: &sqlite::Connection| connection.query(&sql, &values);
+                Ok(sqlite_rows(within_timeout(threads.call(query)).await???))
             }
         }
     }
@@ -221,24 +216,17 @@ impl Connection for Pool {
         match self {
             Self::Postgres(pool) => {
                 let statement = statement(sql, values);
-                Ok(statement_result(again(|| pool.execute_raw(statement.clone()))).await?.rows_affected())
+                Ok(statement_result(retry_if_cut(|| pool.execute_raw(statement.clone()))).await?.rows_affected())
             }
             Self::Sqlite(threads) => {
-                let ask = move |connection: &sqlite::Connection| connection.execute(&sql, &values);
-                within_timeout(threads.ask(ask)).await??
+                let execute = move |connection: &sqlite::Connection| connection.execute(&sql, &values);
+                within_timeout(threads.call(execute)).await??
             }
         }
     }
 }
 
 impl Connection for Transaction {
-    fn backend(&self) -> DbBackend {
-        match self {
-            Self::Postgres(_) => DbBackend::Postgres,
-            Self::Sqlite(_) => DbBackend::Sqlite,
-        }
-    }
-
     async fn query_sql(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Postgres(transaction) => postgres_rows(transaction.query_all_raw(statement(sql, values))).await,
@@ -269,12 +257,12 @@ fn sqlite_rows(rows: Vec<sqlite::Row>) -> Vec<Row> {
 }
 
 /// Runs a statement again if its connection had been cut.
-pub(super) async fn again<T, F: Future<Output = Result<T, DbErr>>>(ask: impl Fn() -> F) -> Result<T, DbErr> {
+pub(super) async fn retry_if_cut<T, F: Future<Output = Result<T, DbErr>>>(run: impl Fn() -> F) -> Result<T, DbErr> {
     for _ in 1..CONNECTION_ATTEMPTS {
-        match ask().await {
+        match run().await {
             Err(error) if was_cut(&error) => {}
             answer => return answer,
         }
     }
-    ask().await
+    run().await
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::ops::Deref;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -33,14 +34,19 @@ impl TestDatabase {
 /// A store on a database of its own. The file is deleted when this is dropped.
 pub(crate) struct TestStore {
     store: Store,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestStore {
     /// Makes one with all tables.
     pub(crate) async fn new(clock: Clock) -> Result<Self, Box<dyn Error>> {
         let TestDatabase { pools, folder } = TestDatabase::migrated().await?;
-        Ok(Self { store: Store::new(pools, clock), _folder: folder })
+        Ok(Self { store: Store::new(pools, clock), folder })
+    }
+
+    /// Returns the folder of its file.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 }
 

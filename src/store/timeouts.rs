@@ -6,7 +6,7 @@ use sea_orm::DbErr;
 
 use super::error::StoreError;
 
-/// How long the database may take to answer a statement. PostgreSQL's own limit (in `connect`) is shorter: beyond this one
+/// The time limit for the database to answer a statement. PostgreSQL's own limit (in `connect`) is shorter: beyond this one
 /// it is not slow but gone, and the network has not reported that, which may take a quarter of an hour.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -15,7 +15,7 @@ use crate::support::{ServerProcess, Session, number, seqs, tools};
 
 const ROOM: &str = "room:lobby";
 
-/// How long something may take that is bound to come: pauses between attempts grow to some seconds.
+/// The longest wait for what is bound to come: pauses between attempts grow to some seconds.
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An example that runs, in a process group of its own, with what it prints and complains about in files.
@@ -105,7 +105,7 @@ async fn ask(session: &Session, number: u64) {
     session.send(ROOM, json!({"text": format!("!roll {number}d1")})).await;
 }
 
-/// What the bot has said, in order: how much each roll made.
+/// The replies of the bot, in order: the sum of each roll.
 async fn answers(session: &Session) -> Vec<u64> {
     let history = session.whole_history(ROOM).await;
     let said = history.iter().filter(|message| message["sender"]["username"] == "Bot");

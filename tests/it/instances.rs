@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{Cluster, Event, EventStream, Next, Route, Session, contents, number, seqs, text};
 
-/// How long to wait for what a hint brings. Without hints an instance compares itself with the database every five
+/// The longest wait for what a hint brings. Without hints an instance compares itself with the database every five
 /// seconds, and acts on a difference from the second comparison on.
 const SOON: Duration = Duration::from_millis(4_500);
-/// How long to wait for what comes without a hint.
+/// The longest wait for what comes without a hint.
 const LATER: Duration = Duration::from_secs(40);
 const ROOM: &str = "room:across";
 

@@ -1,4 +1,4 @@
-//! Where a stream starts: at its id, at the last id that was brought back, at the join, or at the end.
+//! The start of a stream: at its id, at the last id that was brought back, at the join, or at the end.
 
 use std::time::Duration;
 

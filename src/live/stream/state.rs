@@ -25,7 +25,7 @@ use crate::model::event_id::{JoinNumber, PresenceDigest};
 use crate::model::{CheckpointId, Millis, Seq, SessionId, StreamId, UserId};
 use crate::store::StoreError;
 
-/// How long a stream does not query a database that has failed.
+/// The time for which a stream does not query a database that has failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// An open stream. Dropping it closes it: its session goes offline after the grace period, unless another stream has

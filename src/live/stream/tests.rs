@@ -8,7 +8,8 @@ use bytes::BytesMut;
 use tokio::sync::mpsc;
 
 use super::Stream;
-use crate::live::{ByteSink, FRAME_ROOM, Format, Hub, testing};
+use crate::live::testing::TestHub;
+use crate::live::{ByteSink, FRAME_ROOM, Format, Hub};
 use crate::model::event_id::{EventId, JoinNumber};
 use crate::model::group::Act;
 use crate::model::{Content, Effect, Entry, EphemeralEvent, GroupId, MessageId, Seq, SessionId, TopicId, UserId};
@@ -32,8 +33,8 @@ impl ByteSink for Pieces {
 }
 
 /// A hub on a database of its own, and a session there.
-async fn hub(url: &str) -> Result<(Hub, SessionId), Box<dyn Error>> {
-    let (hub, _) = testing::hub(url).await?;
+async fn hub() -> Result<(TestHub, SessionId), Box<dyn Error>> {
+    let hub = TestHub::new().await?;
     let session = sign_in(&hub, "ana").await?;
     Ok((hub, session))
 }
@@ -130,8 +131,7 @@ fn written(stream: &mut Stream) -> Result<String, Box<dyn Error>> {
 
 #[tokio::test]
 async fn an_ephemeral_message_after_a_join_has_ended_is_not_shown() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let room = TopicId::stored("room:a");
     let key = join(&hub, session, &room).await?;
     let mut stream = open(&hub, session).await?;
@@ -153,8 +153,7 @@ async fn an_ephemeral_message_after_a_join_has_ended_is_not_shown() -> Tested {
 
 #[tokio::test]
 async fn an_ephemeral_message_is_shown_though_another_join_has_changed() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let key = join(&hub, session, &TopicId::stored("room:a")).await?;
     let mut stream = open(&hub, session).await?;
     stream.take_signals().await;
@@ -173,8 +172,7 @@ async fn an_ephemeral_message_is_shown_though_another_join_has_changed() -> Test
 
 #[tokio::test]
 async fn a_join_that_was_made_and_ended_between_two_reads_is_sent_as_ended_once() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let mut stream = open(&hub, session).await?;
     stream.take_signals().await;
     for room in ["room:a", "room:b"] {
@@ -203,8 +201,7 @@ async fn a_join_that_was_made_and_ended_between_two_reads_is_sent_as_ended_once(
 
 #[tokio::test]
 async fn what_is_edited_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let group = Group::new(&hub, session).await?;
     let before = group.send(&hub, "before").await?;
     let after = group.send(&hub, "after").await?;
@@ -228,8 +225,7 @@ async fn what_is_edited_after_the_topic_was_lost_is_not_shown_to_a_stream_that_l
 
 #[tokio::test]
 async fn a_session_that_joins_after_the_topic_was_lost_is_not_shown_to_a_stream_that_lags() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let group = Group::new(&hub, session).await?;
     let mut stream = open(&hub, session).await?;
     stream.take_signals().await;
@@ -270,8 +266,7 @@ async fn a_session_that_joins_after_the_topic_was_lost_is_not_shown_to_a_stream_
 
 #[tokio::test]
 async fn a_join_that_was_made_and_lost_between_two_reads_shows_the_log_up_to_its_end() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let mut stream = open(&hub, session).await?;
     stream.take_signals().await;
     let group = Group::new(&hub, session).await?;
@@ -294,8 +289,7 @@ async fn a_join_that_was_made_and_lost_between_two_reads_shows_the_log_up_to_its
 
 #[tokio::test]
 async fn a_parked_stream_is_written_to_without_being_woken_and_wakes_for_anything_else() -> Tested {
-    let folder = tempfile::tempdir()?;
-    let (hub, session) = hub(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display())).await?;
+    let (hub, session) = hub().await?;
     let group = Group::new(&hub, session).await?;
     let mut stream = Box::new(open(&hub, session).await?);
     while stream.next_piece().await.is_some() {}

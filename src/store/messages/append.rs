@@ -1,4 +1,7 @@
 //! Appending a batch of drafts: lock the topics and the senders, check, number, insert.
+//!
+//! Raw SQL, because this is the hot path: a few statements for a whole batch, whatever its size, and rows without entities
+//! in between.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,8 @@
 //! Edits and removals of messages. Each is an entry of the log, and changes the row of its message in the same transaction,
 //! so that history and streams show the same.
+//!
+//! Raw SQL where the columns of a message are read or written, because they are those of the log (`columns`) and not of an
+//! entity, and where a row is locked.
 
 use serde_json::value::RawValue;
 

@@ -1,4 +1,7 @@
 //! Reading the log: pages of history, single entries, and searches by time.
+//!
+//! Raw SQL, because each statement is written for the primary key of its table: a page is one range of it, which a test
+//! checks, and the streams read thousands of rows by these statements.
 
 use sea_orm::Value;
 
@@ -32,6 +35,9 @@ impl LogRange {
 
 impl Store {
     /// Returns the first `limit` entries of a range.
+    ///
+    /// # Errors
+    /// Fails if the database does, or if a row is not a message.
     pub async fn history(&self, topic: &TopicRow, range: LogRange, limit: u64) -> Result<Vec<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", range.sql());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -39,6 +45,9 @@ impl Store {
     }
 
     /// Returns the entries from `first` to `last`, both inclusive, oldest first. Entries that are missing were pruned.
+    ///
+    /// # Errors
+    /// Fails if the database does, or if a row is not a message.
     pub async fn entries(
         &self,
         key: TopicKey,
@@ -51,6 +60,9 @@ impl Store {
     }
 
     /// Returns the entries from `first` to `last` that were edited by entries after `end`.
+    ///
+    /// # Errors
+    /// Fails if the database does.
     pub async fn edited_after(
         &self,
         key: TopicKey,
@@ -64,12 +76,18 @@ impl Store {
     }
 
     /// Returns an entry of a topic.
+    ///
+    /// # Errors
+    /// Fails if the database does, or if a row is not a message.
     pub async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2");
         Ok(self.page(&topic.id, sql, vec![id.0.into(), topic.key.into()]).await?.pop())
     }
 
     /// Reports whether one of the entries after `known`, up to `last`, is a removal.
+    ///
+    /// # Errors
+    /// Fails if the database does.
     pub async fn has_removal(&self, key: TopicKey, known: Seq, last: Seq) -> Result<bool, StoreError> {
         let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq > $2 AND seq <= $3 AND code = $4 LIMIT 1";
         let values = vec![key.into(), known.0.into(), last.0.into(), Code::REMOVAL.0.into()];
@@ -77,12 +95,18 @@ impl Store {
     }
 
     /// Reports whether a range holds any entry.
+    ///
+    /// # Errors
+    /// Fails if the database does.
     pub async fn has_any(&self, topic: TopicKey, range: LogRange) -> Result<bool, StoreError> {
         let sql = format!("SELECT seq FROM message WHERE {} LIMIT 1", range.sql());
         Ok(dialect::row(self.read(), sql, vec![topic.into(), range.from.0.into()]).await?.is_some())
     }
 
     /// Returns the oldest and the newest entry that a topic holds.
+    ///
+    /// # Errors
+    /// Fails if the database does.
     pub(in crate::store) async fn ends(&self, topic: TopicKey) -> Result<(Option<Seq>, Option<Seq>), StoreError> {
         let end = async |order: &str| {
             let sql = format!("SELECT seq FROM message WHERE topic_id = $1 ORDER BY seq {order} LIMIT 1");
@@ -94,6 +118,9 @@ impl Store {
 
     /// Returns the first entry that was made at this time or later. Times never decrease within a topic, so a binary
     /// search of the log finds it, without an index on time that every send would have to update.
+    ///
+    /// # Errors
+    /// Fails if the database does.
     pub async fn first_since(&self, topic: TopicKey, time: Millis) -> Result<Option<Seq>, StoreError> {
         let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
             return Ok(None);
@@ -123,14 +150,11 @@ impl Store {
 mod tests {
     use super::*;
     use crate::model::Clock;
-    use crate::store::Pools;
+    use crate::store::testing::TestStore;
 
     #[tokio::test]
     async fn a_page_is_one_range_of_one_index() -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        pools.migrate().await?;
-        let store = Store::new(pools, Clock::default());
+        let store = TestStore::new(Clock::default()).await?;
         for (direction, compare) in [(Direction::Backward, "seq<?"), (Direction::Forward, "seq>?")] {
             for changes in [false, true] {
                 let range = LogRange { direction, from: Seq(5), changes };

@@ -101,14 +101,11 @@ pub(super) fn insert(
 mod tests {
     use super::*;
     use crate::model::Clock;
-    use crate::store::{Pools, Store};
+    use crate::store::testing::TestStore;
 
     #[tokio::test]
     async fn a_sender_is_found_without_reading_through_any_table() -> Result<(), Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        let pools = Pools::connect(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 2).await?;
-        pools.migrate().await?;
-        let store = Store::new(pools, Clock::default());
+        let store = TestStore::new(Clock::default()).await?;
         let plan = dialect::rows(store.read(), format!("EXPLAIN QUERY PLAN {SENDER}"), vec![]).await?;
         let plan = plan.iter().map(|row| dialect::get::<String>(row, "detail")).collect::<Result<Vec<_>, _>>()?;
         assert_eq!(plan.len(), 5, "{plan:?}");

@@ -248,13 +248,13 @@ impl Connection {
         }
     }
 
-    /// Calls `ask` with the connection of rusqlite: for code that runs many statements in a row.
+    /// Calls `work` with the connection of rusqlite: for code that runs many statements in a row.
     pub(in crate::store) fn with<T>(
         &self,
-        ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match &*self.sqlite.lock() {
-            Some(sqlite) => ask(sqlite),
+            Some(sqlite) => work(sqlite),
             None => Err(StoreError::closed()),
         }
     }

@@ -20,7 +20,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Connection, Threads};
+use super::{Connection, ConnectionThreads};
 use crate::store::StoreError;
 
 /// The types that the columns of entities have: by table, then by column.
@@ -75,7 +75,7 @@ impl Connection {
     }
 }
 
-impl Threads {
+impl ConnectionThreads {
     /// As a database of sea-orm: for migrations, which run on nothing else.
     pub(in crate::store) async fn database(&self) -> Result<DatabaseConnection, DbErr> {
         Database::connect_proxy(DbBackend::Sqlite, Arc::new(Box::new(self.clone()))).await
@@ -84,15 +84,15 @@ impl Threads {
 
 /// Migrations run on this: each statement alone, without a time limit.
 #[async_trait::async_trait]
-impl ProxyDatabaseTrait for Threads {
+impl ProxyDatabaseTrait for ConnectionThreads {
     async fn query(&self, statement: Statement) -> Result<Vec<ProxyRow>, DbErr> {
         let values = statement.values.map_or_else(Vec::new, |values| values.0);
-        Ok(self.ask(move |connection| connection.query_entity(&statement.sql, &values)).await??)
+        Ok(self.call(move |connection| connection.query_entity(&statement.sql, &values)).await??)
     }
 
     async fn execute(&self, statement: Statement) -> Result<ProxyExecResult, DbErr> {
         let values = statement.values.map_or_else(Vec::new, |values| values.0);
-        Ok(self.ask(move |connection| connection.execute_entity(&statement.sql, &values)).await??)
+        Ok(self.call(move |connection| connection.execute_entity(&statement.sql, &values)).await??)
     }
 }
 

@@ -19,7 +19,7 @@ async fn durability(store: &Store, session: SessionId, resume: Resume) -> Result
 /// Returns true if SQLite has committed something that is not on the disk yet.
 async fn is_due(store: &Store) -> Result<bool, StoreError> {
     let Pool::Sqlite(writer) = &store.inner.pools.write else { return Ok(false) };
-    Ok(writer.ask(sqlite::Connection::due).await?.is_some())
+    Ok(writer.call(sqlite::Connection::due).await?.is_some())
 }
 
 /// A position that only a checkpoint holds must not be lost, or a client would receive again what it has.

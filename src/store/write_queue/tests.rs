@@ -3,13 +3,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::value::RawValue;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::scheduler::{Next, Scheduler};
 use super::*;
 use crate::model::{Clock, Content, MessageId, Millis, SessionId, TopicId, UserId};
-use crate::store::{JoinRequest, NewSession, Pools, Store, dialect, users};
+use crate::store::testing::{TestDatabase, TestStore};
+use crate::store::{JoinRequest, NewSession, Store, dialect, users};
 
 const TOPIC: &str = "room:a";
 
@@ -32,30 +32,25 @@ fn waiting(nth: u128, since: Instant) -> Result<WaitingDraft, Box<dyn Error>> {
     Ok(WaitingDraft { draft: draft(session(nth), "1")?, since, reply })
 }
 
-fn url(folder: &TempDir) -> String {
-    format!("sqlite://{}/p.db?mode=rwc", folder.path().display())
-}
-
 /// A queue whose scheduler does not run.
-async fn queue(folder: &TempDir) -> Result<(WriteQueue, Scheduler), Box<dyn Error>> {
-    let pools = Pools::connect(&url(folder), 1).await?;
+fn queue(database: &TestDatabase) -> (WriteQueue, Scheduler) {
     let (queue, incoming) = WriteQueue::new(None);
-    Ok((queue, Scheduler::new(pools.write, incoming, 1, || Millis(0))))
+    (queue, Scheduler::new(database.pools.write.clone(), incoming, 1, || Millis(0)))
 }
 
 #[tokio::test]
 async fn a_draft_waits_where_more_are_expected_until_the_target_is_reached() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
+    let database = TestDatabase::empty().await?;
     // However slow the machine is, that time has not passed yet.
     let at = Instant::now() + Duration::from_secs(60);
 
-    let (alone, mut scheduler) = queue(&folder).await?;
+    let (alone, mut scheduler) = queue(&database);
     alone.push(waiting(0, Instant::now())?)?;
     scheduler.receive_drafts();
     assert_eq!(scheduler.begin(), Next::Event, "no more is expected, so it has begun");
     assert_eq!(scheduler.running.len(), 1);
 
-    let (queue, mut scheduler) = queue(&folder).await?;
+    let (queue, mut scheduler) = queue(&database);
     for nth in 100..110 {
         scheduler.delay.record_arrival(session(nth), at);
     }
@@ -84,10 +79,8 @@ async fn a_queue_that_lingers_is_notified_once_the_target_is_reached() -> Result
 }
 
 /// A store with two sessions that have joined the topic, and a trigger that refuses the content `"bad"`.
-async fn store(folder: &TempDir) -> Result<Store, Box<dyn Error>> {
-    let pools = Pools::connect(&url(folder), 2).await?;
-    pools.migrate().await?;
-    let store = Store::new(pools, Clock::default());
+async fn store() -> Result<TestStore, Box<dyn Error>> {
+    let store = TestStore::new(Clock::default()).await?;
     for nth in 1..=2 {
         let id = UserId::parse(&format!("user-{nth}")).ok_or("an id")?;
         let user = NewSession::Issued { id, username: "Ana".into() };
@@ -150,14 +143,13 @@ async fn exists(store: &Store, name: &str) -> Result<bool, StoreError> {
 
 #[tokio::test]
 async fn a_draft_and_another_write_that_wait_at_the_same_time_share_one_commit() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let store = store(&folder).await?;
+    let store = store().await?;
     let delivered = Arc::new(AtomicUsize::new(0));
     let count = delivered.clone();
     store.on_new_entries(move |topics| {
         count.fetch_add(topics.values().map(|new| new.entries.len()).sum(), Ordering::SeqCst);
     });
-    let before = commits(folder.path())?;
+    let before = commits(store.folder())?;
     let busy = occupy(&store).await?;
     let mut sends = [Box::pin(store.append(draft(session(1), "1")?)), Box::pin(store.append(draft(session(2), "2")?))];
     let mut write = Box::pin(create_table(&store, "t"));
@@ -170,15 +162,14 @@ async fn a_draft_and_another_write_that_wait_at_the_same_time_share_one_commit()
     for send in sends {
         assert!(send.await?.fresh);
     }
-    assert_eq!(commits(folder.path())? - before, 1);
+    assert_eq!(commits(store.folder())? - before, 1);
     assert!(exists(&store, "t").await?);
     Ok(())
 }
 
 #[tokio::test]
 async fn whatever_fails_in_a_shared_transaction_takes_nothing_with_it() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let store = store(&folder).await?;
+    let store = store().await?;
     let busy = occupy(&store).await?;
     let mut good = Box::pin(store.append(draft(session(1), "1")?));
     let mut bad = Box::pin(store.append(draft(session(2), "\"bad\"")?));
@@ -221,8 +212,7 @@ async fn whatever_fails_in_a_shared_transaction_takes_nothing_with_it() -> Resul
 
 #[tokio::test]
 async fn what_has_arrived_is_written_before_the_database_closes() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let store = store(&folder).await?;
+    let store = store().await?;
     let busy = occupy(&store).await?;
     let mut send = Box::pin(store.append(draft(session(1), "1")?));
     let mut write = Box::pin(create_table(&store, "t"));

@@ -95,7 +95,7 @@ pub(super) struct WaitingDraft {
 /// A write transaction with the time of its arrival.
 pub(super) type WaitingWrite = (Instant, Box<dyn QueuedWrite>);
 
-/// Where drafts and writes come from, and where new entries go.
+/// The receivers of drafts and writes, and the callback that gets new entries.
 pub(in crate::store) struct Incoming {
     pub(super) drafts: mpsc::Receiver<WaitingDraft>,
     pub(super) writes: mpsc::Receiver<WaitingWrite>,

@@ -138,7 +138,7 @@ impl Group {
     }
 }
 
-/// What an entry announces: its code, sender and content.
+/// The announcement that an entry makes: its code, sender and content.
 pub(crate) fn announced(message: &Value) -> Value {
     json!({"code": message["code"], "sender": message["sender"], "content": message["content"]})
 }

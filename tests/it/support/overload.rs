@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long a client retries.
+/// The time for which a client retries.
 pub(crate) const OVERLOAD_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Less than the 2 s that the service waits, by what clocks and timers may differ.

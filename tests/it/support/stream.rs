@@ -12,11 +12,11 @@ use super::api::Call;
 use super::overload::Overload;
 use super::sse::{Frame, SseParser};
 
-/// How long a test waits for what should come at once. It is long, as other programs may use every core; it is shorter
+/// The longest wait of a test for what should come at once. It is long, as other programs may use every core; it is shorter
 /// than the longest long poll (30 s) and the tests' grace period (60 s), so that neither of them passes for "at once".
 pub(crate) const DEADLINE: Duration = Duration::from_secs(25);
 
-/// How long a service may take to start: it migrates its database first.
+/// The time limit for a service to start: it migrates its database first.
 pub(crate) const START_DEADLINE: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]

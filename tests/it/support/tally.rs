@@ -44,7 +44,8 @@ impl Tally {
     }
 }
 
-/// Who is present on one topic, as a client keeps it: the state, then the differences, as sets of `session_id`.
+/// The sessions that are present on one topic, as a client keeps them: the state, then the differences, as
+/// sets of `session_id`.
 #[derive(Default, Debug)]
 pub(crate) struct PresenceView {
     pub(crate) present: BTreeSet<String>,

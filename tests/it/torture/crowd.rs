@@ -15,7 +15,7 @@ use crate::support::{Api, OVERLOAD_DEADLINE, RawStream, ServerProcess, Session};
 
 const SESSIONS: usize = 1_000;
 const ROOM: &str = "room:hall";
-/// How long it may take until every stream has sent every presence. An idle machine needs a few seconds.
+/// The time limit for every stream to send every presence. An idle machine needs a few seconds.
 const COMPLETE_DEADLINE: Duration = Duration::from_secs(240);
 
 /// Raises the limit of open files: a thousand connections at each end are more than many systems allow by default.

@@ -53,12 +53,12 @@ struct Model {
     joins: Seen,
     joined: usize,
     ends: [u64; ROOMS],
-    /// What the client has seen of the joined rooms.
+    /// The entries of the joined rooms that the client has seen.
     seen: Seen,
     /// Every id so far, with what the client had seen then, and the number of the stream's opening.
     ids: Vec<(String, Seen, usize)>,
     opened: usize,
-    /// What the client had seen according to the last id that it brought back.
+    /// The entries that the client had seen according to the last id that it brought back.
     brought_back: Seen,
     /// The latest opening of which an id was brought back. Its ids, newer ones, and those of the last eight openings
     /// are good.

@@ -26,7 +26,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The carrier of the hints; see `PARLOUR_BUS`.
 #[derive(Clone, Debug)]
-pub enum Backend {
+pub(crate) enum Backend {
     /// None: there is one instance.
     Local,
     /// `LISTEN` and `NOTIFY` over the database at this URL.
@@ -37,7 +37,7 @@ pub enum Backend {
 
 /// The bus. Cheap to clone. It stops with the last clone, or with [`Bus::close`].
 #[derive(Clone, Debug)]
-pub struct Bus {
+pub(crate) struct Bus {
     inner: Arc<Inner>,
 }
 
@@ -65,7 +65,7 @@ impl Bus {
     ///
     /// # Errors
     /// [`BusError`] if the URL of the backend cannot be parsed. A server that cannot be reached is no error.
-    pub fn start(
+    pub(crate) fn start(
         backend: Backend,
         instance: Uuid,
         epoch: u32,
@@ -91,7 +91,7 @@ impl Bus {
     }
 
     /// Queues a hint to be sent to the instances with an interest in it. It may be lost.
-    pub fn publish(&self, mut hint: Hint) {
+    pub(crate) fn publish(&self, mut hint: Hint) {
         if self.is_local() {
             return;
         }
@@ -108,19 +108,19 @@ impl Bus {
     }
 
     /// Reports whether there is no other instance to send hints to.
-    pub fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         matches!(self.inner.transport, Transport::Local)
     }
 
     /// Adds an interest. Calls are counted: each needs its own [`Bus::unlisten`].
-    pub fn listen(&self, interest: Interest) {
+    pub(crate) fn listen(&self, interest: Interest) {
         if let Transport::Nats(interests) = &self.inner.transport {
             interests.add(interest);
         }
     }
 
     /// Removes an interest that was added by [`Bus::listen`].
-    pub fn unlisten(&self, interest: &Interest) {
+    pub(crate) fn unlisten(&self, interest: &Interest) {
         if let Transport::Nats(interests) = &self.inner.transport {
             interests.remove(interest);
         }
@@ -128,7 +128,7 @@ impl Bus {
 
     /// Waits until the subscriptions for all interests that were added before are active, for at most 500 ms. Does not
     /// wait while the bus is not connected.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         if let Transport::Nats(interests) = &self.inner.transport
             && self.healthy()
         {
@@ -137,23 +137,23 @@ impl Bus {
     }
 
     /// Reports whether the bus is connected, as far as the heartbeats show.
-    pub fn healthy(&self) -> bool {
+    pub(crate) fn healthy(&self) -> bool {
         self.inner.state.is_connected()
     }
 
     /// Returns a receiver that is notified when [`Bus::healthy`] changes.
-    pub fn health(&self) -> watch::Receiver<bool> {
+    pub(crate) fn health(&self) -> watch::Receiver<bool> {
         self.inner.state.connected.subscribe()
     }
 
     /// Waits until the bus is connected, for at most `timeout`. Returns true if it is.
-    pub async fn connected(&self, timeout: Duration) -> bool {
+    pub(crate) async fn connected(&self, timeout: Duration) -> bool {
         let mut health = self.health();
         tokio::time::timeout(timeout, health.wait_for(|connected| *connected)).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// Sends the hints that are queued, within a second, and stops the bus.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.inner.state.stop.cancel();
         if tokio::time::timeout(CLOSE_TIMEOUT, self.inner.tasks.wait()).await.is_err() {
             tracing::debug!("the last hints were not sent");

@@ -5,7 +5,7 @@ use crate::model::{Entry, EphemeralEvent, Seq, SessionId, StreamId, TopicId, Top
 
 /// A message from one instance to others. To apply a hint twice, late or out of order changes nothing but latency.
 #[derive(Clone, Debug)]
-pub enum Hint {
+pub(crate) enum Hint {
     /// A topic's log has grown up to `last`. The entries that are new are sent along to save the read from the database;
     /// some or all of them may be missing.
     Appended {
@@ -91,7 +91,7 @@ impl Hint {
 
 /// A subject that an instance wants to receive hints about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Interest {
+pub(crate) enum Interest {
     /// A topic that a stream on this instance listens to.
     Topic(TopicKey),
     /// A session whose stream is open on this instance.

@@ -21,5 +21,5 @@ mod state;
 mod tests;
 mod wire;
 
-pub use handle::{Backend, Bus};
-pub use hint::{Hint, Interest};
+pub(crate) use handle::{Backend, Bus};
+pub(crate) use hint::{Hint, Interest};

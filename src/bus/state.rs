@@ -17,7 +17,7 @@ const RECEIVE_QUEUE_CAPACITY: usize = 4096;
 /// The reason why a bus cannot start: the setting is wrong. A server that cannot be reached is no reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BusError(pub(super) String);
+pub(crate) struct BusError(pub(super) String);
 
 /// The state of a bus.
 #[derive(Debug)]

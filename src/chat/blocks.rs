@@ -13,7 +13,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Invalid`] if the caller names themselves, [`ChatError::NotFound`] if there is no such user, or a
     /// failure of the database.
-    pub async fn block(&self, caller: &Caller, user: &UserId) -> Result<(), ChatError> {
+    pub(crate) async fn block(&self, caller: &Caller, user: &UserId) -> Result<(), ChatError> {
         let blocker = caller.user.user_id.clone();
         let blocked = user.clone();
         let dm =
@@ -33,7 +33,7 @@ impl Chat {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn unblock(&self, caller: &Caller, user: &UserId) -> Result<(), ChatError> {
+    pub(crate) async fn unblock(&self, caller: &Caller, user: &UserId) -> Result<(), ChatError> {
         let blocker = caller.user.user_id.clone();
         let blocked = user.clone();
         let Some(dm) = TopicId::dm(&blocker, &blocked) else {
@@ -46,7 +46,12 @@ impl Chat {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn blocks(&self, caller: &Caller, after: Option<&UserId>, limit: u64) -> Result<Vec<Block>, ChatError> {
+    pub(crate) async fn blocks(
+        &self,
+        caller: &Caller,
+        after: Option<&UserId>,
+        limit: u64,
+    ) -> Result<Vec<Block>, ChatError> {
         Ok(self.store().blocks_of(&caller.user.user_id, after, limit).await?)
     }
 

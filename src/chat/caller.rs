@@ -5,7 +5,7 @@ use crate::store::SessionRow;
 
 /// A caller with a valid session.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The id of the session.
     pub session: SessionId,
     /// The user of the session.

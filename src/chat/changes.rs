@@ -17,7 +17,7 @@ impl Chat {
     /// [`ChatError::Invalid`] or [`ChatError::ContentTooLarge`] for the content, [`ChatError::NotFound`] if the caller
     /// may not see the message, [`ChatError::Forbidden`] if they did not send it, [`ChatError::Blocked`],
     /// [`ChatError::MessageRemoved`], [`ChatError::Unauthenticated`], or a failure of the database.
-    pub async fn edit(
+    pub(crate) async fn edit(
         &self,
         caller: &Caller,
         topic: TopicId,
@@ -39,7 +39,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see the message, [`ChatError::Forbidden`] if they may not remove
     /// it, [`ChatError::Unauthenticated`], or a failure of the database.
-    pub async fn remove(&self, caller: &Caller, topic: TopicId, message: MessageId) -> Result<(), ChatError> {
+    pub(crate) async fn remove(&self, caller: &Caller, topic: TopicId, message: MessageId) -> Result<(), ChatError> {
         let target = self.target(caller, topic, message).await?;
         self.run_to_completion(|chat| async move {
             let changed = chat.store().remove_message(target).await??;

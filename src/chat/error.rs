@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// The reason why a call was refused. The caller can act on everything but [`ChatError::Unavailable`] and
 /// [`ChatError::Internal`], and the text of each says how.
 #[derive(Debug, thiserror::Error)]
-pub enum ChatError {
+pub(crate) enum ChatError {
     /// The credential is missing, unreadable, expired, or its session has ended.
     #[error("{0}")]
     Unauthenticated(&'static str),
@@ -80,12 +80,12 @@ pub enum ChatError {
 
 impl ChatError {
     /// Refuses a value, in a sentence that names it.
-    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(detail.into())
     }
 
     /// Refuses a token whose session has ended or expired.
-    pub fn session_ended() -> Self {
+    pub(crate) fn session_ended() -> Self {
         Self::Unauthenticated("the session has ended or expired: open a new one with POST /v1/sessions")
     }
 }

@@ -15,7 +15,7 @@ const DEFAULT_MAX_MEMBERS: u32 = 100;
 
 /// The properties of a group to create.
 #[derive(Clone, Debug)]
-pub struct CreateGroup {
+pub(crate) struct CreateGroup {
     /// 1 to 100 characters.
     pub name: String,
     /// At most 500 characters. The default is empty.
@@ -28,7 +28,7 @@ pub struct CreateGroup {
 
 /// A search for groups.
 #[derive(Clone, Debug)]
-pub struct GroupQuery {
+pub(crate) struct GroupQuery {
     /// The beginning of the groups' names, in any case.
     pub prefix: String,
     /// The last group of the page before; the search goes on after it.
@@ -42,7 +42,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Invalid`] for a property that is out of its bounds, or a failure of the database.
-    pub async fn create_group(&self, caller: &Caller, new: CreateGroup) -> Result<GroupRow, ChatError> {
+    pub(crate) async fn create_group(&self, caller: &Caller, new: CreateGroup) -> Result<GroupRow, ChatError> {
         let new = NewGroup {
             name: new.name,
             description: new.description.unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if there is no such group, or a failure of the database.
-    pub async fn group(&self, caller: &Caller, id: GroupId) -> Result<GroupRow, ChatError> {
+    pub(crate) async fn group(&self, caller: &Caller, id: GroupId) -> Result<GroupRow, ChatError> {
         self.store().group(id, &caller.user.user_id).await?.ok_or(ChatError::NotFound("group"))
     }
 
@@ -65,7 +65,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Invalid`] for a prefix that no name can have, or a failure of the database.
-    pub async fn groups(&self, caller: &Caller, query: GroupQuery) -> Result<Vec<GroupRow>, ChatError> {
+    pub(crate) async fn groups(&self, caller: &Caller, query: GroupQuery) -> Result<Vec<GroupRow>, ChatError> {
         let GroupQuery { prefix, after, limit } = query;
         if !prefix.is_empty() && !is_name(&prefix, GROUP_NAME_MAX) {
             return Err(ChatError::invalid("prefix takes at most 100 characters and no control characters"));
@@ -78,7 +78,7 @@ impl Chat {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn my_groups(
+    pub(crate) async fn my_groups(
         &self,
         caller: &Caller,
         standings: (Standing, Standing),
@@ -93,7 +93,12 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Invalid`] for a property that is out of its bounds, [`ChatError::NotFound`] if there is no such
     /// group, [`ChatError::Forbidden`] if the caller is not an admin of it, or a failure of the database.
-    pub async fn change_group(&self, caller: &Caller, id: GroupId, patch: GroupPatch) -> Result<GroupRow, ChatError> {
+    pub(crate) async fn change_group(
+        &self,
+        caller: &Caller,
+        id: GroupId,
+        patch: GroupPatch,
+    ) -> Result<GroupRow, ChatError> {
         check_properties(patch.name.as_deref(), patch.description.as_deref(), patch.max_members)?;
         let changed = self.store().change_group(id, caller.user.user_id.clone(), patch).await?;
         let changed = changed.ok_or(ChatError::NotFound("group"))?;
@@ -105,7 +110,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotFound`] if there is no such group, [`ChatError::Forbidden`] if the caller is not a superadmin of
     /// it, or a failure of the database.
-    pub async fn delete_group(&self, caller: &Caller, id: GroupId) -> Result<(), ChatError> {
+    pub(crate) async fn delete_group(&self, caller: &Caller, id: GroupId) -> Result<(), ChatError> {
         let user = caller.user.user_id.clone();
         self.run_to_completion(|chat| async move {
             let deleted = chat.store().delete_group(id, user).await?.ok_or(ChatError::NotFound("group"))?;

@@ -12,7 +12,7 @@ use crate::store::{LogRange, TopicRow};
 
 /// The start of the first page of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HistoryStart {
+pub(crate) enum HistoryStart {
     /// The newest entry if the listing is backward, the oldest if it is forward.
     End,
     /// This entry.
@@ -24,7 +24,7 @@ pub enum HistoryStart {
 
 /// A request for a page of history.
 #[derive(Clone, Debug)]
-pub struct HistoryQuery {
+pub(crate) struct HistoryQuery {
     /// The order of the listing.
     pub direction: Direction,
     /// The largest number of messages of the page, 1 to 100.
@@ -39,7 +39,7 @@ pub struct HistoryQuery {
 
 /// A page of history.
 #[derive(Clone, Debug)]
-pub struct HistoryPage {
+pub(crate) struct HistoryPage {
     /// The messages, in the order of the listing.
     pub messages: Vec<Message>,
     /// The cursor of the next page. `None` at the end of a backward listing; a forward one can always go on, as new
@@ -99,7 +99,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::BadCursor`], [`ChatError::NotFound`] if the caller may not see the topic, or a failure of the
     /// database.
-    pub async fn history(
+    pub(crate) async fn history(
         &self,
         caller: &Caller,
         topic: &TopicId,

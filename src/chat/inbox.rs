@@ -9,7 +9,7 @@ use crate::store::{InboxTopic, ReadMark, TopicKey};
 
 /// A page of an inbox.
 #[derive(Clone, Debug)]
-pub struct InboxPage {
+pub(crate) struct InboxPage {
     /// The topics, the one with the latest message first.
     pub topics: Vec<InboxTopic>,
     /// The cursor of the next page; `None` on the last page.
@@ -22,7 +22,12 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::BadCursor`], or a failure of the database.
-    pub async fn inbox(&self, caller: &Caller, cursor: Option<&str>, limit: usize) -> Result<InboxPage, ChatError> {
+    pub(crate) async fn inbox(
+        &self,
+        caller: &Caller,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<InboxPage, ChatError> {
         let user = &caller.user.user_id;
         let after = cursor.map(|text| decode_cursor(text, user).ok_or(ChatError::BadCursor)).transpose()?;
         // One topic more than the page holds shows that there is a next page.
@@ -39,7 +44,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see the topic, or a failure of the database.
-    pub async fn mark_read(&self, caller: &Caller, topic: &TopicId, seq: Seq) -> Result<ReadMark, ChatError> {
+    pub(crate) async fn mark_read(&self, caller: &Caller, topic: &TopicId, seq: Seq) -> Result<ReadMark, ChatError> {
         let user = caller.user.user_id.clone();
         let Some(row) = self.visible(topic, &user).await? else {
             return Ok(ReadMark::default()); // a direct message without any entry

@@ -14,7 +14,7 @@ impl Chat {
     /// [`ChatError::NotFound`] for the group, the user or the member, the refusal of the rule as one of
     /// [`ChatError::Forbidden`], [`ChatError::Banned`], [`ChatError::UserBanned`], [`ChatError::GroupFull`],
     /// [`ChatError::LastSuperadmin`] and [`ChatError::NoFurtherRole`], or a failure of the database.
-    pub async fn act_in_group(
+    pub(crate) async fn act_in_group(
         &self,
         caller: &Caller,
         group: GroupId,
@@ -42,7 +42,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotFound`] if there is no such group, [`ChatError::Forbidden`] if the caller may not see the list,
     /// or a failure of the database.
-    pub async fn members(
+    pub(crate) async fn members(
         &self,
         caller: &Caller,
         group: GroupId,

@@ -14,7 +14,7 @@ use crate::store::{AppendError, Draft, DraftError, TopicRow};
 
 /// A message to send.
 #[derive(Clone, Debug)]
-pub struct NewMessage {
+pub(crate) struct NewMessage {
     /// Any well-formed JSON value.
     pub content: Box<RawValue>,
     /// True if the message is delivered to the current listeners only, and not stored.
@@ -25,7 +25,7 @@ pub struct NewMessage {
 
 /// The result of sending a message. Each variant holds the message as JSON.
 #[derive(Clone, Debug)]
-pub enum SendOutcome {
+pub(crate) enum SendOutcome {
     /// The message is stored.
     Stored(Bytes),
     /// An earlier request with the same idempotency key stored the message.
@@ -42,7 +42,12 @@ impl Chat {
     /// [`ChatError::Invalid`] or [`ChatError::ContentTooLarge`] for the content, [`ChatError::NotFound`] if the caller
     /// may not see the topic, [`ChatError::NotJoined`], [`ChatError::Blocked`], [`ChatError::KeyReused`],
     /// [`ChatError::Unauthenticated`], or a failure of the database.
-    pub async fn send(&self, claims: &Claims, topic: TopicId, message: NewMessage) -> Result<SendOutcome, ChatError> {
+    pub(crate) async fn send(
+        &self,
+        claims: &Claims,
+        topic: TopicId,
+        message: NewMessage,
+    ) -> Result<SendOutcome, ChatError> {
         let content = self.content(&message.content)?;
         if message.ephemeral {
             if message.key.is_some() {
@@ -103,7 +108,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see it, or a failure of the database.
-    pub async fn message(&self, caller: &Caller, topic: &TopicId, id: MessageId) -> Result<Message, ChatError> {
+    pub(crate) async fn message(&self, caller: &Caller, topic: &TopicId, id: MessageId) -> Result<Message, ChatError> {
         let row = self.visible(topic, &caller.user.user_id).await?;
         let row = row.ok_or(ChatError::NotFound("message"))?;
         let message = self.store().message(&row, id).await?;

@@ -24,18 +24,19 @@ mod typing_limit;
 mod upkeep;
 mod users;
 
-pub use caller::Caller;
-pub use error::ChatError;
-pub use groups::{CreateGroup, GroupQuery};
-pub use history::{HistoryPage, HistoryQuery, HistoryStart};
-pub use inbox::InboxPage;
-pub use messages::{NewMessage, SendOutcome};
-pub use service::{Chat, ChatSettings};
-pub use sessions::OpenedSession;
-pub use tokens::{Claims, UserTokens, mint_user_token};
-pub use topics::{JoinedTopic, TopicInfo};
+pub(crate) use caller::Caller;
+pub(crate) use error::ChatError;
+pub(crate) use groups::{CreateGroup, GroupQuery};
+pub(crate) use history::{HistoryPage, HistoryQuery, HistoryStart};
+pub(crate) use inbox::InboxPage;
+pub(crate) use messages::{NewMessage, SendOutcome};
+pub(crate) use service::{Chat, ChatSettings};
+pub(crate) use sessions::OpenedSession;
+pub use tokens::mint_user_token;
+pub(crate) use tokens::{Claims, UserTokens};
+pub(crate) use topics::{JoinedTopic, TopicInfo};
 
 // Values that the calls of `Chat` return as the store reads them.
-pub use crate::store::{
-    Block, GroupCursor, GroupPatch, GroupRow, InboxTopic, Join, MemberRow, ReadMark, Resume, SessionRow,
+pub(crate) use crate::store::{
+    Block, GroupCursor, GroupPatch, GroupRow, InboxTopic, Join, MemberRow, Resume, SessionRow,
 };

@@ -14,7 +14,7 @@ use crate::store::{Meta, Store};
 
 /// The settings that the rules depend on.
 #[derive(Clone, Debug)]
-pub struct ChatSettings {
+pub(crate) struct ChatSettings {
     /// `PARLOUR_DEVICE_ACCOUNTS`: true if a `device_id` opens a session.
     pub device_accounts: bool,
     /// `PARLOUR_SESSION_TTL`: the life of a session from its opening or last refresh.
@@ -29,7 +29,7 @@ pub struct ChatSettings {
 
 /// Every call that the service offers, with its rules. Cheap to clone.
 #[derive(Clone)]
-pub struct Chat {
+pub(crate) struct Chat {
     pub(super) inner: Arc<Inner>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Inner {
 impl Chat {
     /// Connects the rules with the store and the hub: new entries of the store go to the hub. `token_key` is the root key of
     /// session and stream tokens.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         hub: Hub,
         clock: Clock,
@@ -76,7 +76,7 @@ impl Chat {
     }
 
     /// The hub, for its health and its figures.
-    pub fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Hub {
         &self.inner.hub
     }
 
@@ -84,7 +84,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Unavailable`] or [`ChatError::Internal`] if a statement fails.
-    pub async fn ready(&self) -> Result<(), ChatError> {
+    pub(crate) async fn ready(&self) -> Result<(), ChatError> {
         Ok(self.store().ping().await?)
     }
 

@@ -15,7 +15,7 @@ use crate::store::{NewSession, Resume, SessionRow};
 
 /// A session with its tokens.
 #[derive(Clone)]
-pub struct OpenedSession {
+pub(crate) struct OpenedSession {
     /// The row of the session.
     pub session: SessionRow,
     /// The token for every call.
@@ -30,7 +30,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Forbidden`] if built-in accounts are off, [`ChatError::Invalid`] for a device id or a username that
     /// is out of its bounds, or a failure of the database.
-    pub async fn open_device_session(
+    pub(crate) async fn open_device_session(
         &self,
         device_id: &str,
         username: Option<&str>,
@@ -56,7 +56,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the token is not valid, [`ChatError::Unavailable`] if the issuer's keys have
     /// never been fetched, or a failure of the database.
-    pub async fn open_issued_session(&self, user_token: &str) -> Result<OpenedSession, ChatError> {
+    pub(crate) async fn open_issued_session(&self, user_token: &str) -> Result<OpenedSession, ChatError> {
         let user = self.inner.user_tokens.verify(user_token, self.inner.clock.now()).await?;
         let username = user.name.unwrap_or_else(|| user.user_id.as_str().chars().take(USERNAME_MAX).collect());
         debug_assert!(is_name(&username, USERNAME_MAX));
@@ -83,7 +83,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the token is not valid, or has expired.
-    pub fn claims(&self, token: &str) -> Result<Claims, ChatError> {
+    pub(crate) fn claims(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_session(token, self.inner.clock.now())
     }
 
@@ -91,7 +91,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the token is not a session token of this service.
-    pub fn claims_of_any_age(&self, token: &str) -> Result<Claims, ChatError> {
+    pub(crate) fn claims_of_any_age(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_session(token, Millis(i64::MIN))
     }
 
@@ -99,7 +99,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the token is not a stream token of this service.
-    pub fn stream_claims(&self, token: &str) -> Result<Claims, ChatError> {
+    pub(crate) fn stream_claims(&self, token: &str) -> Result<Claims, ChatError> {
         self.inner.session_tokens.verify_stream(token)
     }
 
@@ -107,7 +107,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the session has ended or expired, or a failure of the database.
-    pub async fn caller(&self, claims: &Claims) -> Result<Caller, ChatError> {
+    pub(crate) async fn caller(&self, claims: &Claims) -> Result<Caller, ChatError> {
         let row = self.store().session(claims.session).await?;
         let valid = row.filter(|row| !row.ended && row.expires_at > self.store().now());
         let row = valid.ok_or_else(ChatError::session_ended)?;
@@ -131,7 +131,7 @@ impl Chat {
     /// [`ChatError::Forbidden`] for a token of another user, [`ChatError::Invalid`] if the token is missing,
     /// [`ChatError::Unauthenticated`] if the token is not valid or the session has ended, [`ChatError::Unavailable`] if
     /// the issuer's keys have never been fetched, or a failure of the database.
-    pub async fn refresh(&self, caller: &Caller, user_token: Option<&str>) -> Result<OpenedSession, ChatError> {
+    pub(crate) async fn refresh(&self, caller: &Caller, user_token: Option<&str>) -> Result<OpenedSession, ChatError> {
         match user_token {
             Some(token) => {
                 let user = self.inner.user_tokens.verify(token, self.inner.clock.now()).await?;
@@ -152,7 +152,7 @@ impl Chat {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn sessions(
+    pub(crate) async fn sessions(
         &self,
         caller: &Caller,
         after: Option<Uuid>,
@@ -162,7 +162,7 @@ impl Chat {
     }
 
     /// Reports whether a session's stream is open.
-    pub fn is_streaming(&self, session: &SessionRow) -> bool {
+    pub(crate) fn is_streaming(&self, session: &SessionRow) -> bool {
         session.is_streaming(self.store().now())
     }
 
@@ -170,7 +170,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if the caller has no such session, or a failure of the database.
-    pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), ChatError> {
+    pub(crate) async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), ChatError> {
         let owner = caller.user.user_id.clone();
         self.run_to_completion(|chat| async move {
             let topics = chat.store().end_session(session, owner).await?.ok_or(ChatError::NotFound("session"))?;
@@ -182,12 +182,12 @@ impl Chat {
     }
 
     /// Returns the tag that ties event ids to this session.
-    pub fn id_tag(&self, session: SessionId) -> IdTag {
+    pub(crate) fn id_tag(&self, session: SessionId) -> IdTag {
         self.inner.hub.tag(session)
     }
 
     /// Decodes an event id of this session. Returns `None` for any other text.
-    pub fn event_id(&self, session: SessionId, text: &str) -> Option<EventId> {
+    pub(crate) fn event_id(&self, session: SessionId, text: &str) -> Option<EventId> {
         EventId::decode(self.id_tag(session), text)
     }
 
@@ -195,7 +195,12 @@ impl Chat {
     ///
     /// # Errors
     /// The session has ended, or the database is unavailable or refuses.
-    pub async fn open_stream(&self, claims: &Claims, resume: Resume, format: Format) -> Result<Stream, StreamError> {
+    pub(crate) async fn open_stream(
+        &self,
+        claims: &Claims,
+        resume: Resume,
+        format: Format,
+    ) -> Result<Stream, StreamError> {
         Stream::open(&self.inner.hub, claims.session, claims.user.clone(), resume, format).await
     }
 }

@@ -9,6 +9,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-pub use session::Claims;
+pub(crate) use session::Claims;
 pub(super) use session::{SessionTokens, device_hash};
-pub use user::{UserTokens, mint_user_token};
+pub(crate) use user::UserTokens;
+pub use user::mint_user_token;

@@ -15,7 +15,7 @@ use crate::store::{Join, JoinOutcome, JoinRefusal, JoinRequest, LeaveReason, Top
 
 /// The result of joining a topic.
 #[derive(Clone, Debug)]
-pub struct JoinedTopic {
+pub(crate) struct JoinedTopic {
     /// The join.
     pub join: Join,
     /// The caller's own presence, visible to others or not.
@@ -28,7 +28,7 @@ pub struct JoinedTopic {
 
 /// A topic, as a user sees it who may see it.
 #[derive(Clone, Debug)]
-pub struct TopicInfo {
+pub(crate) struct TopicInfo {
     /// The seq of the newest entry; 0 if there is none yet.
     pub last_seq: Seq,
     /// The name of a room or a group.
@@ -102,7 +102,12 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see the topic, [`ChatError::TooManyJoins`], [`ChatError::Blocked`],
     /// [`ChatError::Unauthenticated`], or a failure of the database.
-    pub async fn join(&self, claims: &Claims, topic: TopicId, hidden: Option<bool>) -> Result<JoinedTopic, ChatError> {
+    pub(crate) async fn join(
+        &self,
+        claims: &Claims,
+        topic: TopicId,
+        hidden: Option<bool>,
+    ) -> Result<JoinedTopic, ChatError> {
         // Any user may join a room, so nothing is read before the join, which checks the session itself.
         if topic.kind() != TopicKind::Room {
             self.caller(claims).await?;
@@ -146,7 +151,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see the topic, or a failure of the database.
-    pub async fn leave(&self, caller: &Caller, topic: TopicId) -> Result<(), ChatError> {
+    pub(crate) async fn leave(&self, caller: &Caller, topic: TopicId) -> Result<(), ChatError> {
         self.check_joinable(&topic, &caller.user.user_id).await?;
         let session = caller.session;
         self.run_to_completion(|chat| async move {
@@ -163,7 +168,7 @@ impl Chat {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn joins(&self, session: SessionId) -> Result<Vec<(Join, Option<String>)>, ChatError> {
+    pub(crate) async fn joins(&self, session: SessionId) -> Result<Vec<(Join, Option<String>)>, ChatError> {
         let joins = self.store().joins_of(session).await?;
         let names = self.names_of(joins.iter().map(|join| &join.topic.id)).await?;
         Ok(joins.into_iter().zip(names).collect())
@@ -187,7 +192,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if the caller may not see it, or a failure of the database.
-    pub async fn topic(&self, caller: &Caller, id: &TopicId) -> Result<TopicInfo, ChatError> {
+    pub(crate) async fn topic(&self, caller: &Caller, id: &TopicId) -> Result<TopicInfo, ChatError> {
         let row = self.visible(id, &caller.user.user_id).await?;
         let presence_count = match &row {
             Some(row) => self.store().count_present(row.key, self.inner.hub.grace()).await?,
@@ -203,7 +208,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::BadCursor`], [`ChatError::NotFound`] if the caller may not see the topic, or a failure of the database.
-    pub async fn presences(
+    pub(crate) async fn presences(
         &self,
         caller: &Caller,
         id: &TopicId,

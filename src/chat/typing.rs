@@ -15,7 +15,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotJoined`], [`ChatError::Blocked`], [`ChatError::NotFound`], [`ChatError::Unauthenticated`], or a
     /// failure of the database.
-    pub async fn send_typing(&self, claims: &Claims, topic: &TopicId) -> Result<(), ChatError> {
+    pub(crate) async fn send_typing(&self, claims: &Claims, topic: &TopicId) -> Result<(), ChatError> {
         let caller = self.caller(claims).await?;
         let row = self.joined_topic(claims, topic).await?;
         // Only now: a call that is refused does not count, so that the session may notify as soon as it has joined.

@@ -21,7 +21,7 @@ const DELETED_TOPIC_TTL: Duration = Duration::from_secs(60);
 
 impl Chat {
     /// Does the regular work until `stop` is cancelled.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let work = async { tokio::join!(self.write_recent_calls(), self.clean_up_regularly()) };
         tokio::select! {
             () = stop.cancelled() => {}

@@ -11,7 +11,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotFound`] if there is no such user, or a failure of the database.
-    pub async fn user(&self, id: &UserId) -> Result<User, ChatError> {
+    pub(crate) async fn user(&self, id: &UserId) -> Result<User, ChatError> {
         self.store().user(id).await?.ok_or(ChatError::NotFound("user"))
     }
 
@@ -20,7 +20,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::Invalid`] for a name that has the wrong length or a control character, [`ChatError::NotFound`] if
     /// the user does not exist any more, or a failure of the database.
-    pub async fn rename(&self, caller: &Caller, username: &str) -> Result<User, ChatError> {
+    pub(crate) async fn rename(&self, caller: &Caller, username: &str) -> Result<User, ChatError> {
         let renamed = User { user_id: caller.user.user_id.clone(), username: checked_username(username)?.into() };
         self.run_to_completion(|chat| async move {
             if !chat.store().rename_user(&renamed.user_id, &renamed.username).await? {

@@ -6,7 +6,7 @@ use super::sink::FRAME_ROOM;
 
 /// The format of a stream's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// `text/event-stream`.
     Sse,
     /// The items of a JSON array, without the brackets.

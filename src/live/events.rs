@@ -8,7 +8,7 @@ use crate::model::{Presence, Seq, SessionId, TopicId, UserId};
 
 /// `ready`: the first event of every stream.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Ready<'a> {
+pub(crate) struct Ready<'a> {
     /// The id of the session that the stream belongs to.
     pub session_id: SessionId,
     /// The id of the session's user.
@@ -19,7 +19,7 @@ pub struct Ready<'a> {
 
 /// A topic of the stream.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReadyTopic<'a> {
+pub(crate) struct ReadyTopic<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The stream sends every entry whose `seq` is greater than this one.
@@ -28,7 +28,7 @@ pub struct ReadyTopic<'a> {
 
 /// `presence_state`: the sessions that are present on a topic. Sent once per topic, after `ready` or after the join.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PresenceState<'a> {
+pub(crate) struct PresenceState<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The sessions that are present, in the order of session ids. The list is limited; see `truncated`.
@@ -45,7 +45,7 @@ pub struct PresenceState<'a> {
 /// `presence`: the changes since the last presence event of this topic on this stream. Remove the sessions of `leaves` from
 /// your list and add or replace those of `joins`, both by `session_id`.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PresenceChange<'a> {
+pub(crate) struct PresenceChange<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The sessions that have become present, or whose data has changed.
@@ -63,7 +63,7 @@ pub struct PresenceChange<'a> {
 /// `gap`: a range of entries that the stream does not send. Read them as history, unless they were pruned. Use
 /// `changes=true` if you show messages from before the gap, as they may have been edited or removed in it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Gap<'a> {
+pub(crate) struct Gap<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The `seq` of the first missing entry.
@@ -79,7 +79,7 @@ pub struct Gap<'a> {
 /// `left`: the join of a topic has ended, and the stream sends nothing more of it. The event has no id, so a stream that is
 /// resumed before a later event with an id gets it again.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Left<'a> {
+pub(crate) struct Left<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The reason: `left` (the session has left the topic, or the user has left the group), `kicked`, `banned`, `blocked`
@@ -92,7 +92,7 @@ pub struct Left<'a> {
 /// at most once per topic and presence interval, with the newest entry. Only entries that arrive while the stream is open,
 /// or while the long poll waits, cause it: read the inbox (`GET /v1/me/topics`) for earlier ones.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Activity<'a> {
+pub(crate) struct Activity<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The `seq` of the newest entry.
@@ -102,7 +102,7 @@ pub struct Activity<'a> {
 /// `typing`: a user is typing, possibly the session's own user. There is no event for the end of typing: remove the sign
 /// after a few seconds.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Typing<'a> {
+pub(crate) struct Typing<'a> {
     /// The id of the topic.
     pub topic: &'a TopicId,
     /// The id of the user who is typing.
@@ -114,7 +114,7 @@ pub struct Typing<'a> {
 
 /// `bye`: the stream ends.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Bye<'a> {
+pub(crate) struct Bye<'a> {
     /// The reason: `shutdown`, `max_age`, `replaced`, `expired` or `signed_out`.
     #[schema(example = "max_age")]
     pub reason: &'a str,

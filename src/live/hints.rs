@@ -17,7 +17,7 @@ use crate::store::TopicKey;
 
 impl Hub {
     /// Entries have been committed to a topic, in this order.
-    pub fn appended(&self, key: TopicKey, topic: &TopicId, entries: Vec<Entry>) {
+    pub(crate) fn appended(&self, key: TopicKey, topic: &TopicId, entries: Vec<Entry>) {
         if let Some(last) = entries.last().map(|entry| entry.seq) {
             self.send(Hint::Appended { key, topic: topic.clone(), entries, last });
         }
@@ -25,24 +25,24 @@ impl Hub {
 
     /// Delivers an ephemeral event to the streams that listen to the topic at this moment. It stands after the entry
     /// `after`.
-    pub fn send_ephemeral(&self, key: TopicKey, after: Seq, what: EphemeralEvent) {
+    pub(crate) fn send_ephemeral(&self, key: TopicKey, after: Seq, what: EphemeralEvent) {
         self.send(Hint::Ephemeral { key, after, what });
     }
 
     /// A session has joined or left topics.
-    pub fn joins_changed(&self, session: SessionId) {
+    pub(crate) fn joins_changed(&self, session: SessionId) {
         self.send(Hint::Joins { session });
     }
 
     /// The presence of these topics may have changed.
-    pub fn presence_changed(&self, topics: &[TopicKey]) {
+    pub(crate) fn presence_changed(&self, topics: &[TopicKey]) {
         if !topics.is_empty() {
             self.send(Hint::Presence { topics: topics.to_vec() });
         }
     }
 
     /// A session has joined a topic, in a transaction that began at `since`, and stays online there until `until` at least.
-    pub fn session_appeared(&self, key: TopicKey, session: &Presence, until: Millis, since: Instant) {
+    pub(crate) fn session_appeared(&self, key: TopicKey, session: &Presence, until: Millis, since: Instant) {
         let now = self.inner.store.now();
         let limit = self.inner.settings.presence_list;
         let add = |topic: Arc<ActiveTopic>| topic.presence.add(session, until, since, now, limit);
@@ -52,12 +52,12 @@ impl Hub {
     }
 
     /// The entries of a topic up to this one have been pruned: memory keeps them no longer than the database does.
-    pub fn pruned(&self, key: TopicKey, up_to: Seq) {
+    pub(crate) fn pruned(&self, key: TopicKey, up_to: Seq) {
         self.send(Hint::Pruned { key, up_to });
     }
 
     /// A session was ended.
-    pub fn session_ended(&self, session: SessionId) {
+    pub(crate) fn session_ended(&self, session: SessionId) {
         self.send(Hint::Ended { session });
     }
 

@@ -23,7 +23,7 @@ use crate::store::{Store, StoreError, TopicKey};
 
 /// The settings of the hub; see the environment variables of the same names.
 #[derive(Clone, Debug)]
-pub struct HubSettings {
+pub(crate) struct HubSettings {
     /// The database's epoch: event ids of another database count as none.
     pub epoch: u32,
     /// The id of this instance.
@@ -46,7 +46,7 @@ pub struct HubSettings {
 
 /// The in-memory part of an instance. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     pub(super) inner: Arc<Inner>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct ClosedStream {
 
 impl Hub {
     /// A hub without topics and streams; [`Hub::run`] does its regular work.
-    pub fn new(store: Store, bus: Bus, clock: Clock, settings: HubSettings) -> Self {
+    pub(crate) fn new(store: Store, bus: Bus, clock: Clock, settings: HubSettings) -> Self {
         let inner = Inner {
             store,
             bus,
@@ -113,29 +113,29 @@ impl Hub {
     }
 
     /// Ends every open stream, and every stream that opens later: the instance stops.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         let mut streams = self.inner.streams.lock();
         streams.draining = true;
         streams.by_session.values().flatten().for_each(|signal| signal.end(End::Shutdown));
     }
 
     /// The number of streams that are open here.
-    pub fn streams(&self) -> usize {
+    pub(crate) fn streams(&self) -> usize {
         self.inner.streams.lock().by_session.values().map(SmallVec::len).sum()
     }
 
     /// Returns true if hints pass between this instance and others, or if there are no others.
-    pub fn bus_healthy(&self) -> bool {
+    pub(crate) fn bus_healthy(&self) -> bool {
         self.inner.bus.healthy()
     }
 
     /// The grace period of presence.
-    pub fn grace(&self) -> Duration {
+    pub(crate) fn grace(&self) -> Duration {
         self.inner.settings.presence_grace
     }
 
     /// The tag that ties event ids to a session.
-    pub fn tag(&self, session: SessionId) -> IdTag {
+    pub(crate) fn tag(&self, session: SessionId) -> IdTag {
         IdTag::new(self.inner.settings.epoch, session)
     }
 
@@ -145,7 +145,7 @@ impl Hub {
     }
 
     /// Returns who is present on a topic, for a response: from memory where the view there is current.
-    pub async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
+    pub(crate) async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
         let HubSettings { presence_list, presence_grace, presence_interval, instance, .. } = self.inner.settings;
         let Some(topic) = self.active_topic(key) else {
             let present = self.inner.store.present(key, presence_list, presence_grace, instance).await?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub(super) use self::view::Difference;
-pub use self::view::PresenceView;
+pub(crate) use self::view::PresenceView;
 use crate::model::{Millis, Presence, TopicId};
 use crate::store::Present;
 

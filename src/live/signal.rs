@@ -20,7 +20,7 @@ pub(super) type NewActivity = BTreeMap<TopicKey, (TopicId, Seq)>;
 
 /// The reason why a stream ends; the contract's words for `bye`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// The instance stops.
     Shutdown,
     /// The stream has reached its maximum age.
@@ -35,7 +35,7 @@ pub enum End {
 
 impl End {
     /// The `reason`.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
             Self::MaxAge => "max_age",
@@ -46,7 +46,7 @@ impl End {
     }
 
     /// Returns true if the client shall reconnect.
-    pub fn reconnect(self) -> bool {
+    pub(super) fn reconnect(self) -> bool {
         matches!(self, Self::Shutdown | Self::MaxAge)
     }
 }

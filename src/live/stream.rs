@@ -29,7 +29,7 @@ mod run;
 mod park;
 mod poll;
 
-pub use self::state::{Stream, StreamError};
+pub(crate) use self::state::{Stream, StreamError};
 
 #[cfg(test)]
 mod tests;

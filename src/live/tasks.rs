@@ -20,7 +20,7 @@ const CONCURRENT_REFRESHES: usize = 4;
 impl Hub {
     /// Works until `stop` is cancelled. Then it records the end of every stream and gives the lease back.
     /// `hints` are the hints of other instances.
-    pub async fn run(self, hints: mpsc::Receiver<Hint>, stop: CancellationToken) {
+    pub(crate) async fn run(self, hints: mpsc::Receiver<Hint>, stop: CancellationToken) {
         let work = async {
             let regular = async { tokio::join!(self.publish_presence(), self.record_closed(), self.renew_lease()) };
             tokio::join!(regular, self.reconcile(), self.receive_hints(hints));

@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 /// JSON text without white space outside strings, hence without line breaks, which would end an SSE `data:` line. The order
 /// of keys, the digits of numbers and the escapes are as the sender wrote them.
 #[derive(Clone)]
-pub struct Content(Box<RawValue>);
+pub(crate) struct Content(Box<RawValue>);
 
 /// The reason why a JSON value cannot be content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ContentError {
+pub(crate) enum ContentError {
     /// Arrays and objects are nested deeper than [`Content::MAX_DEPTH`].
     #[error("content is nested deeper than 64: send flatter JSON")]
     TooDeep,
@@ -23,13 +23,13 @@ pub enum ContentError {
 
 impl Content {
     /// The largest depth of nested arrays and objects.
-    pub const MAX_DEPTH: usize = 64;
+    pub(crate) const MAX_DEPTH: usize = 64;
 
     /// Removes the white space outside strings of a well-formed JSON value, and checks the value.
     ///
     /// # Errors
     /// [`ContentError`] if the value is nested too deeply, or has half of a surrogate pair.
-    pub fn new(raw: &RawValue) -> Result<Self, ContentError> {
+    pub(crate) fn new(raw: &RawValue) -> Result<Self, ContentError> {
         let text = raw.get();
         let mut out = Vec::with_capacity(text.len());
         let bytes = text.as_bytes();
@@ -64,17 +64,17 @@ impl Content {
     }
 
     /// Reads content from the database, which was checked when it was stored. Returns `None` if the text is no JSON.
-    pub fn stored(text: String) -> Option<Box<RawValue>> {
+    pub(crate) fn stored(text: String) -> Option<Box<RawValue>> {
         RawValue::from_string(text).ok()
     }
 
     /// Returns the JSON text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.get()
     }
 
     /// Returns the JSON value, as a field of a message.
-    pub fn into_raw(self) -> Box<RawValue> {
+    pub(crate) fn into_raw(self) -> Box<RawValue> {
         self.0
     }
 }

@@ -15,7 +15,7 @@ use super::topic::TopicId;
 /// The order in which history is listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Direction {
+pub(crate) enum Direction {
     /// Newest first.
     #[default]
     Backward,
@@ -26,7 +26,7 @@ pub enum Direction {
 impl Direction {
     /// Returns the other direction.
     #[must_use]
-    pub fn opposite(self) -> Self {
+    pub(crate) fn opposite(self) -> Self {
         match self {
             Self::Backward => Self::Forward,
             Self::Forward => Self::Backward,
@@ -36,7 +36,7 @@ impl Direction {
 
 /// The position of a page of history, in a listing of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryCursor {
+pub(crate) struct HistoryCursor {
     /// The order of the listing.
     pub direction: Direction,
     /// True if the cursor leads to the page before the one it was issued with, false if it leads to the page after it.
@@ -47,12 +47,12 @@ pub struct HistoryCursor {
 
 impl HistoryCursor {
     /// Encodes the cursor for a client.
-    pub fn encode(self, topic: &TopicId) -> String {
+    pub(crate) fn encode(self, topic: &TopicId) -> String {
         encode(self.kind(), topic.as_str(), &self.beyond.0.to_be_bytes())
     }
 
     /// Decodes a cursor of this topic and direction. Returns `None` for any other text.
-    pub fn decode(text: &str, topic: &TopicId, direction: Direction) -> Option<Self> {
+    pub(crate) fn decode(text: &str, topic: &TopicId, direction: Direction) -> Option<Self> {
         [false, true].into_iter().find_map(|back| {
             let wanted = Self { direction, back, beyond: Seq(0) };
             let key: [u8; 8] = decode(wanted.kind(), topic.as_str(), text)?;
@@ -62,7 +62,7 @@ impl HistoryCursor {
     }
 
     /// Returns the first entry that the page may hold, in the order in which it is read.
-    pub fn from(self) -> Seq {
+    pub(crate) fn from(self) -> Seq {
         let ascending = (self.direction == Direction::Forward) != self.back;
         Seq(self.beyond.0.saturating_add(if ascending { 1 } else { -1 }))
     }
@@ -79,35 +79,35 @@ impl HistoryCursor {
 
 /// The last id of a page, in a list that is ordered by ids and belongs to `owner`. The next page starts after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdCursor(pub Uuid);
+pub(crate) struct IdCursor(pub Uuid);
 
 impl IdCursor {
     /// Encodes the cursor for a client.
-    pub fn encode(self, owner: &str) -> String {
+    pub(crate) fn encode(self, owner: &str) -> String {
         encode(b'u', owner, self.0.as_bytes())
     }
 
     /// Decodes a cursor of this owner's list. Returns `None` for any other text.
-    pub fn decode(text: &str, owner: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str, owner: &str) -> Option<Self> {
         decode(b'u', owner, text).map(|key: [u8; 16]| Self(Uuid::from_bytes(key)))
     }
 }
 
 /// The last key of a page, in a list that is ordered by texts and belongs to `owner`. The next page starts after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyCursor(pub String);
+pub(crate) struct KeyCursor(pub String);
 
 impl KeyCursor {
     /// The longest key, in bytes: the name of a group in lower case, and its id.
     const MAX_BYTES: usize = 1024;
 
     /// Encodes the cursor for a client.
-    pub fn encode(&self, owner: &str) -> String {
+    pub(crate) fn encode(&self, owner: &str) -> String {
         encode(b'k', owner, self.0.as_bytes())
     }
 
     /// Decodes a cursor of this owner's list. Returns `None` for any other text.
-    pub fn decode(text: &str, owner: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str, owner: &str) -> Option<Self> {
         if text.len() > Self::MAX_BYTES * 4 / 3 {
             return None;
         }

@@ -16,15 +16,15 @@ use super::varint;
 
 /// The number of a join. It is small, and never used twice in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JoinNumber(pub u32);
+pub(crate) struct JoinNumber(pub u32);
 
 /// A digest of a topic's presence list, 24 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PresenceDigest(pub u32);
+pub(crate) struct PresenceDigest(pub u32);
 
 /// The progress of a stream in one join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Everything up to this entry has been sent.
     SentUpTo(Seq),
     /// The client has been told that the join has ended.
@@ -33,7 +33,7 @@ pub enum Progress {
 
 /// A decoded id. Each list is sorted by join number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventId {
+pub(crate) struct EventId {
     /// The checkpoint that the id adds to. For [`EventIdKind::Replaced`], the first checkpoint of its stream.
     pub checkpoint: CheckpointId,
     /// The joins that have moved since the checkpoint.
@@ -46,7 +46,7 @@ pub struct EventId {
 
 /// The purpose of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventIdKind {
+pub(crate) enum EventIdKind {
     /// The positions to continue a stream from.
     Position,
     /// The mark of a stream that another one has replaced. A client that brings it back must not reconnect.
@@ -55,11 +55,11 @@ pub enum EventIdKind {
 
 /// The tag that binds ids to one session of one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdTag([u8; 4]);
+pub(crate) struct IdTag([u8; 4]);
 
 impl IdTag {
     /// Returns the tag of a session's ids. `epoch` is a random number that was created with the database.
-    pub fn new(epoch: u32, session: SessionId) -> Self {
+    pub(crate) fn new(epoch: u32, session: SessionId) -> Self {
         // The last 8 bytes of a UUIDv7 are random.
         let random = session.0.as_bytes();
         let fold = |i: usize| random[8 + i] ^ random[12 + i].rotate_left(3);
@@ -74,7 +74,7 @@ const MAX_ID_CHARS: usize = 4096;
 impl EventId {
     /// Appends the text of an id to `out`. `scratch` is a buffer that is reused to save an allocation, as this runs once per
     /// delivery.
-    pub fn write(
+    pub(crate) fn write(
         tag: IdTag,
         kind: EventIdKind,
         checkpoint: CheckpointId,
@@ -106,15 +106,16 @@ impl EventId {
         out.truncate(start + written);
     }
 
-    /// Returns the text of this id.
-    pub fn encode(&self, tag: IdTag) -> String {
+    /// Returns the text of this id, in memory of its own. Streams call [`Self::write`].
+    #[cfg(test)]
+    pub(crate) fn encode(&self, tag: IdTag) -> String {
         let mut out = Vec::new();
         Self::write(tag, self.kind, self.checkpoint, &self.moved, &self.digests, &mut Vec::new(), &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 
     /// Decodes an id of the session that `tag` belongs to. Returns `None` for any other text.
-    pub fn decode(tag: IdTag, text: &str) -> Option<Self> {
+    pub(crate) fn decode(tag: IdTag, text: &str) -> Option<Self> {
         if text.len() > MAX_ID_CHARS {
             return None;
         }
@@ -133,14 +134,14 @@ impl EventId {
 }
 
 /// Encodes positions as the row of a checkpoint stores them.
-pub fn positions_to_bytes(positions: &[(JoinNumber, Progress)]) -> Vec<u8> {
+pub(crate) fn positions_to_bytes(positions: &[(JoinNumber, Progress)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + positions.len() * 4);
     put_positions(&mut out, positions);
     out
 }
 
 /// Decodes the bytes of [`positions_to_bytes`]. Returns `None` for any other bytes.
-pub fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(JoinNumber, Progress)>> {
+pub(crate) fn positions_from_bytes(mut bytes: &[u8]) -> Option<Vec<(JoinNumber, Progress)>> {
     let positions = take_positions(&mut bytes)?;
     bytes.is_empty().then_some(positions)
 }

@@ -8,7 +8,7 @@ use super::message::Code;
 
 /// The relation of a user to a group, the highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// A member who may do every act.
     Superadmin,
     /// A member who may add, remove and ban others.
@@ -26,7 +26,7 @@ pub enum Standing {
 /// The role of a member in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// Can do everything.
     Superadmin,
     /// Can add, remove and ban users, promote members, demote admins, and change the group.
@@ -37,7 +37,7 @@ pub enum Role {
 
 /// An act of a user in a group: on another user, or on themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Act {
+pub(crate) enum Act {
     /// Join an open group, or request to join a closed one.
     Join,
     /// Leave the group, or withdraw the request.
@@ -58,7 +58,7 @@ pub enum Act {
 
 /// The properties of a group that the rules depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// True if any user may join.
     pub open: bool,
     /// The number of members.
@@ -71,7 +71,7 @@ pub struct Situation {
 
 /// The result of an act that is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The target's standing changes. An entry with the code, if there is one, is appended to the group's log.
     Becomes(Standing, Option<Code>),
     /// Nothing changes, because the standing is the wanted one already.
@@ -82,7 +82,7 @@ pub enum Outcome {
 
 /// The reason why an act is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The actor's role does not allow the act on this target.
     Forbidden,
     /// The target is not a member.
@@ -102,17 +102,17 @@ pub enum Refusal {
 }
 
 /// The lowest standing that may change the properties of the group.
-pub const MAY_CHANGE: Standing = Standing::Admin;
+pub(crate) const MAY_CHANGE: Standing = Standing::Admin;
 /// The lowest standing that may delete the group.
-pub const MAY_DELETE: Standing = Standing::Superadmin;
+pub(crate) const MAY_DELETE: Standing = Standing::Superadmin;
 /// The lowest standing that may see requests and bans, and remove the messages of others.
-pub const MAY_MODERATE: Standing = Standing::Admin;
+pub(crate) const MAY_MODERATE: Standing = Standing::Admin;
 
 /// Applies the rules to an act by `actor` on `target`. For [`Act::Join`] and [`Act::Leave`] both are the same user.
 ///
 /// # Errors
 /// [`Refusal`] if the rules do not allow the act.
-pub fn decide(act: Act, actor: Standing, target: Standing, group: Situation) -> Result<Outcome, Refusal> {
+pub(crate) fn decide(act: Act, actor: Standing, target: Standing, group: Situation) -> Result<Outcome, Refusal> {
     if actor > lowest_actor(act, target) || (target.is_member() && target < actor) {
         return Err(Refusal::Forbidden);
     }
@@ -186,12 +186,12 @@ impl Standing {
     const STORED: [Self; 5] = [Self::Superadmin, Self::Admin, Self::Member, Self::Requested, Self::Banned];
 
     /// Reports whether this is the standing of a member.
-    pub fn is_member(self) -> bool {
+    pub(crate) fn is_member(self) -> bool {
         self <= Self::Member
     }
 
     /// Returns the role of a member; `None` for other users.
-    pub fn role(self) -> Option<Role> {
+    pub(crate) fn role(self) -> Option<Role> {
         match self {
             Self::Superadmin => Some(Role::Superadmin),
             Self::Admin => Some(Role::Admin),
@@ -201,12 +201,12 @@ impl Standing {
     }
 
     /// Returns the number that the database stores: the higher the standing, the smaller the number. `None` for strangers.
-    pub fn stored(self) -> Option<i16> {
+    pub(crate) fn stored(self) -> Option<i16> {
         Self::STORED.iter().position(|&standing| standing == self).and_then(|place| i16::try_from(place).ok())
     }
 
     /// Returns the standing of a stored number; `None` if there is none.
-    pub fn read(stored: i16) -> Option<Self> {
+    pub(crate) fn read(stored: i16) -> Option<Self> {
         Self::STORED.get(usize::try_from(stored).ok()?).copied()
     }
 }

@@ -45,31 +45,31 @@ impl fmt::Display for UserId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcc-5b1e-7d03-8b6f-1f0e2ab3c4d5")]
-pub struct SessionId(pub Uuid);
+pub(crate) struct SessionId(pub Uuid);
 
 /// A stream of a session: a number that grows with each opening, so that the greater of two is the later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u64);
+pub(crate) struct StreamId(pub u64);
 
 impl StreamId {
     /// The checkpoint that was stored when the stream opened. It has the same number.
-    pub fn first_checkpoint(self) -> CheckpointId {
+    pub(crate) fn first_checkpoint(self) -> CheckpointId {
         CheckpointId(self.0)
     }
 
     /// The number as the database stores it.
-    pub fn stored(self) -> i64 {
+    pub(crate) fn stored(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 }
 
 /// A stored row of a stream's positions, numbered per session. An event id names one, and adds what has moved since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CheckpointId(pub u64);
+pub(crate) struct CheckpointId(pub u64);
 
 impl CheckpointId {
     /// The number as the database stores it.
-    pub fn stored(self) -> i64 {
+    pub(crate) fn stored(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 }
@@ -78,31 +78,31 @@ impl CheckpointId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcc-9d2c-7a51-9c3e-6a7b8c9d0e1f")]
-pub struct MessageId(pub Uuid);
+pub(crate) struct MessageId(pub Uuid);
 
 /// The id of a group. A UUIDv7. The topic of the group is `group:` followed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid, example = "019aafcd-0a41-7c3e-8f52-9b1d3e5f7a90")]
-pub struct GroupId(pub Uuid);
+pub(crate) struct GroupId(pub Uuid);
 
 impl GroupId {
     /// Parses the hyphenated form in lower case. Returns `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 }
 
 impl SessionId {
     /// Parses the hyphenated form in lower case. Returns `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 }
 
 impl MessageId {
     /// Parses the hyphenated form in lower case. Returns `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 }

@@ -14,12 +14,12 @@ use super::topic::TopicId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = i64, minimum = 0, example = 42)]
-pub struct Seq(pub i64);
+pub(crate) struct Seq(pub i64);
 
 impl Seq {
     /// Returns the seq after this one.
     #[must_use]
-    pub fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
@@ -31,34 +31,34 @@ impl Seq {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = i16, minimum = 0, maximum = 9, example = 0)]
-pub struct Code(pub i16);
+pub(crate) struct Code(pub i16);
 
 impl Code {
     /// A message that a user has sent.
-    pub const CHAT: Self = Self(0);
+    pub(crate) const CHAT: Self = Self(0);
     /// A user has joined the group.
-    pub const GROUP_JOIN: Self = Self(1);
+    pub(crate) const GROUP_JOIN: Self = Self(1);
     /// A user was added to the group, or their request was accepted.
-    pub const GROUP_ADD: Self = Self(2);
+    pub(crate) const GROUP_ADD: Self = Self(2);
     /// A user has left the group.
-    pub const GROUP_LEAVE: Self = Self(3);
+    pub(crate) const GROUP_LEAVE: Self = Self(3);
     /// A user was removed from the group.
-    pub const GROUP_KICK: Self = Self(4);
+    pub(crate) const GROUP_KICK: Self = Self(4);
     /// A member was given a higher role.
-    pub const GROUP_PROMOTION: Self = Self(5);
+    pub(crate) const GROUP_PROMOTION: Self = Self(5);
     /// An earlier message was edited.
-    pub const EDIT: Self = Self(6);
+    pub(crate) const EDIT: Self = Self(6);
     /// An earlier message was removed.
-    pub const REMOVAL: Self = Self(7);
+    pub(crate) const REMOVAL: Self = Self(7);
     /// A user was removed from the group, and may not join again.
-    pub const GROUP_BAN: Self = Self(8);
+    pub(crate) const GROUP_BAN: Self = Self(8);
     /// A member was given a lower role.
-    pub const GROUP_DEMOTION: Self = Self(9);
+    pub(crate) const GROUP_DEMOTION: Self = Self(9);
 }
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct User {
+pub(crate) struct User {
     /// The id of the user.
     pub user_id: UserId,
     /// The name of the user; in a message, the name that they had when they sent it.
@@ -78,7 +78,7 @@ pub struct User {
     "content": {"text": "hello"},
     "created_at": "2026-01-31T09:30:00.000Z",
 }))]
-pub struct Message {
+pub(crate) struct Message {
     /// The id of the message, unique among all topics.
     pub id: MessageId,
     /// The id of the topic.
@@ -110,7 +110,7 @@ pub struct Message {
 
 /// A rendered entry. It is rendered once; the sender's acknowledgement and every stream share the bytes.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The seq of the entry.
     pub seq: Seq,
     /// The [`Message`] as JSON, without line breaks.
@@ -124,7 +124,7 @@ pub struct Entry {
 /// The effect of an entry beyond being shown. It follows from the entry alone, so that every instance that reads the log
 /// applies it, even if hints were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// No effect.
     None,
     /// This user has lost access to the topic. The entry is the last one that they may see.
@@ -135,7 +135,7 @@ pub enum Effect {
 
 impl Message {
     /// Renders the message as JSON, and determines its effect.
-    pub fn render(&self) -> Entry {
+    pub(crate) fn render(&self) -> Entry {
         let effect = match self.code {
             Code::GROUP_LEAVE | Code::GROUP_KICK | Code::GROUP_BAN => {
                 Effect::RevokesAccess(self.sender.user_id.clone())
@@ -149,7 +149,7 @@ impl Message {
 
 /// The content of the entry of an edit.
 #[derive(Debug, Serialize)]
-pub struct Edit<'a> {
+pub(crate) struct Edit<'a> {
     /// The id of the edited message.
     pub message_id: MessageId,
     /// The seq of the edited message.
@@ -160,7 +160,7 @@ pub struct Edit<'a> {
 
 /// The content of the entry of a removal.
 #[derive(Debug, Serialize)]
-pub struct Removal {
+pub(crate) struct Removal {
     /// The id of the removed message.
     pub message_id: MessageId,
     /// The seq of the removed message.
@@ -169,7 +169,7 @@ pub struct Removal {
 
 /// An event, as JSON, that is delivered to the current listeners and never stored.
 #[derive(Clone, Debug)]
-pub enum EphemeralEvent {
+pub(crate) enum EphemeralEvent {
     /// An ephemeral message.
     Message(Bytes),
     /// A user is typing.
@@ -178,7 +178,7 @@ pub enum EphemeralEvent {
 
 impl EphemeralEvent {
     /// Returns the name of the event.
-    pub fn event(&self) -> &'static str {
+    pub(crate) fn event(&self) -> &'static str {
         match self {
             Self::Message(_) => "message",
             Self::Typing(_) => "typing",
@@ -186,7 +186,7 @@ impl EphemeralEvent {
     }
 
     /// Returns the data of the event.
-    pub fn json(&self) -> &Bytes {
+    pub(crate) fn json(&self) -> &Bytes {
         match self {
             Self::Message(json) | Self::Typing(json) => json,
         }
@@ -195,12 +195,12 @@ impl EphemeralEvent {
 
 /// Serializes one of the service's own values as JSON. They contain only maps with text keys and no part whose
 /// serialization fails, so this cannot fail.
-pub fn to_json(value: &impl Serialize) -> Bytes {
+pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from)
 }
 
 /// Serializes one of the service's own values as JSON, as a field of a message.
-pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
+pub(crate) fn to_raw(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
@@ -214,7 +214,7 @@ pub fn to_raw(value: &impl Serialize) -> Box<RawValue> {
     "content": {"reaction": "👍"},
     "created_at": "2026-01-31T09:30:00.000Z",
 }))]
-pub struct EphemeralMessage {
+pub(crate) struct EphemeralMessage {
     /// The id of the topic.
     pub topic: TopicId,
     /// The kind of the message, always 0.

@@ -1,23 +1,24 @@
 //! Values that cannot be wrong. They are parsed once at the edge (`http`, `store`) and never checked again. This layer
 //! contains no HTTP, no SQL and no tasks.
 
-pub mod clock;
-pub mod content;
-pub mod cursor;
-pub mod event_id;
-pub mod group;
-pub mod ids;
-pub mod message;
-pub mod presence;
-pub mod text;
-pub mod time;
-pub mod topic;
+pub(crate) mod clock;
+pub(crate) mod content;
+pub(crate) mod cursor;
+pub(crate) mod event_id;
+pub(crate) mod group;
+pub(crate) mod ids;
+pub(crate) mod message;
+pub(crate) mod presence;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod topic;
 mod varint;
 
 pub use clock::Clock;
-pub use content::Content;
-pub use ids::{CheckpointId, GroupId, MessageId, SessionId, StreamId, UserId};
-pub use message::{Code, Effect, Entry, EphemeralEvent, Message, Seq, User};
-pub use presence::Presence;
-pub use time::Millis;
-pub use topic::{TopicId, TopicKey, TopicKind};
+pub(crate) use content::Content;
+pub use ids::UserId;
+pub(crate) use ids::{CheckpointId, GroupId, MessageId, SessionId, StreamId};
+pub(crate) use message::{Code, Effect, Entry, EphemeralEvent, Message, Seq, User};
+pub(crate) use presence::Presence;
+pub(crate) use time::Millis;
+pub(crate) use topic::{TopicId, TopicKey, TopicKind};

@@ -9,7 +9,7 @@ use super::time::Millis;
 /// A session that is present on a topic.
 // Ordered and distinguished by session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Presence {
+pub(crate) struct Presence {
     /// The id of the user.
     pub user_id: UserId,
     /// The present name of the user.

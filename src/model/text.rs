@@ -8,7 +8,7 @@ pub fn is_name(text: &str, max: usize) -> bool {
 }
 
 /// Returns the first text after all texts that begin with `prefix`, in the order of code points; `None` if there is none.
-pub fn prefix_end(prefix: &str) -> Option<String> {
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // The range of surrogates contains no characters.
@@ -23,7 +23,7 @@ pub fn prefix_end(prefix: &str) -> Option<String> {
 
 /// Returns the text in lower case, character by character. So the beginning of a text is the beginning of its lower case,
 /// too. With `str::to_lowercase` it is not: that writes a sigma at the end of a word in a form of its own.
-pub fn lower_case(text: &str) -> String {
+pub(crate) fn lower_case(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 
@@ -31,10 +31,10 @@ pub fn lower_case(text: &str) -> String {
 pub const USERNAME_MAX: usize = 64;
 
 /// The longest name of a group, in characters.
-pub const GROUP_NAME_MAX: usize = 100;
+pub(crate) const GROUP_NAME_MAX: usize = 100;
 
 /// The longest description of a group, in characters.
-pub const DESCRIPTION_MAX: usize = 500;
+pub(crate) const DESCRIPTION_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {

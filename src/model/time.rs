@@ -85,7 +85,7 @@ fn is_date_time(text: &str) -> bool {
 }
 
 /// Returns a duration in milliseconds, the unit of the database.
-pub fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use super::ids::{GroupId, UserId};
 
 /// The key of a topic in the database, the hub and the bus. It is shorter than the topic's id.
-pub type TopicKey = i64;
+pub(crate) type TopicKey = i64;
 
 /// The type of a topic. It decides who may join, send and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum TopicKind {
+pub(crate) enum TopicKind {
     /// A room: it has a name and is open to all users.
     Room,
     /// The chat of a group: open to its members only.
@@ -32,11 +32,11 @@ pub enum TopicKind {
     example = "room:lobby",
     pattern = r"^(room:[^\x00-\x1F\x7F-\x9F]{1,128}|group:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|dm:[A-Za-z0-9._@|~+=-]{1,128}(:[A-Za-z0-9._@|~+=-]{1,128})?)$",
 )]
-pub struct TopicId(Arc<str>);
+pub(crate) struct TopicId(Arc<str>);
 
 /// The reason why a text does not name a topic that the caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TopicError {
+pub(crate) enum TopicError {
     /// The text has not the form of a topic id.
     #[error("a topic is room:NAME (1 to 128 bytes, no control characters), group:UUID, dm:USER or dm:A:B with A < B")]
     Malformed,
@@ -50,13 +50,13 @@ pub enum TopicError {
 
 impl TopicId {
     /// The longest room name, in bytes of UTF-8.
-    pub const ROOM_MAX: usize = 128;
+    pub(crate) const ROOM_MAX: usize = 128;
 
     /// Parses a topic id that `caller` wrote. `dm:USER` is the direct message of the caller and USER.
     ///
     /// # Errors
     /// [`TopicError`] if the text is no topic id, or a direct message that the caller has no part in.
-    pub fn parse(text: &str, caller: &UserId) -> Result<Self, TopicError> {
+    pub(crate) fn parse(text: &str, caller: &UserId) -> Result<Self, TopicError> {
         let Some(pair) = text.strip_prefix("dm:") else {
             return Self::parse_shared(text).ok_or(TopicError::Malformed);
         };
@@ -82,7 +82,7 @@ impl TopicId {
     }
 
     /// Returns the direct message of two users; `None` if both are the same user.
-    pub fn dm(one: &UserId, other: &UserId) -> Option<Self> {
+    pub(crate) fn dm(one: &UserId, other: &UserId) -> Option<Self> {
         match one.cmp(other) {
             std::cmp::Ordering::Less => Some(Self(format!("dm:{one}:{other}").into())),
             std::cmp::Ordering::Greater => Some(Self(format!("dm:{other}:{one}").into())),
@@ -91,12 +91,12 @@ impl TopicId {
     }
 
     /// Reads an id from the database. It was parsed before it was stored, and is not checked again.
-    pub fn stored(text: &str) -> Self {
+    pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }
 
     /// Returns the kind of the topic.
-    pub fn kind(&self) -> TopicKind {
+    pub(crate) fn kind(&self) -> TopicKind {
         match self.0.as_bytes().first() {
             Some(b'r') => TopicKind::Room,
             Some(b'g') => TopicKind::Group,
@@ -105,28 +105,28 @@ impl TopicId {
     }
 
     /// Returns the topic of a group.
-    pub fn group(group: GroupId) -> Self {
+    pub(crate) fn group(group: GroupId) -> Self {
         Self(format!("group:{group}").into())
     }
 
     /// Returns the group whose topic it is; `None` for other topics.
-    pub fn group_id(&self) -> Option<GroupId> {
+    pub(crate) fn group_id(&self) -> Option<GroupId> {
         GroupId::parse(self.0.strip_prefix("group:")?)
     }
 
     /// Returns the name of a room; `None` for other topics.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.0.strip_prefix("room:")
     }
 
     /// Returns the two users of a direct message, in the order of the id; `None` for other topics.
-    pub fn dm_users(&self) -> Option<(UserId, UserId)> {
+    pub(crate) fn dm_users(&self) -> Option<(UserId, UserId)> {
         let (a, b) = self.0.strip_prefix("dm:")?.split_once(':')?;
         Some((UserId::parse(a)?, UserId::parse(b)?))
     }
 
     /// Returns the id as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -18,7 +18,7 @@ use crate::model::{Millis, SessionId, TopicId, User, UserId};
 
 /// A user who is blocked.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// The user who is blocked.
     pub user: User,
     /// The time of the block.
@@ -27,7 +27,7 @@ pub struct Block {
 
 /// The joins that a block has ended.
 #[derive(Clone, Debug)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// The direct message's key.
     pub topic: TopicKey,
     /// The sessions of both users that had joined it.
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn block(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<Blocked, StoreError> {
+    pub(crate) async fn block(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<Blocked, StoreError> {
         let now = self.now();
         let block = entity::ActiveModel {
             blocker_id: Set(blocker.as_str().to_owned()),
@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn unblock(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<(), StoreError> {
+    pub(crate) async fn unblock(&self, dm: TopicId, blocker: UserId, blocked: UserId) -> Result<(), StoreError> {
         self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 // The lock waits for a block that is about to commit: that block is removed as well.
@@ -81,7 +81,12 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn blocks_of(&self, user: &UserId, after: Option<&UserId>, limit: u64) -> Result<Vec<Block>, StoreError> {
+    pub(crate) async fn blocks_of(
+        &self,
+        user: &UserId,
+        after: Option<&UserId>,
+        limit: u64,
+    ) -> Result<Vec<Block>, StoreError> {
         let found = entity::Entity::find()
             .find_both_related(user::Entity)
             .filter(entity::Column::BlockerId.eq(user.as_str()))
@@ -100,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn is_blocked(&self, topic: &TopicId) -> Result<bool, StoreError> {
+    pub(crate) async fn is_blocked(&self, topic: &TopicId) -> Result<bool, StoreError> {
         is_blocked(self.read(), topic).await
     }
 }

@@ -26,7 +26,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn store_checkpoint(
+    pub(crate) async fn store_checkpoint(
         &self,
         session: SessionId,
         stream: StreamId,

@@ -34,7 +34,7 @@ const DRAFT_BATCHES: u32 = 4;
 
 /// The connections, in a pool for each purpose, so that a crowd of one kind delays no other.
 #[derive(Debug)]
-pub struct Pools {
+pub(crate) struct Pools {
     /// Reads, and on PostgreSQL the write transactions that are not drafts.
     pub(super) read: Pool,
     /// Drafts; on SQLite every write transaction, as it has one writer at a time.
@@ -52,7 +52,7 @@ impl Pools {
     ///
     /// # Errors
     /// Fails if the URL is not valid, or the database cannot be reached.
-    pub async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
+    pub(crate) async fn connect(url: &str, connections: u32) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let write = Pool::Sqlite(ConnectionThreads::open(url, 1, false).await?);
             // Reads are mostly served from memory: more threads than cores would wait for each other, and each has its own
@@ -76,7 +76,7 @@ impl Pools {
     ///
     /// # Errors
     /// Fails if the database cannot be read.
-    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+    pub(crate) async fn is_migrated(&self) -> Result<bool, StoreError> {
         let tables = match self.write.backend() {
             DbBackend::Postgres => "SELECT 1 AS one WHERE to_regclass('seaql_migrations') IS NOT NULL",
             _ => "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'",
@@ -93,7 +93,7 @@ impl Pools {
     ///
     /// # Errors
     /// Fails if the database cannot be reached, or a migration fails.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
         if self.read.backend() != DbBackend::Postgres {
             return self.migrate_alone().await;
         }

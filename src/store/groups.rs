@@ -20,7 +20,7 @@ use crate::model::{GroupId, Millis, SessionId, TopicId, UserId};
 
 /// A group as one user sees it.
 #[derive(Clone, Debug)]
-pub struct GroupRow {
+pub(crate) struct GroupRow {
     /// The id.
     pub id: GroupId,
     /// The name.
@@ -41,7 +41,7 @@ pub struct GroupRow {
 
 /// The properties of a group to be created.
 #[derive(Clone, Debug)]
-pub struct NewGroup {
+pub(crate) struct NewGroup {
     /// The name, 1 to 100 characters.
     pub name: String,
     /// The description, at most 500 characters.
@@ -54,7 +54,7 @@ pub struct NewGroup {
 
 /// Changes of a group; `None` leaves a property as it is.
 #[derive(Clone, Debug, Default)]
-pub struct GroupPatch {
+pub(crate) struct GroupPatch {
     /// A new name.
     pub name: Option<String>,
     /// A new description.
@@ -67,7 +67,7 @@ pub struct GroupPatch {
 
 /// A group that has been deleted.
 #[derive(Clone, Debug)]
-pub struct GroupDeleted {
+pub(crate) struct GroupDeleted {
     /// The key of the group's topic.
     pub topic: TopicKey,
     /// The sessions that had joined the topic.
@@ -75,14 +75,14 @@ pub struct GroupDeleted {
 }
 
 /// The name and id after which a listing by name continues.
-pub type GroupCursor = (String, GroupId);
+pub(crate) type GroupCursor = (String, GroupId);
 
 impl Store {
     /// Creates a group with its topic; `creator` is its superadmin.
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn create_group(&self, new: NewGroup, creator: UserId) -> Result<GroupRow, StoreError> {
+    pub(crate) async fn create_group(&self, new: NewGroup, creator: UserId) -> Result<GroupRow, StoreError> {
         let id = GroupId(self.clock().uuid());
         let now = self.now();
         self.write(Durability::Full, move |tx| Box::pin(async move { create(tx, id, new, &creator, now).await })).await
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn group(&self, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
+    pub(crate) async fn group(&self, id: GroupId, user: &UserId) -> Result<Option<GroupRow>, StoreError> {
         find(self.read(), id, user).await
     }
 
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn groups(
+    pub(crate) async fn groups(
         &self,
         user: &UserId,
         prefix: &str,
@@ -127,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn groups_of(
+    pub(crate) async fn groups_of(
         &self,
         user: &UserId,
         (from, to): (Standing, Standing),
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn group_names(&self, ids: &[GroupId]) -> Result<Vec<(GroupId, String)>, StoreError> {
+    pub(crate) async fn group_names(&self, ids: &[GroupId]) -> Result<Vec<(GroupId, String)>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -172,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn change_group(
+    pub(crate) async fn change_group(
         &self,
         id: GroupId,
         user: UserId,
@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn delete_group(
+    pub(crate) async fn delete_group(
         &self,
         id: GroupId,
         user: UserId,

@@ -12,7 +12,7 @@ use crate::model::{Message, Millis, Seq, TopicId, User, UserId};
 
 /// A topic in a user's inbox.
 #[derive(Clone, Debug)]
-pub struct InboxTopic {
+pub(crate) struct InboxTopic {
     /// The short key.
     pub key: TopicKey,
     /// The id.
@@ -31,7 +31,7 @@ pub struct InboxTopic {
 
 /// A direct message with a recent entry.
 #[derive(Clone, Debug)]
-pub struct RecentDm {
+pub(crate) struct RecentDm {
     /// The short key.
     pub key: TopicKey,
     /// The id.
@@ -47,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn recent_dms(&self, users: &[UserId], since: Millis) -> Result<Vec<RecentDm>, StoreError> {
+    pub(crate) async fn recent_dms(&self, users: &[UserId], since: Millis) -> Result<Vec<RecentDm>, StoreError> {
         let of_users = dm::Entity::find()
             .select_only()
             .column(dm::Column::TopicId)
@@ -72,7 +72,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn inbox(
+    pub(crate) async fn inbox(
         &self,
         user: &UserId,
         after: Option<(Millis, TopicKey)>,

@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn renew_lease(&self, instance: Uuid, lease: Duration) -> Result<Millis, StoreError> {
+    pub(crate) async fn renew_lease(&self, instance: Uuid, lease: Duration) -> Result<Millis, StoreError> {
         self.measure_clock().await?;
         let until = self.now().plus(lease);
         let row = entity::ActiveModel { id: Set(instance), lease_until: Set(until.0) };
@@ -67,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn release_lease(&self, instance: Uuid, grace: Duration) -> Result<(), StoreError> {
+    pub(crate) async fn release_lease(&self, instance: Uuid, grace: Duration) -> Result<(), StoreError> {
         self.take_offline(instance, self.now().plus(grace), Millis(i64::MAX)).await
     }
 
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn expire_instances(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
+    pub(crate) async fn expire_instances(&self, own: Uuid, grace: Duration) -> Result<(), StoreError> {
         let expired_before = self.now().minus(grace);
         let expired = entity::Entity::find()
             .filter(entity::Column::LeaseUntil.lt(expired_before.0))

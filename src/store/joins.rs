@@ -22,7 +22,7 @@ use crate::model::{Millis, Presence, Seq, SessionId, TopicId, TopicKind, User};
 
 /// A session's request to join a topic.
 #[derive(Clone, Debug)]
-pub struct JoinRequest {
+pub(crate) struct JoinRequest {
     /// The session that joins.
     pub session: SessionId,
     /// The topic to join.
@@ -37,7 +37,7 @@ pub struct JoinRequest {
 
 /// A join that has not ended.
 #[derive(Clone, Debug)]
-pub struct Join {
+pub(crate) struct Join {
     /// The topic as it was when this was read.
     pub topic: TopicRow,
     /// The join's number in event ids.
@@ -50,7 +50,7 @@ pub struct Join {
 
 /// A join that was made or repeated.
 #[derive(Clone, Debug)]
-pub struct JoinOutcome {
+pub(crate) struct JoinOutcome {
     /// The join.
     pub join: Join,
     /// The session's presence, shown or not.
@@ -65,7 +65,7 @@ pub struct JoinOutcome {
 
 /// The reason why a join was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JoinRefusal {
+pub(crate) enum JoinRefusal {
     /// The session has ended or expired.
     SessionEnded,
     /// There is no such topic for this user.
@@ -81,7 +81,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn join(&self, request: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
+    pub(crate) async fn join(&self, request: JoinRequest) -> Result<Result<JoinOutcome, JoinRefusal>, StoreError> {
         let now = self.now();
         // A client sees in `ready` which topics its session has joined, so a join that a power cut took is seen.
         self.write(Durability::Delayed, move |tx| Box::pin(async move { join(tx, &request, now).await })).await
@@ -91,7 +91,10 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn versioned_joins_of(&self, session: SessionId) -> Result<(i64, JoinNumber, Vec<Join>), StoreError> {
+    pub(crate) async fn versioned_joins_of(
+        &self,
+        session: SessionId,
+    ) -> Result<(i64, JoinNumber, Vec<Join>), StoreError> {
         // The version is read first: a change between the two statements is then read twice rather than never.
         let found: Option<(i64, i32)> = session::Entity::find_by_id(session.0)
             .select_only()
@@ -107,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn joins_of(&self, session: SessionId) -> Result<Vec<Join>, StoreError> {
+    pub(crate) async fn joins_of(&self, session: SessionId) -> Result<Vec<Join>, StoreError> {
         let found = joined::Entity::find()
             .find_both_related(topic::Entity)
             .filter(joined::Column::SessionId.eq(session.0))
@@ -122,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn joined_topic(&self, session: SessionId, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
+    pub(crate) async fn joined_topic(&self, session: SessionId, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
         let found = joined::Entity::find()
             .find_both_related(topic::Entity)
             .filter(topic::Column::Name.eq(id.as_str()))
@@ -138,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn has_joined(&self, session: SessionId, topic: TopicKey) -> Result<bool, StoreError> {
+    pub(crate) async fn has_joined(&self, session: SessionId, topic: TopicKey) -> Result<bool, StoreError> {
         let join = joined::Entity::find_by_id((session.0, topic)).filter(joined::Column::Ended.is_null());
         Ok(join.one(self.read()).await?.is_some())
     }

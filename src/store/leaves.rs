@@ -18,7 +18,7 @@ use crate::model::{Seq, SessionId, TopicId, UserId};
 
 /// The reason why a join ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaveReason {
+pub(crate) enum LeaveReason {
     /// The session left the topic, or its user left the group.
     Left,
     /// The user was removed from the group.
@@ -33,7 +33,7 @@ pub enum LeaveReason {
 
 impl LeaveReason {
     /// Returns the word for it in the event `left`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
             Self::Kicked => "kicked",
@@ -67,7 +67,7 @@ impl LeaveReason {
 
 /// The end of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JoinEnd {
+pub(crate) struct JoinEnd {
     /// The reason.
     pub reason: LeaveReason,
     /// The seq of the entry that ended the join, the last one that a stream may send; `None` if the join ends at once.
@@ -76,7 +76,7 @@ pub struct JoinEnd {
 
 /// A join that has ended.
 #[derive(Clone, Debug)]
-pub struct EndedJoin {
+pub(crate) struct EndedJoin {
     /// The join's number in event ids.
     pub join_number: JoinNumber,
     /// The topic's key.
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn leave(
+    pub(crate) async fn leave(
         &self,
         session: SessionId,
         topic: &TopicId,
@@ -135,7 +135,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn ended_joins(&self, session: SessionId, from: JoinNumber) -> Result<Vec<EndedJoin>, StoreError> {
+    pub(crate) async fn ended_joins(&self, session: SessionId, from: JoinNumber) -> Result<Vec<EndedJoin>, StoreError> {
         let found = joined::Entity::find()
             .find_both_related(topic::Entity)
             .filter(joined::Column::SessionId.eq(session.0))

@@ -20,7 +20,7 @@ use crate::model::{Code, GroupId, Message, MessageId, Millis, Seq, SessionId, Us
 
 /// A user with a standing in a group.
 #[derive(Clone, Debug)]
-pub struct MemberRow {
+pub(crate) struct MemberRow {
     /// The user.
     pub user: User,
     /// The standing.
@@ -31,7 +31,7 @@ pub struct MemberRow {
 
 /// An act in a group.
 #[derive(Clone, Debug)]
-pub struct MemberAct {
+pub(crate) struct MemberAct {
     /// The group.
     pub group: GroupId,
     /// The act.
@@ -44,7 +44,7 @@ pub struct MemberAct {
 
 /// The result of an act.
 #[derive(Clone, Debug)]
-pub struct MemberChanged {
+pub(crate) struct MemberChanged {
     /// The key of the group's topic.
     pub topic: TopicKey,
     /// The target's standing after the act.
@@ -57,7 +57,7 @@ pub struct MemberChanged {
 
 /// The reason why an act was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberRefused {
+pub(crate) enum MemberRefused {
     /// There is no such group.
     NoGroup,
     /// There is no such user.
@@ -80,7 +80,10 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn act_in_group(&self, act: MemberAct) -> Result<Result<MemberChanged, MemberRefused>, StoreError> {
+    pub(crate) async fn act_in_group(
+        &self,
+        act: MemberAct,
+    ) -> Result<Result<MemberChanged, MemberRefused>, StoreError> {
         let now = self.now();
         let id = MessageId(self.clock().uuid());
         self.write(Durability::Full, move |tx| Box::pin(async move { act_in_group(tx, &act, id, now).await })).await
@@ -91,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn members(
+    pub(crate) async fn members(
         &self,
         group: GroupId,
         (from, to): (Standing, Standing),

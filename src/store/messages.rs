@@ -11,8 +11,8 @@ mod single_row;
 mod sqlite;
 pub(super) mod types;
 
-pub use changes::{ChangeRefused, Changed, Target};
+pub(crate) use changes::{ChangeRefused, Changed, Target};
 pub(super) use columns::{COLUMNS, message};
-pub use draft::{Draft, DraftError};
-pub use history::LogRange;
+pub(crate) use draft::{Draft, DraftError};
+pub(crate) use history::LogRange;
 pub(super) use insert::{Announcement, announce};

@@ -10,7 +10,7 @@ use super::{Store, StoreError};
 
 /// The database's own values.
 #[derive(Clone)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// Tells this database from any other: event ids of another one are ignored.
     pub epoch: u32,
     /// Signs tokens where no key is configured. 32 bytes.
@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable, refuses, or holds something else.
-    pub async fn meta(&self) -> Result<Meta, StoreError> {
+    pub(crate) async fn meta(&self) -> Result<Meta, StoreError> {
         let fresh: [(&'static str, Vec<u8>); 3] = [
             ("epoch", self.clock().random_bytes::<4>().to_vec()),
             ("token_key", self.clock().random_bytes::<32>().to_vec()),

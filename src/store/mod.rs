@@ -43,32 +43,32 @@ use std::sync::Arc;
 
 use sea_orm::DbBackend;
 
-pub use blocks::{Block, Blocked};
-pub use connect::Pools;
-pub use error::StoreError;
-pub use groups::{GroupCursor, GroupDeleted, GroupPatch, GroupRow, NewGroup};
-pub use inbox::{InboxTopic, RecentDm};
-pub use joins::{Join, JoinOutcome, JoinRefusal, JoinRequest};
-pub use leaves::{EndedJoin, JoinEnd, LeaveReason};
-pub use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
-pub use messages::{ChangeRefused, Changed, Draft, DraftError, LogRange, Target};
-pub use meta::Meta;
-pub use presence::Present;
-pub use read_marks::ReadMark;
-pub use sessions::{NewSession, SessionCall, SessionRow};
-pub use streams::{OpenedStream, Resume, StreamRequest};
-pub use topics::TopicRow;
-pub use write_queue::{AppendError, NewEntries};
+pub(crate) use blocks::{Block, Blocked};
+pub(crate) use connect::Pools;
+pub(crate) use error::StoreError;
+pub(crate) use groups::{GroupCursor, GroupDeleted, GroupPatch, GroupRow, NewGroup};
+pub(crate) use inbox::{InboxTopic, RecentDm};
+pub(crate) use joins::{Join, JoinOutcome, JoinRefusal, JoinRequest};
+pub(crate) use leaves::{EndedJoin, JoinEnd, LeaveReason};
+pub(crate) use members::{MemberAct, MemberChanged, MemberRefused, MemberRow};
+pub(crate) use messages::{ChangeRefused, Changed, Draft, DraftError, LogRange, Target};
+pub(crate) use meta::Meta;
+pub(crate) use presence::Present;
+pub(crate) use read_marks::ReadMark;
+pub(crate) use sessions::{NewSession, SessionCall, SessionRow};
+pub(crate) use streams::{OpenedStream, Resume, StreamRequest};
+pub(crate) use topics::TopicRow;
+pub(crate) use write_queue::{AppendError, NewEntries};
 
 use self::clock_offset::ClockOffset;
 use self::pool::{Connection as _, Pool};
 use self::write_queue::WriteQueue;
-pub use crate::model::TopicKey;
+pub(crate) use crate::model::TopicKey;
 use crate::model::{Clock, Millis};
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(crate) struct Store {
     inner: Arc<Inner>,
 }
 
@@ -83,7 +83,7 @@ struct Inner {
 
 impl Store {
     /// Returns the database's time.
-    pub fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         self.inner.clock_offset.apply_to(&self.inner.clock)
     }
 
@@ -91,18 +91,18 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         dialect::exec(self.read(), "SELECT 1", vec![]).await?;
         Ok(())
     }
 
     /// Returns true if other instances may work on the same database.
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.read().backend() == DbBackend::Postgres
     }
 
     /// Closes every connection, once all write transactions have ended.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.inner.write_queue.close().await;
         let pools = &self.inner.pools;
         for pool in [&pools.read, &pools.write, &pools.lease] {

@@ -26,8 +26,8 @@ impl ConnectionTrait for Pool {
             Self::Postgres(pool) => within_timeout(retry_if_cut(|| pool.execute_raw(statement.clone()))).await?,
             Self::Sqlite(threads) => {
                 let (sql, values) = parts(statement);
-                let done =
-                    within_timeout(threads.call(move |connection| connection.execute_entity(&sql, &values))).await???;
+                let done = within_timeout(threads.call(move |connection| connection.execute_entity(&sql, &values)))
+                    .await???;
                 Ok(done.into())
             }
         }

@@ -13,7 +13,7 @@ use crate::model::{Millis, Presence, SessionId};
 
 /// The first sessions that are present on a topic, and their number.
 #[derive(Clone, Debug, Default)]
-pub struct Present {
+pub(crate) struct Present {
     /// The presences ordered by session id, up to the limit of the query.
     pub list: Vec<Presence>,
     /// The number of all presences.
@@ -34,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn present(
+    pub(crate) async fn present(
         &self,
         topic: TopicKey,
         limit: usize,
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn present_page(
+    pub(crate) async fn present_page(
         &self,
         topic: TopicKey,
         after: Option<Uuid>,
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn count_present(&self, topic: TopicKey, grace: Duration) -> Result<usize, StoreError> {
+    pub(crate) async fn count_present(&self, topic: TopicKey, grace: Duration) -> Result<usize, StoreError> {
         let now = self.now();
         let sql = format!("SELECT COUNT(*) AS present {PRESENT}");
         let values = vec![topic.into(), now.0.into(), now.minus(grace).0.into()];

@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn purge_sessions(&self, after: Duration) -> Result<usize, StoreError> {
+    pub(crate) async fn purge_sessions(&self, after: Duration) -> Result<usize, StoreError> {
         let before = self.now().minus(after).0;
         let ended =
             Condition::any().add(session::Column::ExpiresAt.lt(before)).add(session::Column::EndedAt.lt(before));
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn purge_deleted_topics(&self, after: Duration) -> Result<bool, StoreError> {
+    pub(crate) async fn purge_deleted_topics(&self, after: Duration) -> Result<bool, StoreError> {
         let before = self.now().minus(after).0;
         let Some(row) = dialect::row(self.read(), DELETED, vec![before.into()]).await? else {
             return Ok(false);
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn topics_after(&self, after: TopicKey) -> Result<Vec<TopicKey>, StoreError> {
+    pub(crate) async fn topics_after(&self, after: TopicKey) -> Result<Vec<TopicKey>, StoreError> {
         let topics = topic::Entity::find()
             .select_only()
             .column(topic::Column::Id)
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<Option<Seq>, StoreError> {
+    pub(crate) async fn prune_topic(&self, topic: TopicKey, before: Millis) -> Result<Option<Seq>, StoreError> {
         let oldest = message::Entity::find()
             .select_only()
             .column(message::Column::CreatedAt)

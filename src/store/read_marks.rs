@@ -14,7 +14,7 @@ use crate::model::{Seq, UserId};
 
 /// The read mark of a user in a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadMark {
+pub(crate) struct ReadMark {
     /// The seq of the newest entry.
     pub last_seq: Seq,
     /// The seq of the last entry that the user has read; 0 if there is none.
@@ -23,7 +23,7 @@ pub struct ReadMark {
 
 impl ReadMark {
     /// Returns the number of entries after the read mark.
-    pub fn unread(self) -> i64 {
+    pub(crate) fn unread(self) -> i64 {
         self.last_seq.0.saturating_sub(self.read_seq.0).max(0)
     }
 }
@@ -38,7 +38,12 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn mark_read(&self, user: &UserId, topic: TopicKey, seq: Seq) -> Result<Option<ReadMark>, StoreError> {
+    pub(crate) async fn mark_read(
+        &self,
+        user: &UserId,
+        topic: TopicKey,
+        seq: Seq,
+    ) -> Result<Option<ReadMark>, StoreError> {
         let known = read(self.read(), user, topic).await?;
         if known.is_none_or(|mark| seq.min(mark.last_seq) <= mark.read_seq) {
             return Ok(known); // nothing to write

@@ -17,7 +17,7 @@ use crate::model::{Millis, SessionId, User, UserId};
 
 /// A session with its user.
 #[derive(Clone, Debug)]
-pub struct SessionRow {
+pub(crate) struct SessionRow {
     /// The id.
     pub id: SessionId,
     /// The user.
@@ -32,20 +32,18 @@ pub struct SessionRow {
     pub streaming_until: Option<Millis>,
     /// The time until which the session is online without a stream.
     pub online_until: Millis,
-    /// The time at which the session came online, if it is online.
-    pub online_since: Millis,
 }
 
 impl SessionRow {
     /// Returns true if its stream is open on an instance that is alive.
-    pub fn is_streaming(&self, now: Millis) -> bool {
+    pub(crate) fn is_streaming(&self, now: Millis) -> bool {
         self.streaming_until.is_some_and(|until| until > now)
     }
 }
 
 /// The user of a session to be opened.
 #[derive(Clone, Debug)]
-pub enum NewSession {
+pub(crate) enum NewSession {
     /// A built-in account: the one with this device hash, or a new one.
     Device {
         /// A keyed hash of the device id.
@@ -66,7 +64,7 @@ pub enum NewSession {
 
 /// A call of a session, which keeps it online for the grace period.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionCall {
+pub(crate) struct SessionCall {
     /// The session that called.
     pub session: SessionId,
     /// The time of the call.
@@ -78,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn open_session(
+    pub(crate) async fn open_session(
         &self,
         id: SessionId,
         whose: NewSession,
@@ -103,7 +101,6 @@ impl Store {
                     ended: false,
                     streaming_until: None,
                     online_until: Millis(0),
-                    online_since: now,
                 })
             })
         })
@@ -114,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+    pub(crate) async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
         find(self.read(), id).await
     }
 
@@ -122,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn sessions_of(
+    pub(crate) async fn sessions_of(
         &self,
         user: &UserId,
         after: Option<Uuid>,
@@ -145,7 +142,11 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn refresh_session(&self, id: SessionId, lifetime: Duration) -> Result<Option<SessionRow>, StoreError> {
+    pub(crate) async fn refresh_session(
+        &self,
+        id: SessionId,
+        lifetime: Duration,
+    ) -> Result<Option<SessionRow>, StoreError> {
         let now = self.now();
         self.write(Durability::Full, move |tx| {
             Box::pin(async move {
@@ -167,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn end_session(&self, id: SessionId, owner: UserId) -> Result<Option<Vec<TopicKey>>, StoreError> {
+    pub(crate) async fn end_session(&self, id: SessionId, owner: UserId) -> Result<Option<Vec<TopicKey>>, StoreError> {
         let now = self.now();
         self.write(Durability::Full, move |tx| {
             Box::pin(async move {
@@ -198,7 +199,11 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn record_calls(&self, calls: Vec<SessionCall>, grace: Duration) -> Result<Vec<TopicKey>, StoreError> {
+    pub(crate) async fn record_calls(
+        &self,
+        calls: Vec<SessionCall>,
+        grace: Duration,
+    ) -> Result<Vec<TopicKey>, StoreError> {
         let now = self.now();
         self.write(Durability::Delayed, move |tx| {
             Box::pin(async move {
@@ -230,7 +235,6 @@ struct Found {
     expires_at: i64,
     ended_at: Option<i64>,
     online_until: i64,
-    online_since: i64,
     lease_until: Option<i64>,
 }
 
@@ -245,7 +249,6 @@ fn select() -> Select<entity::Entity> {
             entity::Column::ExpiresAt,
             entity::Column::EndedAt,
             entity::Column::OnlineUntil,
-            entity::Column::OnlineSince,
         ])
         .column(user::Column::Username)
         .column(instance::Column::LeaseUntil)
@@ -265,7 +268,6 @@ impl TryFrom<Found> for SessionRow {
             ended: found.ended_at.is_some(),
             streaming_until: found.lease_until.map(Millis),
             online_until: Millis(found.online_until),
-            online_since: Millis(found.online_since),
         })
     }
 }

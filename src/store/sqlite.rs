@@ -262,7 +262,8 @@ mod tests {
     #[tokio::test]
     async fn what_panics_is_undone_and_the_thread_goes_on() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let threads = ConnectionThreads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
+        let threads =
+            ConnectionThreads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
         threads.call(|connection| connection.execute("CREATE TABLE t (a)", &[])).await??;
         let failing = threads.run(|connection| {
             Box::pin(async move {
@@ -281,10 +282,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_whose_caller_has_gone_is_skipped_and_too_many_are_refused()
-    -> Result<(), Box<dyn std::error::Error>> {
+    async fn a_call_whose_caller_has_gone_is_skipped_and_too_many_are_refused() -> Result<(), Box<dyn std::error::Error>>
+    {
         let folder = tempfile::tempdir()?;
-        let threads = ConnectionThreads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
+        let threads =
+            ConnectionThreads::open(&format!("sqlite://{}/p.db?mode=rwc", folder.path().display()), 1, false).await?;
         let (hold, held) = mpsc::channel::<()>();
         let busy = tokio::spawn({
             let threads = threads.clone();

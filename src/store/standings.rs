@@ -14,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn standing(&self, group: GroupId, user: &UserId) -> Result<Standing, StoreError> {
+    pub(crate) async fn standing(&self, group: GroupId, user: &UserId) -> Result<Standing, StoreError> {
         find(self.read(), group, user).await
     }
 }

@@ -22,7 +22,7 @@ use crate::model::{Millis, Seq, SessionId, StreamId, TopicId};
 
 /// The start of a stream.
 #[derive(Clone, Debug)]
-pub enum Resume {
+pub(crate) enum Resume {
     /// The positions of this event id; if it cannot be used, as [`Resume::Last`].
     Id(EventId),
     /// The positions of the last event id that the session resumed from; without one, those of its joins.
@@ -33,7 +33,7 @@ pub enum Resume {
 
 /// A stream to be opened.
 #[derive(Clone, Debug)]
-pub struct StreamRequest {
+pub(crate) struct StreamRequest {
     /// The session.
     pub session: SessionId,
     /// The instance that will hold the stream.
@@ -46,7 +46,7 @@ pub struct StreamRequest {
 
 /// One topic of a stream.
 #[derive(Clone, Debug)]
-pub struct StreamJoin {
+pub(crate) struct StreamJoin {
     /// The join's number in ids.
     pub join_number: JoinNumber,
     /// The topic's key.
@@ -61,7 +61,7 @@ pub struct StreamJoin {
 
 /// A stream that has been opened.
 #[derive(Clone, Debug)]
-pub struct OpenedStream {
+pub(crate) struct OpenedStream {
     /// The stream's id. Its first checkpoint has been stored with it.
     pub stream: StreamId,
     /// The number that the session's next join gets.
@@ -82,7 +82,7 @@ pub struct OpenedStream {
 
 /// A session's version: it changes when something happens to the session that its stream has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// The session's latest stream.
     pub stream: StreamId,
     /// A counter that grows with every change of the session's joins.
@@ -91,14 +91,17 @@ pub struct Version {
 
 /// The reason why no stream was opened: the session has ended or expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamRefused;
+pub(crate) struct StreamRefused;
 
 impl Store {
     /// Opens a session's stream, which replaces any other stream of the session.
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn open_stream(&self, open: StreamRequest) -> Result<Result<OpenedStream, StreamRefused>, StoreError> {
+    pub(crate) async fn open_stream(
+        &self,
+        open: StreamRequest,
+    ) -> Result<Result<OpenedStream, StreamRefused>, StoreError> {
         let now = self.now();
         self.write(Durability::Delayed, move |tx| Box::pin(async move { open_stream(tx, &open, now).await })).await
     }
@@ -108,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn close_streams(
+    pub(crate) async fn close_streams(
         &self,
         streams: Vec<(SessionId, StreamId)>,
         grace: Duration,
@@ -139,7 +142,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn streams_of_instance(&self, instance: Uuid) -> Result<Vec<(SessionId, StreamId)>, StoreError> {
+    pub(crate) async fn streams_of_instance(&self, instance: Uuid) -> Result<Vec<(SessionId, StreamId)>, StoreError> {
         let found: Vec<(Uuid, i64)> = entity::Entity::find()
             .select_only()
             .columns([entity::Column::Id, entity::Column::StreamId])
@@ -154,7 +157,11 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn assert_streams(&self, instance: Uuid, streams: Vec<(SessionId, StreamId)>) -> Result<(), StoreError> {
+    pub(crate) async fn assert_streams(
+        &self,
+        instance: Uuid,
+        streams: Vec<(SessionId, StreamId)>,
+    ) -> Result<(), StoreError> {
         self.write(Durability::Full, move |tx| {
             Box::pin(async move {
                 for (session, stream) in streams {
@@ -177,7 +184,7 @@ impl Store {
     /// # Errors
     /// The database is unavailable or refuses.
     // Raw: every instance runs it every 5 s for all sessions that it streams for, and reads thousands of rows at once.
-    pub async fn versions(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Version>, StoreError> {
+    pub(crate) async fn versions(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Version>, StoreError> {
         if sessions.is_empty() {
             return Ok(HashMap::new());
         }

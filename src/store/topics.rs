@@ -10,7 +10,7 @@ use crate::model::{Millis, Seq, TopicId};
 
 /// A topic as the database holds it.
 #[derive(Clone, Debug)]
-pub struct TopicRow {
+pub(crate) struct TopicRow {
     /// The short key.
     pub key: TopicKey,
     /// The id.
@@ -41,7 +41,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn topic(&self, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
+    pub(crate) async fn topic(&self, id: &TopicId) -> Result<Option<TopicRow>, StoreError> {
         find(self.read(), id, Lock::None).await
     }
 
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn last_seqs(&self, keys: &[TopicKey]) -> Result<Vec<(TopicKey, Seq)>, StoreError> {
+    pub(crate) async fn last_seqs(&self, keys: &[TopicKey]) -> Result<Vec<(TopicKey, Seq)>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -14,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+    pub(crate) async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         find(self.read(), id).await
     }
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn rename_user(&self, id: &UserId, username: &str) -> Result<bool, StoreError> {
+    pub(crate) async fn rename_user(&self, id: &UserId, username: &str) -> Result<bool, StoreError> {
         let renamed = entity::Entity::update_many()
             .col_expr(entity::Column::Username, Expr::value(username))
             .filter(entity::Column::Id.eq(id.as_str()));
@@ -34,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     /// The database is unavailable or refuses.
-    pub async fn topics_of_user(&self, id: &UserId) -> Result<Vec<TopicKey>, StoreError> {
+    pub(crate) async fn topics_of_user(&self, id: &UserId) -> Result<Vec<TopicKey>, StoreError> {
         let topics = joined::Entity::find()
             .select_only()
             .column(joined::Column::TopicId)

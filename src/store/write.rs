@@ -18,7 +18,7 @@ use crate::model::Clock;
 impl Store {
     /// Takes over connected pools, and starts the task of the write queue. That task ends when the store is closed or
     /// dropped.
-    pub fn new(pools: Pools, clock: Clock) -> Self {
+    pub(crate) fn new(pools: Pools, clock: Clock) -> Self {
         let clock_offset = Arc::new(ClockOffset::default());
         let is_shared = pools.read.backend() == DbBackend::Postgres;
         let (write_queue, incoming) = WriteQueue::new(is_shared.then(|| pools.read.clone()));
@@ -39,13 +39,13 @@ impl Store {
     /// [`AppendError::Refused`] if the session may not send it; [`AppendError::Unavailable`] if the database is away or
     /// does not answer within 8 seconds, where it may have been stored all the same; [`AppendError::Failed`] for a fault
     /// of this program.
-    pub async fn append(&self, draft: Draft) -> Result<Appended, AppendError> {
+    pub(crate) async fn append(&self, draft: Draft) -> Result<Appended, AppendError> {
         self.inner.write_queue.append(draft).await
     }
 
     /// Sets the callback that gets the new entries of messages, by topic and in the order of their numbers. It is called
     /// after their commit and before their senders get their answers. It may hold the store: [`Self::close`] drops it.
-    pub fn on_new_entries(&self, deliver: impl Fn(HashMap<TopicKey, NewEntries>) + Send + Sync + 'static) {
+    pub(crate) fn on_new_entries(&self, deliver: impl Fn(HashMap<TopicKey, NewEntries>) + Send + Sync + 'static) {
         self.inner.write_queue.set_delivery(deliver);
     }
 

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use self::batch_delay::TARGET_BATCH;
 pub(super) use self::queued_write::WriteWork;
 use self::queued_write::{PendingWrite, write_alone};
-pub use self::types::{AppendError, Appended, NewEntries};
+pub(crate) use self::types::{AppendError, Appended, NewEntries};
 use self::types::{Delivery, Incoming, QUEUE_CAPACITY, WaitingDraft, WaitingWrite};
 use super::durability::Durability;
 use super::error::StoreError;

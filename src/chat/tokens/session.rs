@@ -22,7 +22,7 @@ const EXPIRED: &str = "this token has expired: refresh a session before it ends,
 
 /// The session and the user of a verified token. The database decides whether the session is still valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// The id of the session.
     pub session: SessionId,
     /// The user of the session.

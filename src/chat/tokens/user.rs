@@ -32,7 +32,7 @@ const NO_USER: &str = "the sub of this user token cannot be a user's id: it take
 
 /// The claims of a valid user token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedUser {
+pub(crate) struct VerifiedUser {
     /// The claim `sub`. It is never the id of a built-in account.
     pub user_id: UserId,
     /// The claim `name`, if it can be a username: 1 to 64 characters without control characters.
@@ -43,7 +43,7 @@ pub struct VerifiedUser {
 
 /// Verifies user tokens with the keys of the configured issuer.
 #[derive(Clone)]
-pub struct UserTokens {
+pub(crate) struct UserTokens {
     /// `None` if no issuer is configured.
     keys: Option<Keys>,
     issuer: Option<String>,
@@ -74,7 +74,7 @@ impl UserTokens {
     ///
     /// # Errors
     /// [`ConfigError`] for a JWKS file that cannot be read or has no usable key, or a URL that cannot be fetched.
-    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+    pub(crate) fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let keys = match (&config.jwt_secret, &config.jwt_jwks) {
             (Some(secret), _) => {
                 let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
@@ -94,7 +94,7 @@ impl UserTokens {
     /// # Errors
     /// [`ChatError::Unauthenticated`] if the token is not valid; [`ChatError::Unavailable`] if the issuer's keys have
     /// never been fetched.
-    pub async fn verify(&self, token: &str, now: Millis) -> Result<VerifiedUser, ChatError> {
+    pub(crate) async fn verify(&self, token: &str, now: Millis) -> Result<VerifiedUser, ChatError> {
         let keys = self.keys.as_ref().ok_or(ChatError::Unauthenticated(NO_ISSUER))?;
         let header = header_of(token).ok_or(ChatError::Unauthenticated(UNREADABLE))?;
         let keys = match keys {

@@ -17,7 +17,7 @@ use crate::store::Present;
 
 /// The sessions that are online on a topic at one moment.
 #[derive(Debug)]
-pub struct PresenceView {
+pub(crate) struct PresenceView {
     /// Grows with each view of the topic.
     version: u64,
     list: Arc<List>,
@@ -123,7 +123,7 @@ impl PresenceView {
     }
 
     /// The listed sessions as JSON; written once for all callers while the list is the latest.
-    pub fn list_json(&self) -> Arc<RawValue> {
+    pub(crate) fn list_json(&self) -> Arc<RawValue> {
         self.list.json()
     }
 
@@ -140,12 +140,12 @@ impl PresenceView {
     }
 
     /// The number of sessions that are online.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// Returns true if more sessions are online than are listed.
-    pub fn is_truncated(&self) -> bool {
+    pub(crate) fn is_truncated(&self) -> bool {
         self.truncated
     }
 

@@ -17,7 +17,7 @@ impl Stream {
     /// # Errors
     ///
     /// [`StreamError::Ended`] if the session has ended or expired, [`StreamError::Store`] if the database failed.
-    pub async fn open(
+    pub(crate) async fn open(
         hub: &Hub,
         session: SessionId,
         user: UserId,

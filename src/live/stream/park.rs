@@ -33,7 +33,7 @@ impl Stream {
     /// # Errors
     ///
     /// The error of `poll_closed` when it is ready: nobody reads the stream any more.
-    pub async fn park<S: ByteSink + 'static, E>(
+    pub(crate) async fn park<S: ByteSink + 'static, E>(
         self: Box<Self>,
         sink: &Arc<S>,
         mut poll_closed: impl FnMut(&mut Context<'_>) -> Poll<E>,

@@ -11,7 +11,7 @@ const ANSWER_BYTES: usize = 256 * 1024;
 
 /// The answer of a long poll.
 #[derive(Debug)]
-pub struct PollAnswer {
+pub(crate) struct PollAnswer {
     /// The events: items of a JSON array, without the brackets.
     pub events: Bytes,
     /// The event id from which the next poll continues.
@@ -20,7 +20,7 @@ pub struct PollAnswer {
 
 impl Stream {
     /// Returns what is ready. Where nothing is, it waits for what comes first, at most for `wait`.
-    pub async fn poll(mut self, wait: Duration) -> PollAnswer {
+    pub(crate) async fn poll(mut self, wait: Duration) -> PollAnswer {
         let until = Instant::now() + wait;
         let replaced_id = loop {
             if let Some(end) = self.take_signals().await {

@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 impl Stream {
     /// Returns the next piece as soon as there is one; `None` after the end of the stream.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
         while !self.step().await {
             if self.finished {
                 return None;
@@ -25,17 +25,17 @@ impl Stream {
 
     /// Returns the piece that has to be written now, with [`FRAME_ROOM`](crate::live::FRAME_ROOM) bytes before the payload;
     /// `None` if there is nothing to write. It does not wait for more.
-    pub async fn next_piece(&mut self) -> Option<BytesMut> {
+    pub(crate) async fn next_piece(&mut self) -> Option<BytesMut> {
         self.step().await.then(|| self.encoder.take_piece())
     }
 
     /// Takes the framed bytes that the sink did not accept while the stream was parked. They precede the next piece.
-    pub fn take_unsent(&mut self) -> BytesMut {
+    pub(crate) fn take_unsent(&mut self) -> BytesMut {
         std::mem::take(&mut self.unsent)
     }
 
     /// Returns true if nothing comes any more.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.finished
     }
 

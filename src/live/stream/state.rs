@@ -31,7 +31,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// An open stream. Dropping it closes it: its session goes offline after the grace period, unless another stream has
 /// opened.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     pub(super) hub: Hub,
     pub(super) session: SessionId,
     pub(super) user: UserId,
@@ -96,7 +96,7 @@ pub(super) struct JoinedTopic {
 
 /// The reason why a stream could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum StreamError {
+pub(crate) enum StreamError {
     /// The session has ended or expired.
     #[error("the session has ended")]
     Ended,

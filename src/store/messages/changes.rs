@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError, TopicKey, TopicRow, blocks, dialect, read_
 
 /// A message to be edited or removed.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The session that edits or removes it.
     pub session: SessionId,
     /// The topic of the message.
@@ -29,7 +29,7 @@ pub struct Target {
 
 /// A message that was edited or removed.
 #[derive(Clone, Debug)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// The key of its topic.
     pub key: TopicKey,
     /// The message as it is now.
@@ -40,7 +40,7 @@ pub struct Changed {
 
 /// Why a message was not edited or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeRefused {
+pub(crate) enum ChangeRefused {
     /// The session has ended or expired.
     SessionEnded,
     /// The user is no member of the group that the topic belongs to.
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does; a refusal is the inner error.
-    pub async fn edit_message(
+    pub(crate) async fn edit_message(
         &self,
         target: Target,
         content: Content,
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does; a refusal is the inner error.
-    pub async fn remove_message(&self, target: Target) -> Result<Result<Changed, ChangeRefused>, StoreError> {
+    pub(crate) async fn remove_message(&self, target: Target) -> Result<Result<Changed, ChangeRefused>, StoreError> {
         let (id, now) = (MessageId(self.clock().uuid()), self.now());
         self.write(Durability::Full, move |tx| {
             Box::pin(async move {

@@ -4,7 +4,7 @@ use crate::model::{Content, MessageId, SessionId, TopicId};
 
 /// A message that has no seq yet.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// Its id.
     pub id: MessageId,
     /// The topic that it is sent to.
@@ -19,7 +19,7 @@ pub struct Draft {
 
 /// Why a draft was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DraftError {
+pub(crate) enum DraftError {
     /// The session has ended or expired.
     SessionEnded,
     /// The session has not joined the topic.

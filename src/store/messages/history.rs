@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError, TopicKey, TopicRow, dialect};
 
 /// The entries of a log on one side of a seq.
 #[derive(Clone, Copy, Debug)]
-pub struct LogRange {
+pub(crate) struct LogRange {
     /// The order in which the entries are read.
     pub direction: Direction,
     /// The seq at which the range starts, inclusive.
@@ -38,7 +38,12 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does, or if a row is not a message.
-    pub async fn history(&self, topic: &TopicRow, range: LogRange, limit: u64) -> Result<Vec<Message>, StoreError> {
+    pub(crate) async fn history(
+        &self,
+        topic: &TopicRow,
+        range: LogRange,
+        limit: u64,
+    ) -> Result<Vec<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE {} LIMIT $3", range.sql());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.page(&topic.id, sql, vec![topic.key.into(), range.from.0.into(), limit.into()]).await
@@ -48,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does, or if a row is not a message.
-    pub async fn entries(
+    pub(crate) async fn entries(
         &self,
         key: TopicKey,
         topic: &TopicId,
@@ -63,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does.
-    pub async fn edited_after(
+    pub(crate) async fn edited_after(
         &self,
         key: TopicKey,
         end: Seq,
@@ -79,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does, or if a row is not a message.
-    pub async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
+    pub(crate) async fn message(&self, topic: &TopicRow, id: MessageId) -> Result<Option<Message>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM message WHERE id = $1 AND topic_id = $2");
         Ok(self.page(&topic.id, sql, vec![id.0.into(), topic.key.into()]).await?.pop())
     }
@@ -88,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does.
-    pub async fn has_removal(&self, key: TopicKey, known: Seq, last: Seq) -> Result<bool, StoreError> {
+    pub(crate) async fn has_removal(&self, key: TopicKey, known: Seq, last: Seq) -> Result<bool, StoreError> {
         let sql = "SELECT seq FROM message WHERE topic_id = $1 AND seq > $2 AND seq <= $3 AND code = $4 LIMIT 1";
         let values = vec![key.into(), known.0.into(), last.0.into(), Code::REMOVAL.0.into()];
         Ok(dialect::row(self.read(), sql, values).await?.is_some())
@@ -98,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does.
-    pub async fn has_any(&self, topic: TopicKey, range: LogRange) -> Result<bool, StoreError> {
+    pub(crate) async fn has_any(&self, topic: TopicKey, range: LogRange) -> Result<bool, StoreError> {
         let sql = format!("SELECT seq FROM message WHERE {} LIMIT 1", range.sql());
         Ok(dialect::row(self.read(), sql, vec![topic.into(), range.from.0.into()]).await?.is_some())
     }
@@ -121,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the database does.
-    pub async fn first_since(&self, topic: TopicKey, time: Millis) -> Result<Option<Seq>, StoreError> {
+    pub(crate) async fn first_since(&self, topic: TopicKey, time: Millis) -> Result<Option<Seq>, StoreError> {
         let (Some(oldest), Some(newest)) = self.ends(topic).await? else {
             return Ok(None);
         };

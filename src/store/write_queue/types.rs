@@ -18,7 +18,7 @@ use crate::store::messages::draft::{Draft, DraftError};
 pub(super) const QUEUE_CAPACITY: usize = 4096;
 /// The answer to a sender.
 #[derive(Clone, Debug)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// The message as JSON.
     pub json: Bytes,
     /// True if it was stored by this call, and not by an earlier one with the same idempotency key.
@@ -29,7 +29,7 @@ pub struct Appended {
 
 /// Why a message was not stored.
 #[derive(Debug, thiserror::Error)]
-pub enum AppendError {
+pub(crate) enum AppendError {
     /// The session may not send it.
     #[error("the draft was refused: {0:?}")]
     Refused(DraftError),
@@ -46,7 +46,7 @@ pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 
 /// The new entries of one topic.
 #[derive(Debug)]
-pub struct NewEntries {
+pub(crate) struct NewEntries {
     /// The topic's id.
     pub topic: TopicId,
     /// The entries, in the order of their numbers.

@@ -27,6 +27,9 @@ pub(crate) struct Sender {
 
 impl Session {
     /// Opens a session of a built-in account, and joins a room.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses the call.
     pub(crate) async fn open(address: &str, name: &str, room: &str) -> Result<Self> {
         let mut http = Http::open(address).await?;
         let device = json!({ "device_id": format!("bench-device-{name}") }).to_string();
@@ -39,6 +42,9 @@ impl Session {
 }
 
 /// Opens a stream of a room. Returns the connection, and the part of the stream that has arrived already.
+///
+/// # Errors
+/// If the server cannot be reached, or refuses the call.
 pub(crate) async fn listen(kind: Kind, address: &str, name: &str, room: &str) -> Result<(TcpStream, Vec<u8>)> {
     if kind == Kind::Parlour {
         let session = Session::open(address, name, room).await?;
@@ -49,6 +55,9 @@ pub(crate) async fn listen(kind: Kind, address: &str, name: &str, room: &str) ->
 
 impl Sender {
     /// Connects to a server; on Parlour, this opens a session and joins the room.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses the call.
     pub(crate) async fn open(server: &Server, name: &str, room: &str) -> Result<Self> {
         if server.kind == Kind::Parlour {
             let Session { http, token, .. } = Session::open(&server.address, name, room).await?;
@@ -58,6 +67,9 @@ impl Sender {
     }
 
     /// Sends a message, and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses the call.
     pub(crate) async fn send(&mut self, text: &str) -> Result<()> {
         let body = json!({ "content": { "text": text } }).to_string();
         let response = self.http.call("POST", &self.path, self.token.as_deref(), &body).await?;
@@ -66,6 +78,9 @@ impl Sender {
     }
 
     /// Sends a GET request to Parlour.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses the call.
     pub(crate) async fn get(&mut self, path: &str) -> Result<Value> {
         self.http.call("GET", path, self.token.as_deref(), "").await?.json()
     }

@@ -21,6 +21,10 @@ pub(crate) struct Response {
 }
 
 impl Http {
+    /// Connects to a server.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
     pub(crate) async fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;

@@ -36,6 +36,9 @@ struct Received {
 
 impl Subscribers {
     /// Opens `count` streams, spread over `rooms` rooms.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses a stream.
     pub(crate) async fn open(server: &Server, count: usize, rooms: usize) -> Result<Self> {
         let mut subscribers = Self { received: Rc::default(), tasks: Vec::new(), epoch: Instant::now() };
         subscribers.open_more(server, 0..count, rooms).await?;
@@ -43,6 +46,9 @@ impl Subscribers {
     }
 
     /// Opens further streams, with these numbers.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or refuses a stream.
     pub(crate) async fn open_more(
         &mut self,
         server: &Server,

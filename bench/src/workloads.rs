@@ -24,6 +24,9 @@ fn padding() -> String {
 }
 
 /// Sends messages at a steady rate to rooms full of streams: the cost and the latency of a delivery.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn fanout(
     server: &Server,
     streams: usize,
@@ -75,6 +78,9 @@ pub(crate) async fn fanout(
 }
 
 /// Runs senders that each wait for the acknowledgement of a message before they send the next: the rate and the latency.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn sends(server: &Server, senders: usize, rooms: usize, length: Duration) -> Result<Vec<Figure>> {
     let mut open = Vec::new();
     for nth in 0..senders {
@@ -110,6 +116,9 @@ pub(crate) async fn sends(server: &Server, senders: usize, rooms: usize, length:
 }
 
 /// Opens streams that receive nothing: the rate of the openings, the memory of a stream, and the CPU while all are idle.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn idle(server: &Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let settle = Duration::from_secs(3);
     let before = server.memory();
@@ -138,6 +147,9 @@ pub(crate) async fn idle(server: &Server, streams: usize, rooms: usize) -> Resul
 }
 
 /// Opens many sessions that join one room at the same time.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>> {
     let cpu = server.cpu();
     let start = Instant::now();
@@ -158,6 +170,9 @@ pub(crate) async fn crowd(server: &Server, streams: usize) -> Result<Vec<Figure>
 }
 
 /// Reads pages of 100 entries of a long history: the newest, two in the middle, and the oldest.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn history(server: &Server, entries: usize) -> Result<Vec<Figure>> {
     fill(server, entries).await?;
     let mut reader = Sender::open(server, "reader", &room(0)).await?;
@@ -209,6 +224,9 @@ async fn fill(server: &Server, entries: usize) -> Result<()> {
 
 /// Kills the server and starts it again: the time until it responds, and the time until all its streams are open again and
 /// have received the message that was sent in between.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn resume(setup: &Setup, server: Server, streams: usize, rooms: usize) -> Result<Vec<Figure>> {
     let mut sessions = Vec::new();
     for nth in 0..streams {
@@ -255,6 +273,9 @@ async fn reconnect(address: &str, path: &str) -> Result<TcpStream> {
 }
 
 /// Opens streams that are not read while many messages are sent: the memory of each.
+///
+/// # Errors
+/// If the server cannot be reached, refuses a call, or loses a message.
 pub(crate) async fn stalled(server: &Server, readers: usize, messages: usize) -> Result<Vec<Figure>> {
     let mut sender = Sender::open(server, "sender", &room(0)).await?;
     let text = padding() + &"y".repeat(3_800);

@@ -6,6 +6,9 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 /// Runs statements after replacing `{key}` and the other placeholders by the database's own words. Keys compare by bytes on
 /// both databases, so that both list in the same order. `{clustered}` stores a table in the order of its primary key, if
 /// the database can. `{dm_first}` and `{dm_second}` are the users in a topic's name `dm:A:B`.
+///
+/// # Errors
+/// If the database refuses a statement or cannot be reached.
 pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let types = if manager.get_database_backend() == DbBackend::Postgres { POSTGRES } else { SQLITE };
     for statement in statements {

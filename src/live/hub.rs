@@ -145,6 +145,9 @@ impl Hub {
     }
 
     /// Returns who is present on a topic, for a response: from memory where the view there is current.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
     pub(crate) async fn present(&self, key: TopicKey) -> Result<Arc<PresenceView>, StoreError> {
         let HubSettings { presence_list, presence_grace, presence_interval, instance, .. } = self.inner.settings;
         let Some(topic) = self.active_topic(key) else {

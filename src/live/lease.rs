@@ -20,6 +20,9 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Hub {
     /// Takes this instance's lease, or renews it; the instance must serve nothing before it has one.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
     pub(crate) async fn take_lease(&self) -> Result<(), StoreError> {
         let renewal = self.inner.store.renew_lease(self.inner.settings.instance, self.inner.settings.lease);
         let too_slow = |_| StoreError::Unavailable("the lease took too long".into());

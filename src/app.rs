@@ -54,10 +54,13 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] if the service could not start, or if a part of it failed while it ran.
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
-    run_and_notify(listener, config, shutdown, || {}).await
+    run_and_notify(listener, config, shutdown, Box::new(|| {})).await
 }
 
 /// Does the same as [`run`], and calls `started` once everything that can fail at the start has succeeded.
+///
+/// `started` is boxed because a generic function would be compiled anew, with everything that it calls, for each caller in
+/// another crate.
 ///
 /// # Errors
 /// [`StartError`] if the service could not start, or if a part of it failed while it ran.
@@ -65,7 +68,7 @@ pub async fn run_and_notify(
     listener: TcpListener,
     config: Config,
     shutdown: CancellationToken,
-    started: impl FnOnce(),
+    started: Box<dyn FnOnce() + Send>,
 ) -> Result<(), StartError> {
     http::install_metrics();
     let parts = build(&config).await?;

@@ -119,7 +119,7 @@ fn serve(config: Config) -> Result<(), Failure> {
         let shutdown = CancellationToken::new();
         cancel_on_signal(shutdown.clone())?;
         let format = config.log_format;
-        let started = move || greet(address, format);
+        let started = Box::new(move || greet(address, format));
         app::run_and_notify(listener, config, shutdown, started).await.map_err(Failure::from)
     };
     // In a thread of the runtime. In the main thread, each connection would have to wake a thread of the runtime, and those

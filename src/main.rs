@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// mimalloc costs less CPU than glibc's allocator, and the same as jemalloc, which takes 25 times as long to compile.
+/// mimalloc costs less CPU than glibc's allocator, and about the same as jemalloc, which takes 25 times as long to compile.
 /// `docs/performance.md` has the measurements.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

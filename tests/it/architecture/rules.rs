@@ -67,7 +67,14 @@ fn layer_of(parsed: &Crate, module: usize, path: &[String]) -> Option<String> {
     match path.first()?.as_str() {
         "parlour_entity" => Some("entity".to_owned()),
         "parlour_migration" => Some("migration".to_owned()),
-        _ => parsed.absolute(module, path)?.into_iter().next(),
+        _ => {
+            let name = parsed.absolute(module, path)?.into_iter().next()?;
+            // A name that the root of the library exports is in the layer that it comes from.
+            match parsed.modules[0].imports.iter().find(|import| import.name == name) {
+                Some(export) => parsed.absolute(0, &export.path)?.into_iter().next(),
+                None => Some(name),
+            }
+        }
     }
 }
 

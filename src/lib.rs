@@ -1,7 +1,7 @@
 //! Parlour: a chat service that speaks plain HTTP. REST for calls, one Server-Sent Events stream per session for events.
 //!
-//! This is the map: start reading here. [`app`] builds the parts and stops them in order. A request arrives in [`http`],
-//! which parses it into values of [`model`] and passes them to [`chat`], where the rules are. `store` is the only layer
+//! This is the map: start reading here. [`app`] builds the parts and stops them in order. A request arrives in `http`,
+//! which parses it into values of `model` and passes them to `chat`, where the rules are. `store` is the only layer
 //! that reads and writes the database. `live` holds the state that the streams of this instance need: the tails of active
 //! topics, presence views, and the positions of the streams. `bus` carries hints between instances.
 //!

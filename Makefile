@@ -48,7 +48,7 @@ lint: ## checks the format, clippy's lints, the documentation and the dependenci
 	.ci/install-lint-tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --document-private-items
 	target/lint/bin/cargo-deny --offline check licenses bans sources
 
 openapi: ## writes openapi.yaml anew from the code

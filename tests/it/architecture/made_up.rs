@@ -63,7 +63,7 @@ fn a_program_is_a_layer_of_its_own() {
     let service = parsed(&[files[0], files[1], files[2], program]);
     assert_eq!(forbidden_imports(&service, &layers("`main → app` and `app → store`")).len(), 1);
     assert_eq!(forbidden_imports(&service, &layers("`main → app → all` and `app → store`")).len(), 0);
-    // What the root exports of a private layer is in that layer.
+    // A name that the root exports from a private layer counts as part of that layer.
     let root = ("lib.rs", "pub mod app; mod store; pub use crate::store::Store as Data;");
     let program = ("main.rs", "use parlour::{Data, app};");
     let service = parsed(&[root, files[1], files[2], program]);
